@@ -1,0 +1,1 @@
+//! SHA-1 and SHA-256 over many independent inputs.

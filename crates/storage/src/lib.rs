@@ -1,0 +1,1 @@
+//! Where pieces live: files, memory, resume records.

@@ -1,0 +1,3 @@
+//! The `unchoke` command.
+
+fn main() {}

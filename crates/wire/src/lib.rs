@@ -1,0 +1,1 @@
+//! Bytes and values of the BitTorrent protocols, without state.

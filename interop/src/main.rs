@@ -1,0 +1,3 @@
+//! interop
+
+fn main() {}
