@@ -1,1 +1,12 @@
-//! The sans-I/O BitTorrent engine.
+//! The sans-I/O BitTorrent engine: every decision of the protocol, made by values without clocks, sockets, threads
+//! or files.
+//!
+//! A shell owns two kinds of machine. One hub a session routes accepted connections and datagrams and keeps the DHT;
+//! one engine a shard owns some torrents and their peers. Both have the same shape: `new`, `handle` as the only way
+//! in, `next_timeout`. What `handle` returns must be drained before the next call.
+
+pub mod id;
+pub mod settings;
+
+pub use id::{ConnId, PeerKey, ShardId, Ticket, TorrentId};
+pub use settings::Settings;
