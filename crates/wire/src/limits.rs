@@ -16,3 +16,30 @@ pub const TORRENT_LEN_MAX: u64 = 1 << 48;
 pub const FILE_LEN_MAX: u64 = (1 << 44) - (16 << 10) - 1;
 /// Files of a torrent.
 pub const FILES_MAX: usize = 1_000_000;
+
+// Peer messages
+
+/// Bytes of any peer message after its length prefix: libtorrent's bound; also what an unknown message may be.
+pub const MESSAGE_LEN_MAX: u32 = 1 << 20;
+/// Bytes of the payload of a bitfield message: one bit for each of [`PIECES_MAX`] pieces.
+pub const BITFIELD_LEN_MAX: u32 = PIECES_MAX / 8;
+/// Bytes of a block in a piece message: the unit everybody requests, and nobody may answer more than was asked.
+pub const PIECE_DATA_LEN_MAX: u32 = crate::layout::BLOCK_LEN;
+/// Bytes of an extended message after its extension id: the largest of the four caps below.
+pub const EXTENDED_LEN_MAX: u32 = 128 << 10;
+/// Bytes of an extension handshake; honest ones stay below 1 KiB.
+pub const EXTENSION_HANDSHAKE_LEN_MAX: usize = 64 << 10;
+/// Bytes of a peer exchange message: 10,000 peers and more parse, of which [`PEX_ADDED_MAX`] count.
+pub const PEX_LEN_MAX: usize = 128 << 10;
+/// Peers one peer exchange message may add, both families together (BEP 11); the rest is counted, not kept.
+pub const PEX_ADDED_MAX: usize = 50;
+/// Peers one peer exchange message may drop, both families together (BEP 11).
+pub const PEX_DROPPED_MAX: usize = 50;
+/// Bytes of a block of metadata (BEP 9).
+pub const METADATA_BLOCK_LEN: u32 = 16 << 10;
+/// Bytes of the dictionary in front of a block of metadata: three short keys, and room for what others add.
+pub const METADATA_DICT_LEN_MAX: usize = 1 << 10;
+/// Bytes of a whole `info` dictionary fetched from peers: as large as a `.torrent` file may be.
+pub const METADATA_LEN_MAX: u32 = 32 << 20;
+/// Bytes kept of the client name a peer tells us; it is only shown.
+pub const CLIENT_NAME_LEN_MAX: usize = 64;

@@ -1,0 +1,141 @@
+//! Peer exchange (BEP 11): peers that came and went, told by one peer to another.
+
+use crate::compact::{self, Family};
+use crate::extension::{ExtensionError, parse};
+use crate::{bencode, limits};
+use core::net::SocketAddr;
+
+const NAME: &str = "ut_pex";
+
+/// What a sender says about a peer. Bits not known here are dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct PexFlags(u8);
+
+impl PexFlags {
+    /// It prefers encrypted connections.
+    pub const PREFERS_ENCRYPTION: PexFlags = PexFlags(0x01);
+    /// It is a seed, or uploads only.
+    pub const SEED: PexFlags = PexFlags(0x02);
+    /// It speaks uTP.
+    pub const UTP: PexFlags = PexFlags(0x04);
+    /// It takes part in hole punching.
+    pub const HOLEPUNCH: PexFlags = PexFlags(0x08);
+    /// The sender connected to it, so it can be reached.
+    pub const REACHABLE: PexFlags = PexFlags(0x10);
+
+    /// These bits of a flags byte.
+    pub const fn from_bits(bits: u8) -> Self {
+        PexFlags(bits & 0x1f)
+    }
+
+    /// The flags byte.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Both sets together.
+    pub const fn with(self, other: PexFlags) -> Self {
+        PexFlags(self.0 | other.0)
+    }
+
+    /// Whether all of `other` is set.
+    pub const fn has(self, other: PexFlags) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// A peer that the sender is connected to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PexPeer {
+    /// Where it listens; the port is not 0. Whether it may be dialled is for the caller to check.
+    pub addr: SocketAddr,
+    /// What the sender says about it; none when the sender left flags out.
+    pub flags: PexFlags,
+}
+
+/// A message of `ut_pex`.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PexMessage {
+    /// Peers that came, at most [`limits::PEX_ADDED_MAX`].
+    pub added: Vec<PexPeer>,
+    /// Peers that went, at most [`limits::PEX_DROPPED_MAX`].
+    pub dropped: Vec<SocketAddr>,
+    /// How many entries were received above these limits; always 0 in a message to send.
+    pub surplus: usize,
+}
+
+impl PexMessage {
+    //= BEP 11: peer exchange message
+    /// Reads the payload of a `ut_pex` message. Missing keys and flags, values of a wrong type and bytes that are no
+    /// whole peer are let pass; entries with port 0 are left out. Both families get a share when there are too many.
+    ///
+    /// # Errors
+    /// When it is longer than [`limits::PEX_LEN_MAX`] or not one bencoded dictionary.
+    pub fn decode(payload: &[u8]) -> Result<Self, ExtensionError> {
+        let doc = parse(NAME, payload, limits::PEX_LEN_MAX)?;
+        let dict = doc.root().as_dict().ok_or(ExtensionError::Malformed(NAME))?;
+        let get = |key: &[u8]| dict.get(key).and_then(|v| v.as_bytes()).unwrap_or_default();
+        let peers = |key: &[u8], flags_key: &[u8], family| {
+            let flags = get(flags_key).iter().copied().chain(core::iter::repeat(0));
+            compact::entries(get(key), family)
+                .zip(flags)
+                .map(|(addr, bits)| PexPeer { addr, flags: PexFlags::from_bits(bits) })
+                .filter(|p| p.addr.port() != 0)
+        };
+        let addrs = |key: &[u8], family| compact::entries(get(key), family).filter(|a| a.port() != 0);
+        let (added, over) = share(
+            peers(b"added", b"added.f", Family::V4),
+            peers(b"added6", b"added6.f", Family::V6),
+            limits::PEX_ADDED_MAX,
+        );
+        let (dropped, over_dropped) =
+            share(addrs(b"dropped", Family::V4), addrs(b"dropped6", Family::V6), limits::PEX_DROPPED_MAX);
+        Ok(PexMessage { added, dropped, surplus: over + over_dropped })
+    }
+
+    /// The payload of the message, with a flags byte for every added peer.
+    ///
+    /// # Panics
+    /// When there are more peers than the limits allow.
+    pub fn encode(&self) -> Vec<u8> {
+        assert!(self.added.len() <= limits::PEX_ADDED_MAX, "added peers keep the limit");
+        assert!(self.dropped.len() <= limits::PEX_DROPPED_MAX, "dropped peers keep the limit");
+        let is_v4 = |a: &SocketAddr| a.ip().to_canonical().is_ipv4();
+        let list = |addrs: &mut dyn Iterator<Item = SocketAddr>| {
+            let mut out = Vec::new();
+            addrs.for_each(|a| compact::encode_into(a, &mut out));
+            out
+        };
+        let mut w = bencode::Writer::new();
+        w.dict(|d| {
+            for (v4, key, flags_key) in [(true, "added", "added.f"), (false, "added6", "added6.f")] {
+                let of = || self.added.iter().filter(|p| is_v4(&p.addr) == v4);
+                let flags: Vec<u8> = of().map(|p| p.flags.bits()).collect();
+                d.bytes(key.as_bytes(), &list(&mut of().map(|p| p.addr)));
+                d.bytes(flags_key.as_bytes(), &flags);
+            }
+            for (v4, key) in [(true, "dropped"), (false, "dropped6")] {
+                let mut of = self.dropped.iter().copied().filter(|a| is_v4(a) == v4);
+                d.bytes(key.as_bytes(), &list(&mut of));
+            }
+        });
+        w.finish()
+    }
+}
+
+/// The first `max` of both lists taken in turn, and how many were left.
+fn share<T>(mut a: impl Iterator<Item = T>, mut b: impl Iterator<Item = T>, max: usize) -> (Vec<T>, usize) {
+    let mut kept = Vec::new();
+    while kept.len() < max {
+        let before = kept.len();
+        kept.extend(a.next());
+        if kept.len() < max {
+            kept.extend(b.next());
+        }
+        if kept.len() == before {
+            break;
+        }
+    }
+    let left = a.count() + b.count();
+    (kept, left)
+}
