@@ -1,0 +1,265 @@
+//! Connections begin and end.
+
+use super::{Engine, protocol};
+use crate::event::{CloseReason, Event};
+use crate::id::{ConnId, Ticket, TorrentId};
+use crate::input::{ClosedBy, PeerSource};
+use crate::output::{Output, TraceMessage};
+use crate::peer::has::PeerHas;
+use crate::peer::{PeerConn, Stage};
+use crate::settings::PeerIdRule;
+use crate::torrent::Phase;
+use core::net::SocketAddr;
+use unchoke_wire::handshake::{HANDSHAKE_LEN, Handshake, PREFIX_LEN, Reserved, parse_prefix};
+use unchoke_wire::time::Duration;
+
+/// How long a dial may take; every failure before adds as much as [`DIAL_TIMEOUT_STEP`].
+const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Engine {
+    /// Dials peers of a torrent, as many as there is room for.
+    pub(super) fn dial(&mut self, torrent: TorrentId) {
+        let Some(t) = self.torrents.get_mut(torrent) else { return };
+        if !t.is_running() {
+            return;
+        }
+        let room = [
+            self.settings.connections_max.saturating_sub(self.conns.len()),
+            self.settings.torrent_connections_max.saturating_sub(t.conns.len()),
+            self.settings.dials_max.saturating_sub(self.dials),
+        ];
+        let room = room.into_iter().min().unwrap_or(0);
+        let is_seed = t.is_seed();
+        for (key, addr) in t.peers.next_to_dial(self.now, room, is_seed) {
+            let mut conn = PeerConn::new(torrent, key, addr, true, self.now);
+            conn.expected_id = t.peers.expected_id(key);
+            let conn = self.conns.insert(conn);
+            t.conns.push(conn);
+            t.peers.dialling(key, self.now);
+            self.dials += 1;
+            self.out.push_back(Output::Connect { conn, addr, timeout: DIAL_TIMEOUT });
+        }
+    }
+
+    pub(super) fn accepted(&mut self, ticket: Ticket, torrent: TorrentId, remote: SocketAddr, received: &[u8]) {
+        let key = self.torrents.get_mut(torrent).filter(|t| t.is_running()).and_then(|t| {
+            let has_room = self.conns.len() < self.settings.connections_max
+                && t.conns.len() < self.settings.torrent_connections_max;
+            has_room.then(|| t.peers.accept(remote, self.now)).flatten()
+        });
+        let Some(key) = key else {
+            self.out.push_back(Output::Refuse { ticket });
+            return;
+        };
+        let conn = self.conns.insert(PeerConn::new(torrent, key, remote, false, self.now));
+        self.torrents[torrent].conns.push(conn);
+        self.out.push_back(Output::Adopt { ticket, conn });
+        self.receive(conn, received);
+    }
+
+    pub(super) fn connected(&mut self, conn: ConnId) {
+        let Some(c) = self.conns.get_mut(conn) else { return };
+        if c.stage == Stage::Dialling {
+            (c.stage, c.since, c.last_received) = (Stage::Handshake, self.now, self.now);
+            self.dials -= 1;
+            self.touched.torrents.insert(c.torrent);
+            self.send_handshake(conn);
+        }
+    }
+
+    //= BEP 3: handshake
+    fn send_handshake(&mut self, conn: ConnId) {
+        let Some(c) = self.conns.get(conn) else { return };
+        let Some(t) = self.torrents.get(c.torrent) else { return };
+        let mut reserved = Reserved::default().with_fast().with_extension();
+        if self.settings.dht && !t.is_private() {
+            reserved = reserved.with_dht();
+        }
+        let bytes = Handshake { reserved, info_hash: t.hash, peer_id: t.peer_id }.encode();
+        self.conns[conn].send.push_bytes(&bytes);
+        self.trace(conn, true, TraceMessage::Handshake(bytes.to_vec()));
+        self.want_send(conn);
+    }
+
+    pub(super) fn received(&mut self, conn: ConnId, bytes: &mut [u8]) {
+        self.receive(conn, bytes);
+    }
+
+    /// Bytes of a connection at any stage.
+    fn receive(&mut self, conn: ConnId, bytes: &[u8]) {
+        let Some(c) = self.conns.get_mut(conn) else { return };
+        c.last_received = self.now;
+        let result = match c.stage {
+            Stage::Dialling => Ok(()),
+            Stage::Handshake => self.receive_handshake(conn, bytes),
+            Stage::Ready => self.receive_messages(conn, bytes),
+        };
+        if let Err(reason) = result {
+            self.close(conn, reason);
+        }
+    }
+
+    /// Collects the peer's handshake. An acceptor answers once the hash is in, before the peer id came: some
+    /// initiators, and trackers that test reachability, wait for that.
+    fn receive_handshake(&mut self, conn: ConnId, bytes: &[u8]) -> Result<(), CloseReason> {
+        let c = &mut self.conns[conn];
+        let had = c.handshake.len();
+        let (head, rest) = bytes.split_at((HANDSHAKE_LEN - had).min(bytes.len()));
+        c.handshake.extend_from_slice(head);
+        let prefix = parse_prefix(&c.handshake).map_err(|e| CloseReason::Protocol(e.to_string()))?;
+        if let Some(prefix) = prefix {
+            if self.torrents.get(c.torrent).is_none_or(|t| t.hash != prefix.info_hash) {
+                return Err(CloseReason::WrongInfoHash);
+            }
+            if had < PREFIX_LEN && !c.is_outgoing {
+                self.send_handshake(conn);
+            }
+        }
+        let whole = Handshake::decode(&self.conns[conn].handshake);
+        if let Some(handshake) = whole.map_err(|e| CloseReason::Protocol(e.to_string()))? {
+            self.handshake_done(conn, handshake)?;
+            if !rest.is_empty() {
+                self.receive_messages(conn, rest)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn handshake_done(&mut self, conn: ConnId, handshake: Handshake) -> Result<(), CloseReason> {
+        let c = &mut self.conns[conn];
+        let t = &mut self.torrents[c.torrent];
+        let raw = core::mem::take(&mut c.handshake);
+        if handshake.peer_id == t.peer_id {
+            t.peers.is_ourselves(c.key);
+            return Err(CloseReason::OwnId);
+        }
+        let is_wrong = c.expected_id.is_some_and(|id| id != handshake.peer_id);
+        if is_wrong && self.settings.peer_id_rule == PeerIdRule::Strict {
+            return Err(CloseReason::WrongPeerId);
+        }
+        (c.stage, c.since, c.peer_id) = (Stage::Ready, self.now, handshake.peer_id);
+        c.reserved = handshake.reserved;
+        c.send.have_cursor = t.have_log.len();
+        if let Some(info) = &t.info {
+            c.has = PeerHas::early();
+            c.has.learn(info.layout.piece_count()).map_err(|e| CloseReason::Protocol(e.to_string()))?;
+        }
+        t.peers.connected(c.key, self.now);
+        let (torrent, remote, is_outgoing) = (c.torrent, c.remote, c.is_outgoing);
+        self.trace(conn, false, TraceMessage::Handshake(raw));
+        self.drop_duplicates(conn)?;
+        let peer_id = handshake.peer_id;
+        self.event(Event::PeerConnected { torrent, conn, remote, peer_id, is_outgoing });
+        self.greet(conn);
+        Ok(())
+    }
+
+    /// Keeps one of several connections to the same peer id: of two in opposite directions the one that the side
+    /// with the greater id dialled, so that both sides keep the same; of two in the same direction the older.
+    fn drop_duplicates(&mut self, conn: ConnId) -> Result<(), CloseReason> {
+        let c = &self.conns[conn];
+        let t = &self.torrents[c.torrent];
+        let twin = t.conns.iter().copied().filter(|id| *id != conn).find(|id| {
+            let other = &self.conns[*id];
+            other.is_ready() && other.peer_id == c.peer_id
+        });
+        let Some(twin) = twin else { return Ok(()) };
+        let is_ours_kept = t.peer_id > c.peer_id;
+        if c.is_outgoing == self.conns[twin].is_outgoing || c.is_outgoing != is_ours_kept {
+            return Err(CloseReason::Duplicate);
+        }
+        self.close(twin, CloseReason::Duplicate);
+        Ok(())
+    }
+
+    pub(super) fn closed(&mut self, conn: ConnId, reason: ClosedBy) {
+        let reason = match reason {
+            ClosedBy::DialFailed => CloseReason::DialFailed,
+            ClosedBy::Remote => CloseReason::Remote,
+        };
+        self.forget(conn, reason);
+    }
+
+    /// Closes a connection for a reason of ours.
+    pub(super) fn close(&mut self, conn: ConnId, reason: CloseReason) {
+        if self.conns.contains_key(conn) {
+            self.out.push_back(Output::Close { conn });
+            self.forget(conn, reason);
+        }
+    }
+
+    /// Takes a connection out of everything that knows of it.
+    fn forget(&mut self, conn: ConnId, reason: CloseReason) {
+        let Some(mut c) = self.conns.remove(conn) else { return };
+        let Some(t) = self.torrents.get_mut(c.torrent) else { return };
+        t.conns.retain(|id| *id != conn);
+        if c.stage == Stage::Dialling {
+            self.dials -= 1;
+        }
+        if let Some(incoming) = c.incoming.take() {
+            t.buffers.abandon(&incoming);
+        }
+        if let Some(metadata) = &mut t.metadata {
+            metadata.remove_source(conn);
+        }
+        if let Some(picker) = &mut t.picker {
+            for block in c.requests.give_up_all() {
+                picker.released(block, c.key);
+            }
+            if let (true, Some(has)) = (c.is_ready(), c.has.known()) {
+                picker.peer_left(has);
+            }
+        }
+        if c.is_ready() {
+            t.peers.disconnected(c.key, self.now);
+        } else {
+            t.peers.failed(c.key, self.now);
+        }
+        if matches!(reason, CloseReason::Protocol(_)) {
+            t.peers.misbehaved(c.key, self.now);
+        }
+        self.choker.forget(conn);
+        self.touched.requests.insert(c.torrent);
+        self.touched.torrents.insert(c.torrent);
+        self.touched.slots |= !c.uploads.is_choked();
+        if c.is_ready() {
+            self.event(Event::PeerDisconnected { torrent: c.torrent, conn, remote: c.remote, reason });
+        }
+        self.count_open_bytes(c.torrent);
+    }
+
+    /// Closes every connection of a torrent.
+    pub(super) fn close_all(&mut self, torrent: TorrentId, reason: &CloseReason) {
+        let conns = self.torrents.get(torrent).map(|t| t.conns.clone()).unwrap_or_default();
+        conns.into_iter().for_each(|conn| self.close(conn, reason.clone()));
+    }
+
+    /// Peers were heard of, from `told_by` where that is known.
+    pub(super) fn peers_found(
+        &mut self,
+        torrent: TorrentId,
+        source: PeerSource,
+        peers: &[SocketAddr],
+        told_by: Option<core::net::IpAddr>,
+    ) {
+        let Some(t) = self.torrents.get_mut(torrent) else { return };
+        let open = matches!(source, PeerSource::Dht | PeerSource::Pex);
+        let is_barred = open && t.is_private() || !t.discovery.dial && source != PeerSource::User;
+        let own = &self.settings.own_addresses;
+        let fresh = peers.iter().filter(|addr| !is_barred && !own.contains(addr));
+        let new = fresh.filter(|addr| t.peers.add(**addr, source, told_by, self.now)).count();
+        self.touched.torrents.insert(torrent);
+        self.event(Event::PeersFound { torrent, source, new });
+    }
+
+    /// Closes peers whose early claims contradict the metadata, and makes sets of the others'.
+    pub(super) fn learn_piece_count(&mut self, torrent: TorrentId, pieces: u32) {
+        let conns = self.torrents[torrent].conns.clone();
+        for conn in conns {
+            if self.conns[conn].is_ready() && self.conns[conn].has.learn(pieces).is_err() {
+                self.close(conn, protocol("bitfield or have that contradicts the metadata"));
+            }
+        }
+        debug_assert!(self.torrents[torrent].phase != Phase::Metadata);
+    }
+}

@@ -1,0 +1,249 @@
+//! One shard's torrents and their peers.
+//!
+//! The engine wires its parts together: it takes an input, lets the torrent or connection concerned work it out, and
+//! turns what follows into outputs. What takes longer than one input is kept in `touched`, worked off at the end of
+//! every [`Engine::handle`].
+
+mod blocks;
+mod commands;
+mod connections;
+mod exchange;
+mod extended;
+mod messages;
+mod send;
+mod stats;
+mod tick;
+mod trackers;
+
+pub use stats::{PeerInfo, TorrentState, TorrentStats};
+
+use crate::choker::Choker;
+use crate::event::{CloseReason, Event};
+use crate::id::{ConnId, RequestId, ShardId, TorrentId};
+use crate::input::Input;
+use crate::output::{Output, Trace, TraceMessage};
+use crate::peer::PeerConn;
+use crate::rate_limit::RateLimit;
+use crate::settings::Settings;
+use crate::torrent::Torrent;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha12Rng;
+use slotmap::SlotMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use unchoke_wire::WireHash;
+use unchoke_wire::time::{Duration, Instant};
+
+/// How often connections are looked over: rates, timeouts, keep-alives.
+const TICK: Duration = Duration::from_secs(1);
+
+/// One shard's torrents and their peers.
+#[derive(Debug)]
+pub struct Engine {
+    shard: ShardId,
+    settings: Settings,
+    torrents: SlotMap<TorrentId, Torrent>,
+    by_hash: BTreeMap<WireHash, TorrentId>,
+    conns: SlotMap<ConnId, PeerConn>,
+    choker: Choker,
+    download_limit: RateLimit,
+    upload_limit: RateLimit,
+    /// Bytes of open pieces over all torrents.
+    open_bytes: u64,
+    dials: usize,
+    http: BTreeMap<RequestId, (TorrentId, u32)>,
+    next_request: u64,
+    out: VecDeque<Output>,
+    rng: ChaCha12Rng,
+    now: Instant,
+    next_tick: Option<Instant>,
+    next_rechoke: Instant,
+    limit_wake: Option<Instant>,
+    due: BTreeSet<(Instant, TorrentId)>,
+    touched: Touched,
+    is_stopping: bool,
+}
+
+/// What the end of a turn looks after.
+#[derive(Debug, Default)]
+struct Touched {
+    /// Torrents whose peers may have become idle, or whose free blocks grew.
+    requests: BTreeSet<TorrentId>,
+    /// Torrents whose trackers, dials or deadlines may have moved.
+    torrents: BTreeSet<TorrentId>,
+    /// Whether upload slots may have come free.
+    slots: bool,
+}
+
+/// What to do, in order. Dropping it keeps what was not taken for the next turn.
+#[derive(Debug)]
+pub struct Outputs<'e>(&'e mut VecDeque<Output>);
+
+impl Iterator for Outputs<'_> {
+    type Item = Output;
+
+    fn next(&mut self) -> Option<Output> {
+        self.0.pop_front()
+    }
+}
+
+impl Engine {
+    /// An engine without torrents. `seed` fixes every random choice it will make.
+    pub fn new(shard: ShardId, settings: Settings, seed: [u8; 32], now: Instant) -> Self {
+        let mut rng = ChaCha12Rng::from_seed(seed);
+        let choker = Choker::new(settings.upload_slots, rng.next_u64());
+        Engine {
+            shard,
+            torrents: SlotMap::with_key(),
+            by_hash: BTreeMap::new(),
+            conns: SlotMap::with_key(),
+            choker,
+            download_limit: RateLimit::new(settings.download_limit, now),
+            upload_limit: RateLimit::new(settings.upload_limit, now),
+            open_bytes: 0,
+            dials: 0,
+            http: BTreeMap::new(),
+            next_request: 0,
+            out: VecDeque::new(),
+            rng,
+            now,
+            next_tick: None,
+            next_rechoke: now,
+            limit_wake: None,
+            due: BTreeSet::new(),
+            touched: Touched::default(),
+            is_stopping: false,
+            settings,
+        }
+    }
+
+    /// Takes one input at `now`, which never goes back, and says what to do.
+    pub fn handle(&mut self, input: Input<'_>, now: Instant) -> Outputs<'_> {
+        self.now = self.now.max(now);
+        match input {
+            Input::Timeout => self.timeout(),
+            Input::Accepted { ticket, torrent, remote, received } => {
+                self.accepted(ticket, torrent, remote, received);
+            }
+            Input::Connected { conn } => self.connected(conn),
+            Input::Received { conn, bytes } => self.received(conn, bytes),
+            Input::SendReady { conn } => self.send_ready(conn),
+            Input::Sent { conn, bytes } => self.sent(conn, bytes),
+            Input::ReadFailed { torrent, block, error } => self.read_failed(torrent, block, error),
+            Input::Closed { conn, reason } => self.closed(conn, reason),
+            Input::Verified { torrent, piece, outcome } => self.verified(torrent, piece, outcome),
+            Input::HttpDone { request, reply } => self.http_done(request, reply),
+            Input::Resolved { request, addresses } => self.resolved(request, addresses),
+            Input::Datagram { from, bytes } => self.tracker_datagram(from, bytes),
+            Input::PeersFound { torrent, source, peers } => self.peers_found(torrent, source, peers, None),
+            Input::Command(command) => self.command(command),
+        }
+        self.end_turn();
+        Outputs(&mut self.out)
+    }
+
+    /// When to call [`handle`](Self::handle) with [`Input::Timeout`], if nothing else happens before.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let first_due = self.due.first().map(|(at, _)| *at);
+        [self.next_tick, self.limit_wake, first_due].into_iter().flatten().min()
+    }
+
+    /// Whether all is told to trackers and closed after [`crate::Command::Stop`].
+    pub fn is_stopped(&self) -> bool {
+        self.is_stopping && self.torrents.is_empty()
+    }
+
+    fn timeout(&mut self) {
+        if self.next_tick.is_some_and(|at| at <= self.now) {
+            self.tick();
+        }
+        if self.limit_wake.is_some_and(|at| at <= self.now) {
+            self.limit_wake = None;
+            self.wake_limited();
+        }
+        while let Some((at, torrent)) = self.due.first().copied().filter(|(at, _)| *at <= self.now) {
+            self.due.remove(&(at, torrent));
+            if let Some(t) = self.torrents.get_mut(torrent) {
+                t.due = None;
+                self.announcer_timeout(torrent);
+                self.touched.torrents.insert(torrent);
+            }
+        }
+    }
+
+    /// Works off what the turn touched.
+    fn end_turn(&mut self) {
+        while let Some(torrent) = self.touched.torrents.pop_first() {
+            self.dial(torrent);
+            self.ask_metadata(torrent);
+            self.finish_removal(torrent);
+            self.reschedule(torrent);
+        }
+        while let Some(torrent) = self.touched.requests.pop_first() {
+            let conns = self.torrents.get(torrent).map(|t| t.conns.clone()).unwrap_or_default();
+            conns.into_iter().for_each(|conn| self.top_up(conn));
+        }
+        if core::mem::take(&mut self.touched.slots) {
+            self.fill_slots();
+        }
+        self.next_tick = match (self.conns.is_empty(), self.next_tick) {
+            (true, _) => None,
+            (false, Some(at)) => Some(at),
+            (false, None) => Some(self.now + TICK),
+        };
+    }
+
+    /// Puts a torrent where its next deadline is.
+    fn reschedule(&mut self, torrent: TorrentId) {
+        let Some(t) = self.torrents.get_mut(torrent) else { return };
+        let room = self.settings.connections_max.saturating_sub(self.conns.len());
+        let may_dial = t.is_running() && room > 0 && t.conns.len() < self.settings.torrent_connections_max;
+        let dial = if may_dial { t.peers.next_dial_time(self.now) } else { None };
+        let metadata = t.metadata.as_ref().and_then(|m| m.next_timeout());
+        let next = [t.announcer.next_timeout(), dial, metadata].into_iter().flatten().min();
+        // a deadline that has just been served must not spin
+        let next = next.map(|at| at.max(self.now + Duration::from_millis(1)));
+        if next != t.due {
+            if let Some(at) = t.due {
+                self.due.remove(&(at, torrent));
+            }
+            if let Some(at) = next {
+                self.due.insert((at, torrent));
+            }
+            t.due = next;
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        self.out.push_back(Output::Event(event));
+    }
+
+    fn next_request(&mut self) -> RequestId {
+        self.next_request += 1;
+        RequestId(self.next_request)
+    }
+
+    fn random(&mut self) -> u64 {
+        self.rng.next_u64()
+    }
+
+    fn trace(&mut self, conn: ConnId, is_sent: bool, message: TraceMessage) {
+        if let (true, Some(c)) = (self.settings.trace, self.conns.get(conn)) {
+            let trace = Trace { torrent: c.torrent, conn, remote: c.remote, is_sent, message };
+            self.out.push_back(Output::Trace(trace));
+        }
+    }
+
+    /// Counts the bytes of open pieces anew after a torrent's changed.
+    fn count_open_bytes(&mut self, torrent: TorrentId) {
+        if let Some(t) = self.torrents.get_mut(torrent) {
+            let bytes = t.picker.as_ref().map_or(0, |p| p.open_bytes());
+            self.open_bytes = self.open_bytes - t.open_bytes + bytes;
+            t.open_bytes = bytes;
+        }
+    }
+}
+
+/// What a peer did wrong, in words.
+fn protocol(what: &str) -> CloseReason {
+    CloseReason::Protocol(what.to_owned())
+}

@@ -1,0 +1,266 @@
+//! What a shell may tell an engine.
+
+use crate::id::{ConnId, RequestId, Ticket, TorrentId};
+use core::net::{IpAddr, SocketAddr};
+use unchoke_wire::magnet::Magnet;
+use unchoke_wire::metainfo::Metainfo;
+use unchoke_wire::{Bitfield, BlockRef, PieceIndex};
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// The time of [`crate::engine::Engine::next_timeout`] has come.
+    Timeout,
+    /// The hub has read a handshake's first 48 bytes and the torrent it names is here. Answered by
+    /// [`crate::Output::Adopt`] or [`crate::Output::Refuse`].
+    Accepted {
+        /// The shell's name for the connection so far.
+        ticket: Ticket,
+        /// The torrent its handshake named.
+        torrent: TorrentId,
+        /// The peer's end.
+        remote: SocketAddr,
+        /// All bytes received so far, from the first.
+        received: &'a [u8],
+    },
+    /// A dial asked for by [`crate::Output::Connect`] succeeded.
+    Connected {
+        /// The connection.
+        conn: ConnId,
+    },
+    /// Bytes arrived. They may be decrypted in place.
+    Received {
+        /// The connection.
+        conn: ConnId,
+        /// The bytes.
+        bytes: &'a mut [u8],
+    },
+    /// A connection that wanted to send may, and all of its last plan is written. Answered by
+    /// [`crate::Output::Send`] unless nothing is left to send.
+    SendReady {
+        /// The connection.
+        conn: ConnId,
+    },
+    /// This many bytes of a plan were handed to the network.
+    Sent {
+        /// The connection.
+        conn: ConnId,
+        /// Bytes, headers counted.
+        bytes: u64,
+    },
+    /// A block of a plan could not be read. The plan is dropped from that block on: the connection is closed by the
+    /// shell, which then says [`Input::Closed`] too.
+    ReadFailed {
+        /// The torrent.
+        torrent: TorrentId,
+        /// The block.
+        block: BlockRef,
+        /// What went wrong, for people.
+        error: String,
+    },
+    /// A connection is gone: refused, reset, ended, or closed by an I/O error.
+    Closed {
+        /// The connection.
+        conn: ConnId,
+        /// Whether it ever was connected.
+        reason: ClosedBy,
+    },
+    /// A verify job is done.
+    Verified {
+        /// The torrent.
+        torrent: TorrentId,
+        /// The piece.
+        piece: PieceIndex,
+        /// How it went.
+        outcome: VerifyOutcome,
+    },
+    /// An HTTP request is done.
+    HttpDone {
+        /// The request.
+        request: RequestId,
+        /// Status and body, or why there is none.
+        reply: Result<HttpReply<'a>, String>,
+    },
+    /// A name was resolved, or not.
+    Resolved {
+        /// The request.
+        request: RequestId,
+        /// The addresses, or why there are none.
+        addresses: Result<&'a [IpAddr], String>,
+    },
+    /// A datagram of a UDP tracker.
+    Datagram {
+        /// Where it came from.
+        from: SocketAddr,
+        /// Its payload.
+        bytes: &'a [u8],
+    },
+    /// Peers of a torrent were heard of outside the engine (DHT, the user).
+    PeersFound {
+        /// The torrent.
+        torrent: TorrentId,
+        /// By whom.
+        source: PeerSource,
+        /// Their addresses.
+        peers: &'a [SocketAddr],
+    },
+    /// The owner wants something.
+    Command(Command),
+}
+
+/// An HTTP reply.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpReply<'a> {
+    /// Status code.
+    pub status: u16,
+    /// Decoded body, at most [`unchoke_wire::limits::TRACKER_REPLY_LEN_MAX`] bytes.
+    pub body: &'a [u8],
+}
+
+/// How a connection ended, as the shell saw it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClosedBy {
+    /// The dial failed: refused, unreachable or out of time.
+    DialFailed,
+    /// The other side ended or reset it, or the network did.
+    Remote,
+}
+
+/// How a verify job ended.
+#[derive(Debug)]
+pub enum VerifyOutcome {
+    /// The hash was right and the bytes are written.
+    Good,
+    /// The hash was wrong and nothing was written.
+    Bad {
+        /// SHA-1 of every block of the piece in order, to find the culprit when a good copy comes.
+        block_hashes: Vec<[u8; 20]>,
+    },
+    /// The hash was right and the bytes could not be written.
+    WriteFailed {
+        /// What went wrong, for people.
+        error: String,
+    },
+}
+
+/// Who told us of a peer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum PeerSource {
+    /// The user named it.
+    User,
+    /// A tracker.
+    Tracker,
+    /// The DHT.
+    Dht,
+    /// Another peer of the torrent (BEP 11).
+    Pex,
+    /// It connected to us.
+    Incoming,
+    /// The magnet link named it.
+    Magnet,
+}
+
+/// What a torrent is added from.
+#[derive(Clone, Debug)]
+pub enum TorrentSource {
+    /// A whole metainfo file.
+    Metainfo(Box<Metainfo>),
+    /// A magnet link: the metadata comes from peers.
+    Magnet(Box<Magnet>),
+}
+
+/// A torrent to add.
+#[derive(Clone, Debug)]
+pub struct AddTorrent {
+    /// What it is.
+    pub source: TorrentSource,
+    /// Whether to look for peers by its own means: trackers and the DHT.
+    pub discovery: Discovery,
+    /// Whether it begins paused.
+    pub is_paused: bool,
+    /// Pieces in order instead of the rarest first.
+    pub is_sequential: bool,
+    /// Bytes received and sent in earlier runs.
+    pub totals: Totals,
+}
+
+/// How a torrent may find peers and be found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Discovery {
+    /// Trackers may be asked.
+    pub trackers: bool,
+    /// The DHT may be used; never for a private torrent.
+    pub dht: bool,
+    /// Peers that were heard of may be dialled. When `false` the torrent only answers, except peers the user named.
+    pub dial: bool,
+}
+
+impl Default for Discovery {
+    fn default() -> Self {
+        Discovery { trackers: true, dht: true, dial: true }
+    }
+}
+
+/// Block bytes over the life of a torrent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Totals {
+    /// Block bytes received and of use.
+    pub downloaded: u64,
+    /// Block bytes sent.
+    pub uploaded: u64,
+}
+
+/// A partly received piece of an earlier run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PartialPiece {
+    /// The piece.
+    pub piece: PieceIndex,
+    /// Which of its blocks are there.
+    pub blocks: Bitfield,
+    /// The piece's bytes; only those of its blocks count.
+    pub data: Box<[u8]>,
+}
+
+/// What the owner may want.
+#[derive(Debug)]
+pub enum Command {
+    /// Add a torrent. Answered by [`crate::Event::Added`]. It transfers nothing until [`Command::StorageReady`].
+    Add(Box<AddTorrent>),
+    /// The storage of a torrent is open and what it holds is known. A torrent from a magnet gets this after
+    /// [`crate::Event::MetadataReceived`].
+    StorageReady {
+        /// The torrent.
+        torrent: TorrentId,
+        /// The pieces that are there and verified.
+        have: Bitfield,
+        /// Pieces to get: bit per piece; all when `None`.
+        wanted: Option<Bitfield>,
+        /// Partly received pieces.
+        partials: Vec<PartialPiece>,
+    },
+    /// Choose anew which pieces to get.
+    SetWanted {
+        /// The torrent.
+        torrent: TorrentId,
+        /// Bit per piece.
+        wanted: Bitfield,
+    },
+    /// Stop all transfers of a torrent and tell its trackers; it stays known.
+    Pause(TorrentId),
+    /// Go on with a paused torrent, or one that stopped on an error.
+    Resume(TorrentId),
+    /// Forget a torrent after telling its trackers. Answered by [`crate::Event::Removed`].
+    Remove(TorrentId),
+    /// Hand out the partly received pieces of a torrent by [`crate::Event::Partials`].
+    SavePartials(TorrentId),
+    /// New limits in block bytes a second.
+    SetLimits {
+        /// To ask for.
+        download: Option<u64>,
+        /// To send.
+        upload: Option<u64>,
+    },
+    /// Tell all trackers that we stop and close every connection; the engine is done when
+    /// [`crate::engine::Engine::is_stopped`] says so.
+    Stop,
+}

@@ -1,0 +1,198 @@
+//! What an engine may ask of its shell.
+
+use crate::event::Event;
+use crate::id::{ConnId, RequestId, Ticket, TorrentId};
+use core::net::SocketAddr;
+use unchoke_wire::time::Duration;
+use unchoke_wire::{BlockRef, PieceIndex, WireHash};
+
+/// One thing to do.
+#[derive(Debug)]
+pub enum Output {
+    /// The accepted connection has this name from now on.
+    Adopt {
+        /// Its name so far.
+        ticket: Ticket,
+        /// Its name.
+        conn: ConnId,
+    },
+    /// Close the accepted connection without a word.
+    Refuse {
+        /// Its name so far.
+        ticket: Ticket,
+    },
+    /// Dial. Answered by `Connected`, or `Closed` with `DialFailed`.
+    Connect {
+        /// The new connection's name.
+        conn: ConnId,
+        /// Whom to dial.
+        addr: SocketAddr,
+        /// How long to try.
+        timeout: Duration,
+    },
+    /// The connection has something to send: say `SendReady` when it can be written.
+    WantSend {
+        /// The connection.
+        conn: ConnId,
+    },
+    /// Write this, all of it, then say `SendReady` again.
+    Send {
+        /// The connection.
+        conn: ConnId,
+        /// What to write.
+        plan: SendPlan,
+    },
+    /// Close the connection. It is forgotten: nothing is said of it any more.
+    Close {
+        /// The connection.
+        conn: ConnId,
+    },
+    /// Send a datagram from the session's UDP socket.
+    Datagram {
+        /// To whom.
+        to: SocketAddr,
+        /// Its payload.
+        bytes: Vec<u8>,
+    },
+    /// Do an HTTP GET. Answered by `HttpDone`.
+    Http(HttpRequest),
+    /// Resolve a name. Answered by `Resolved`.
+    Resolve {
+        /// The request.
+        request: RequestId,
+        /// The name; never an address.
+        host: String,
+    },
+    /// Hash a piece and, when the hash is right, write it. Answered by `Verified`.
+    Verify(VerifyJob),
+    /// Something for the session's hub.
+    Hub(HubCommand),
+    /// Something the owner may want to know.
+    Event(Event),
+    /// A message of a peer, when tracing is on.
+    Trace(Trace),
+}
+
+/// Bytes and blocks to write in this order.
+#[derive(Debug)]
+pub struct SendPlan {
+    /// The torrent whose blocks these are.
+    pub torrent: TorrentId,
+    /// The parts in order.
+    pub parts: Vec<SendPart>,
+}
+
+/// One part of a plan.
+#[derive(Debug)]
+pub enum SendPart {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// The bytes of this block, from storage.
+    Block(BlockRef),
+}
+
+/// An HTTP GET.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HttpRequest {
+    /// The request.
+    pub request: RequestId,
+    /// What to get.
+    pub url: String,
+    /// The address family to use.
+    pub family: Family,
+    /// How long it may take in all.
+    pub timeout: Duration,
+    /// Whether redirects and addresses outside the global scope may be followed since the user named this host.
+    pub is_named_by_user: bool,
+}
+
+/// A family of addresses.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+/// A piece to hash and write.
+pub struct VerifyJob {
+    /// The torrent.
+    pub torrent: TorrentId,
+    /// The piece.
+    pub piece: PieceIndex,
+    /// All its bytes.
+    pub data: Box<[u8]>,
+    /// The SHA-1 it must have.
+    pub expected: [u8; 20],
+}
+
+impl core::fmt::Debug for VerifyJob {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "VerifyJob({:?}, {} bytes)", self.piece, self.data.len())
+    }
+}
+
+/// What an engine wants of the hub.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum HubCommand {
+    /// Connections that name this hash belong to this torrent of this engine.
+    Register {
+        /// The torrent.
+        torrent: TorrentId,
+        /// The hash.
+        hash: WireHash,
+    },
+    /// They do not any more.
+    Unregister {
+        /// The hash.
+        hash: WireHash,
+    },
+    /// Find peers in the DHT and be found there, until told to stop.
+    DhtSearch {
+        /// The torrent.
+        torrent: TorrentId,
+        /// The hash.
+        hash: WireHash,
+        /// Whether we have all of it.
+        is_seed: bool,
+        /// Whether peers are wanted, or only an announce.
+        wants_peers: bool,
+    },
+    /// Stop that.
+    DhtStop {
+        /// The hash.
+        hash: WireHash,
+    },
+    /// A DHT node was named: by a torrent's `nodes`, or a peer's PORT message.
+    DhtNode {
+        /// A name or an address.
+        host: String,
+        /// Its UDP port.
+        port: u16,
+    },
+}
+
+/// A message that passed, for people who want to see the exchange.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Trace {
+    /// The torrent.
+    pub torrent: TorrentId,
+    /// The connection.
+    pub conn: ConnId,
+    /// The peer's end.
+    pub remote: SocketAddr,
+    /// Whether we sent it.
+    pub is_sent: bool,
+    /// The message.
+    pub message: TraceMessage,
+}
+
+/// What is told of a message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TraceMessage {
+    /// The handshake: reserved bytes, hash and peer id, all 68 bytes of it or the 48 that came first.
+    Handshake(Vec<u8>),
+    /// A whole message, length prefix included; of a `piece` only the first 13 bytes.
+    Message(Vec<u8>),
+}

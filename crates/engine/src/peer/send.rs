@@ -1,0 +1,70 @@
+//! What waits to be sent to one peer, and whether the shell knows that something waits.
+
+use unchoke_wire::message::Message;
+
+/// Where the stream out stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum State {
+    /// Nothing was asked of the shell.
+    #[default]
+    Idle,
+    /// The shell was told that we want to send.
+    Wanted,
+    /// The shell has a plan and is writing it.
+    Sending,
+}
+
+/// Control messages that wait, and the place in the torrent's have log up to which haves were sent.
+#[derive(Debug, Default)]
+pub struct SendQueue {
+    bytes: Vec<u8>,
+    state: State,
+    /// Haves of the torrent's log that this peer was told or need not be told.
+    pub have_cursor: usize,
+}
+
+impl SendQueue {
+    /// Queues a message.
+    pub fn push(&mut self, message: &Message<'_>) {
+        message.encode_into(&mut self.bytes);
+    }
+
+    /// Queues raw bytes: a handshake.
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Takes the control messages that wait.
+    pub fn take(&mut self) -> Vec<u8> {
+        core::mem::take(&mut self.bytes)
+    }
+
+    /// Whether no control message waits.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// How many bytes of control messages wait.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Notes that something waits; `true` when the shell must be told.
+    pub fn want(&mut self) -> bool {
+        let is_idle = self.state == State::Idle;
+        if is_idle {
+            self.state = State::Wanted;
+        }
+        is_idle
+    }
+
+    /// Notes that a plan was handed out.
+    pub fn sending(&mut self) {
+        self.state = State::Sending;
+    }
+
+    /// Notes that the shell is ready and there was nothing to hand out.
+    pub fn idle(&mut self) {
+        self.state = State::Idle;
+    }
+}

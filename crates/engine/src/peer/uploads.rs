@@ -1,0 +1,207 @@
+//! What one peer asked of us.
+
+use std::collections::VecDeque;
+use unchoke_wire::{Bitfield, BlockRef, Layout, PieceIndex};
+use unchoke_wire::layout::BLOCK_LEN;
+use unchoke_wire::time::{Duration, Instant};
+
+/// Requests kept a peer, advertised as `reqq` (BEP 10); what comes beyond is rejected.
+pub const REQUEST_QUEUE_MAX: usize = 500;
+/// Requests a peer may get wrong before it is closed.
+const INVALID_MAX: u32 = 300;
+/// How long after a choke requests may still arrive that were sent before it.
+const CHOKE_GRACE: Duration = Duration::from_secs(2);
+/// How often each block of an allowed-fast piece may be fetched while choked.
+const FAST_FETCHES_MAX: u32 = 3;
+
+/// What to do with a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It is queued.
+    Queued,
+    /// Refuse it: a reject where the peer knows rejects, silence elsewhere.
+    Reject,
+    /// The peer got too many requests wrong: close it.
+    Close,
+}
+
+/// The requests of one peer and whether it is choked.
+#[derive(Debug)]
+pub struct Uploads {
+    queue: VecDeque<BlockRef>,
+    is_choked: bool,
+    choked_at: Instant,
+    invalid: u32,
+    allowed_fast: Vec<PieceIndex>,
+    fast_blocks: u32,
+}
+
+impl Uploads {
+    /// A peer begins choked (BEP 3).
+    pub fn new(now: Instant) -> Self {
+        Uploads {
+            queue: VecDeque::new(),
+            is_choked: true,
+            choked_at: now,
+            invalid: 0,
+            allowed_fast: Vec::new(),
+            fast_blocks: 0,
+        }
+    }
+
+    /// Whether we choke the peer.
+    pub fn is_choked(&self) -> bool {
+        self.is_choked
+    }
+
+    /// Whether a block is waiting to be sent.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Lets the peer have these pieces even while it is choked (BEP 6).
+    pub fn allow_fast(&mut self, pieces: Vec<PieceIndex>) {
+        self.allowed_fast = pieces;
+    }
+
+    /// Whether allowed-fast pieces were named already.
+    pub fn has_allowed_fast(&self) -> bool {
+        !self.allowed_fast.is_empty()
+    }
+
+    /// Unchokes the peer.
+    pub fn unchoke(&mut self) {
+        self.is_choked = false;
+    }
+
+    //= BEP 6: a choke rejects all queued requests but those of allowed-fast pieces
+    /// Chokes the peer and takes back what it had queued. With the fast extension allowed-fast requests stay.
+    pub fn choke(&mut self, is_fast: bool, now: Instant) -> Vec<BlockRef> {
+        (self.is_choked, self.choked_at) = (true, now);
+        let (keep, drop) =
+            self.queue.drain(..).partition(|b: &BlockRef| is_fast && self.allowed_fast.contains(&b.piece));
+        self.queue = keep;
+        Vec::from_iter::<VecDeque<BlockRef>>(drop)
+    }
+
+    /// Judges a request for a block of a torrent of which we have `have`.
+    pub fn request(&mut self, block: BlockRef, layout: &Layout, have: &Bitfield, now: Instant) -> Verdict {
+        let is_served = layout.contains(block) && block.len <= BLOCK_LEN && have.has(block.piece);
+        let is_fast = self.is_choked && self.allowed_fast.contains(&block.piece);
+        if !is_served || (self.is_choked && !is_fast) {
+            let is_in_grace = is_served && now < self.choked_at + CHOKE_GRACE;
+            return self.refuse(!is_in_grace);
+        }
+        if is_fast {
+            let blocks: u32 = self.allowed_fast.iter().map(|p| layout.block_count(*p)).sum();
+            self.fast_blocks += 1;
+            if self.fast_blocks > blocks * FAST_FETCHES_MAX {
+                return Verdict::Close;
+            }
+        }
+        if self.queue.len() >= REQUEST_QUEUE_MAX || self.queue.contains(&block) {
+            return self.refuse(true);
+        }
+        self.queue.push_back(block);
+        Verdict::Queued
+    }
+
+    fn refuse(&mut self, counts: bool) -> Verdict {
+        self.invalid += u32::from(counts);
+        if self.invalid > INVALID_MAX { Verdict::Close } else { Verdict::Reject }
+    }
+
+    /// Takes back a request; `true` if it was still queued.
+    pub fn cancel(&mut self, block: BlockRef) -> bool {
+        let at = self.queue.iter().position(|b| *b == block);
+        at.is_some_and(|at| self.queue.remove(at).is_some())
+    }
+
+    /// The block to send next.
+    pub fn next(&self) -> Option<BlockRef> {
+        self.queue.front().copied()
+    }
+
+    /// Takes the block to send next.
+    pub fn pop(&mut self) -> Option<BlockRef> {
+        self.queue.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setup() -> (Uploads, Layout, Bitfield) {
+        let layout = Layout::new(32_768, [75_536]).unwrap();
+        let have = Bitfield::all(3);
+        (Uploads::new(Instant::ZERO), layout, have)
+    }
+
+    fn block(piece: u32, begin: u32, len: u32) -> BlockRef {
+        BlockRef { piece: PieceIndex(piece), begin, len }
+    }
+
+    //= S27
+    #[test]
+    fn a_piece_is_served_only_to_an_unchoked_peer() {
+        let (mut uploads, layout, have) = setup();
+        let late = Instant::ZERO + Duration::from_secs(3);
+        assert_eq!(uploads.request(block(0, 0, 16_384), &layout, &have, late), Verdict::Reject);
+        uploads.unchoke();
+        assert_eq!(uploads.request(block(0, 0, 16_384), &layout, &have, late), Verdict::Queued);
+        assert_eq!(uploads.choke(false, late), [block(0, 0, 16_384)]);
+        assert!(uploads.is_empty());
+    }
+
+    //= S26
+    #[test]
+    fn requests_beyond_a_block_or_the_torrent_are_refused_and_counted() {
+        let (mut uploads, layout, have) = setup();
+        uploads.unchoke();
+        let wrong = [
+            block(0, 0, 16_385),
+            block(0, 0, 0),
+            block(0, 32_768, 1),
+            block(3, 0, 1),
+            block(u32::MAX, 0, 1),
+            block(0, u32::MAX, 16),
+            block(2, 9_999, 2),
+        ];
+        for b in wrong {
+            assert_eq!(uploads.request(b, &layout, &have, Instant::ZERO), Verdict::Reject, "{b:?}");
+        }
+        let few = Bitfield::none(3);
+        assert_eq!(uploads.request(block(0, 0, 1), &layout, &few, Instant::ZERO), Verdict::Reject);
+        let verdicts = (0..400).map(|_| uploads.request(block(9, 0, 1), &layout, &have, Instant::ZERO));
+        assert!(verdicts.into_iter().any(|v| v == Verdict::Close));
+    }
+
+    #[test]
+    fn the_queue_ends_at_its_cap() {
+        let layout = Layout::new(1 << 20, [1 << 30]).unwrap();
+        let have = Bitfield::all(1024);
+        let mut uploads = Uploads::new(Instant::ZERO);
+        uploads.unchoke();
+        let ask = |u: &mut Uploads, i: u32| u.request(block(i / 64, i % 64 * BLOCK_LEN, BLOCK_LEN), &layout, &have, Instant::ZERO);
+        let queued = (0..600).filter(|i| ask(&mut uploads, *i) == Verdict::Queued).count();
+        assert_eq!(queued, REQUEST_QUEUE_MAX);
+    }
+
+    #[test]
+    fn choked_peer_keeps_allowed_fast_requests() {
+        let (mut uploads, layout, have) = setup();
+        uploads.allow_fast(vec![PieceIndex(1)]);
+        let late = Instant::ZERO + Duration::from_secs(9);
+        assert_eq!(uploads.request(block(1, 0, 16_384), &layout, &have, late), Verdict::Queued);
+        uploads.unchoke();
+        assert_eq!(uploads.request(block(0, 0, 16_384), &layout, &have, late), Verdict::Queued);
+        assert_eq!(uploads.choke(true, late), [block(0, 0, 16_384)]);
+        assert_eq!(uploads.next(), Some(block(1, 0, 16_384)));
+        let again = (0..20).map(|_| {
+            uploads.pop();
+            uploads.request(block(1, 0, 16_384), &layout, &have, late)
+        });
+        assert!(again.into_iter().any(|v| v == Verdict::Close), "fetched more than three times over");
+    }
+}

@@ -1,0 +1,111 @@
+//! One torrent: it owns its parts (picker, peers, announcer, buffers) and keeps what they share.
+
+pub mod metadata;
+pub mod piece_buffers;
+
+use crate::id::{ConnId, TorrentId};
+use crate::input::{Discovery, Totals};
+use crate::peer_list::PeerList;
+use crate::picker::Picker;
+use crate::tracker::Announcer;
+use metadata::MetadataFetch;
+use piece_buffers::PieceBuffers;
+use unchoke_wire::metainfo::Info;
+use unchoke_wire::time::Instant;
+use unchoke_wire::{Bitfield, InfoHashes, PeerId, PieceIndex, WireHash};
+
+/// How far a torrent has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// The metadata is being fetched from peers.
+    Metadata,
+    /// The metadata is there; the shell is opening and checking the storage.
+    Storage,
+    /// It transfers.
+    Ready,
+}
+
+/// One torrent.
+#[derive(Debug)]
+pub struct Torrent {
+    /// Its name in the engine.
+    pub id: TorrentId,
+    /// The hashes it is known by.
+    pub hashes: InfoHashes,
+    /// The hash of its swarm.
+    pub hash: WireHash,
+    /// Our id in it: fresh for every torrent of every run.
+    pub peer_id: PeerId,
+    /// By which means it finds peers.
+    pub discovery: Discovery,
+    /// Whether pieces are taken in order.
+    pub is_sequential: bool,
+    /// How far it has come.
+    pub phase: Phase,
+    /// Whether the owner paused it, or its storage failed.
+    pub is_paused: bool,
+    /// Why it stopped, when its storage failed.
+    pub error: Option<String>,
+    /// Whether it goes away as soon as nothing is under way.
+    pub is_removing: bool,
+    /// What the metadata says, once known.
+    pub info: Option<Info>,
+    /// The raw metadata, to hand to peers.
+    pub raw_info: Vec<u8>,
+    /// The metadata being fetched.
+    pub metadata: Option<MetadataFetch>,
+    /// Which pieces to get, once the storage is ready.
+    pub picker: Option<Picker>,
+    /// Bytes of the pieces being received.
+    pub buffers: PieceBuffers,
+    /// Pieces verified in this run, in order; every peer has a cursor into it.
+    pub have_log: Vec<PieceIndex>,
+    /// The peers it knows of.
+    pub peers: PeerList,
+    /// Its connections, oldest first.
+    pub conns: Vec<ConnId>,
+    /// Its trackers.
+    pub announcer: Announcer,
+    /// Block bytes over its life.
+    pub totals: Totals,
+    /// Verify jobs under way.
+    pub checking: u32,
+    /// Bytes of open pieces as counted in the engine's budget.
+    pub open_bytes: u64,
+    /// Whether completion was told.
+    pub is_completed: bool,
+    /// When the engine looks at it next.
+    pub due: Option<Instant>,
+}
+
+impl Torrent {
+    /// Whether it may exchange anything with peers now.
+    pub fn is_running(&self) -> bool {
+        !self.is_paused && !self.is_removing && self.phase != Phase::Storage
+    }
+
+    /// Whether peer exchange, the DHT and other open means are barred (BEP 27).
+    pub fn is_private(&self) -> bool {
+        self.info.as_ref().is_some_and(|i| i.is_private)
+    }
+
+    /// The pieces that are verified and written.
+    pub fn have(&self) -> Option<&Bitfield> {
+        self.picker.as_ref().map(Picker::have)
+    }
+
+    /// Whether every piece is there.
+    pub fn is_seed(&self) -> bool {
+        self.have().is_some_and(Bitfield::is_all)
+    }
+
+    /// Whether every wanted piece is there.
+    pub fn is_complete(&self) -> bool {
+        self.picker.as_ref().is_some_and(Picker::is_complete)
+    }
+
+    /// Bytes left to get; `None` while unknown.
+    pub fn left(&self) -> Option<u64> {
+        self.picker.as_ref().map(Picker::left_bytes)
+    }
+}
