@@ -5,13 +5,19 @@
 
 pub mod bencode;
 pub mod bitfield;
+pub mod host_port;
 pub mod info_hash;
 pub mod layout;
 pub mod limits;
+pub mod magnet;
+pub mod metainfo;
 pub mod peer_id;
 pub mod time;
 
 pub use bitfield::Bitfield;
+pub use host_port::HostPort;
 pub use info_hash::{InfoHash, InfoHashes, WireHash};
 pub use layout::{BLOCK_LEN, BlockIndex, BlockRef, FileIndex, Layout, PieceIndex};
+pub use magnet::Magnet;
+pub use metainfo::Metainfo;
 pub use peer_id::PeerId;
