@@ -43,3 +43,33 @@ pub const METADATA_DICT_LEN_MAX: usize = 1 << 10;
 pub const METADATA_LEN_MAX: u32 = 32 << 20;
 /// Bytes kept of the client name a peer tells us; it is only shown.
 pub const CLIENT_NAME_LEN_MAX: usize = 64;
+// Metainfo and magnets.
+
+/// Trackers kept of one `.torrent` file or magnet, all tiers together; more are ignored.
+pub const TRACKERS_MAX: usize = 512;
+/// Web seeds kept of one `.torrent` file or magnet; more are ignored.
+pub const WEB_SEEDS_MAX: usize = 256;
+/// DHT nodes kept of one `.torrent` file or magnet; more are ignored.
+pub const NODES_MAX: usize = 256;
+/// Peers kept of one magnet; more are ignored.
+pub const MAGNET_PEERS_MAX: usize = 256;
+/// Bytes of a magnet: room for 512 ordinary trackers.
+pub const MAGNET_LEN_MAX: usize = 64 << 10;
+/// Ranges kept of a magnet's file selection; more are ignored.
+pub const SELECT_RANGES_MAX: usize = 4096;
+/// Bytes of a tracker's or web seed's URL; longer ones are ignored.
+pub const URL_LEN_MAX: usize = 4096;
+/// Bytes of a host: the longest DNS name. Longer ones are ignored.
+pub const HOST_LEN_MAX: usize = 253;
+/// Elements of a file's path below the torrent's name: libtorrent's bound too.
+pub const PATH_DEPTH_MAX: usize = 100;
+/// Bytes of a file's path with its separators: what Linux lets a program open.
+pub const PATH_LEN_MAX: usize = 4096;
+/// Bytes of a path element before it is cut; its extension (at most 9 bytes) is kept beyond, as libtorrent does.
+pub const NAME_CUT_LEN: usize = 240;
+/// Bytes of a path element whatever else happens: the bound of every common file system.
+pub const NAME_LEN_MAX: usize = 255;
+/// Names tried for all colliding files together: libtorrent's bound too.
+pub const DUPLICATE_PROBES_MAX: usize = 500;
+/// Bytes of a comment, creator or source that are kept; the rest is cut off.
+pub const TEXT_LEN_MAX: usize = 16 << 10;
