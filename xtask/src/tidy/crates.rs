@@ -98,7 +98,7 @@ pub(super) fn reached(tree: &Tree) -> Result<Vec<Finding>> {
             continue;
         }
         let package = format!("unchoke-{name}");
-        let args = ["tree", "--locked", "--edges", "normal", "--prefix", "none", "--package", &package];
+        let args = ["tree", "--edges", "normal", "--prefix", "none", "--package", &package];
         let listed = output(Command::new("cargo").args(args).current_dir(&tree.root))?;
         found.extend(impure_in(&manifest, &listed));
     }
