@@ -64,6 +64,8 @@ const IMPURE: &[&str] = &[
     "web-time",
 ];
 
+const DEPENDENCY_PAGE: &str = "docs/dependencies.md";
+
 /// Dependencies between crates that go against the arrows, and impure ones of pure crates.
 pub(super) fn arrows(tree: &Tree) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -124,6 +126,26 @@ pub(super) fn overflow_checks(tree: &Tree) -> Vec<Finding> {
         return Vec::new();
     }
     vec![Finding::new("Cargo.toml", 0, "profile.release must have overflow-checks = true")]
+}
+
+/// External packages that the page of dependencies does not name, and rows of the page that nothing needs.
+pub(super) fn dependency_page(tree: &Tree) -> Vec<Finding> {
+    let manifest = entries(tree.text("Cargo.toml").unwrap_or_default());
+    let named = manifest.iter().filter(|entry| entry.section == "workspace.dependencies");
+    let external: Vec<_> = named.filter(|entry| !entry.key.starts_with("unchoke-")).collect();
+    let page = tree.text(DEPENDENCY_PAGE).unwrap_or_default();
+    let rows = page.lines().enumerate().filter_map(|(line, row)| {
+        row.strip_prefix("| `").and_then(|rest| rest.split_once('`')).map(|(name, _)| (line, name))
+    });
+    let rows: Vec<_> = rows.collect();
+    let missing = external.iter().filter(|entry| rows.iter().all(|(_, name)| *name != entry.key));
+    let missing = missing.map(|entry| {
+        Finding::new("Cargo.toml", entry.line, format!("no row in {DEPENDENCY_PAGE}: {}", entry.key))
+    });
+    let unused = rows.iter().filter(|(_, name)| external.iter().all(|entry| entry.key != *name));
+    let unused =
+        unused.map(|(line, name)| Finding::new(DEPENDENCY_PAGE, *line, format!("not a dependency: {name}")));
+    missing.chain(unused).collect()
 }
 
 fn is_pure(folder: &str) -> bool {
@@ -196,6 +218,20 @@ mod tests {
         assert_eq!(
             found(overflow_checks, &[("Cargo.toml", "[profile.dev]\noverflow-checks = true\n")]).len(),
             1
+        );
+    }
+
+    #[test]
+    fn the_page_of_dependencies_names_them_all_and_no_others() {
+        let manifest =
+            "[workspace.dependencies]\nunchoke-wire = { path = \"a\" }\nmio = \"1\"\nclap = \"4\"\n";
+        let page = "| Package | Why |\n|---|---|\n| `clap` | flags |\n| `gone` | was |\n";
+        assert_eq!(
+            found(dependency_page, &[("Cargo.toml", manifest), (DEPENDENCY_PAGE, page)]),
+            [
+                "Cargo.toml:3: no row in docs/dependencies.md: mio",
+                "docs/dependencies.md:4: not a dependency: gone"
+            ]
         );
     }
 }

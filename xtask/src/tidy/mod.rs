@@ -52,9 +52,10 @@ pub(crate) fn run(tree: &Tree) -> Result<bool> {
 
 /// What the rules find in the text of the tree alone.
 fn findings(tree: &Tree) -> Vec<Finding> {
-    let rules: [fn(&Tree) -> Vec<Finding>; 11] = [
+    let rules: [fn(&Tree) -> Vec<Finding>; 12] = [
         crates::arrows,
         crates::overflow_checks,
+        crates::dependency_page,
         purity::impure_code,
         purity::unsafe_code,
         sizes::sizes,
