@@ -53,7 +53,7 @@ pub(crate) fn page(tree: &Tree) -> String {
 fn topics(bep: &Marked<'_>) -> String {
     let topic = |(topic, paths): (&&str, &BTreeSet<&str>)| {
         let links: Vec<String> = paths.iter().map(|path| format!("[{}](../{path})", short(path))).collect();
-        format!("{topic} ({})", links.join(", "))
+        format!("{} ({})", topic.replace('|', "\\|"), links.join(", "))
     };
     let topics: Vec<String> = bep.topics.iter().map(topic).collect();
     if topics.is_empty() { "–".to_owned() } else { topics.join("; ") }
