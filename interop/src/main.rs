@@ -1,3 +1,198 @@
-//! interop
+//! Unchoke against real third-party clients: `cargo run --release -p unchoke-interop [-- FILTER…]`.
+//!
+//! Runs the matrix of transfers, discoveries, interruptions and file agreements between the `unchoke` binary and the
+//! clients that `interop/install.sh` brings. A case whose client is missing is skipped, aloud. The last line is
+//! `interop: N passed, N failed, N skipped`; the exit code is 1 when a case failed.
 
-fn main() {}
+mod case;
+mod clients;
+mod create_agreement;
+mod fixtures;
+mod lab;
+mod metainfo_samples;
+mod netns;
+mod ports;
+mod proc;
+mod resume;
+mod show_agreement;
+mod trackers;
+mod transfer;
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+
+use crate::case::{Case, Outcome};
+use crate::lab::{Lab, Other};
+
+fn main() -> ExitCode {
+    match Args::parse(std::env::args().skip(1)).and_then(|args| run(&args)) {
+        Ok(summary) if summary.failed == 0 => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("interop: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The command line.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Args {
+    /// The binary under test; `None`: build it.
+    unchoke: Option<PathBuf>,
+    /// How many cases run side by side.
+    jobs: usize,
+    /// Only name the cases.
+    list: bool,
+    /// Parts of case names; none: all.
+    filters: Vec<String>,
+}
+
+impl Args {
+    fn parse(mut args: impl Iterator<Item = String>) -> Result<Self> {
+        let mut parsed = Self { jobs: 2, ..Self::default() };
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--unchoke" => parsed.unchoke = Some(args.next().context("--unchoke needs a path")?.into()),
+                "--jobs" => {
+                    let jobs = args.next().context("--jobs needs a number")?;
+                    parsed.jobs = jobs.parse().context("--jobs needs a number")?;
+                }
+                "--list" => parsed.list = true,
+                "--help" | "-h" => bail!("unchoke-interop [--unchoke PATH] [--jobs N] [--list] [FILTER…]"),
+                option if option.starts_with('-') => bail!("unknown option {option}"),
+                _ => parsed.filters.push(arg),
+            }
+        }
+        parsed.jobs = parsed.jobs.max(1);
+        Ok(parsed)
+    }
+}
+
+/// How many cases came to what.
+#[derive(Default)]
+struct Summary {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+fn run(args: &Args) -> Result<Summary> {
+    let unchoke = match &args.unchoke {
+        Some(path) => path.canonicalize().with_context(|| format!("find {}", path.display()))?,
+        None if args.list => PathBuf::new(),
+        None => build_unchoke()?,
+    };
+    let lab = Lab::new(unchoke)?;
+    let mut cases = create_agreement::cases();
+    cases.extend(show_agreement::cases());
+    cases.extend(transfer::cases(&lab));
+    cases.extend(resume::cases(&lab));
+    cases.retain(|case| case.is_wanted(&args.filters));
+    if cases.is_empty() {
+        bail!("no case has {:?} in its name", args.filters);
+    }
+    if args.list {
+        cases.iter().for_each(|case| println!("{}", case.name));
+        return Ok(Summary::default());
+    }
+    if Other::ALL.iter().all(|other| lab.client(*other).missing().is_some()) {
+        println!("interop: no third-party client is installed (interop/install.sh brings them)");
+    }
+    let summary = run_all(&lab, &cases, args.jobs);
+    println!("interop: {} passed, {} failed, {} skipped", summary.passed, summary.failed, summary.skipped);
+    Ok(summary)
+}
+
+/// Runs the cases on `jobs` threads, each taking the next one.
+fn run_all(lab: &Lab, cases: &[Case], jobs: usize) -> Summary {
+    let next = AtomicUsize::new(0);
+    let summary = Mutex::new(Summary::default());
+    thread::scope(|scope| {
+        for _ in 0..jobs.min(cases.len()) {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let (outcome, took) = case.run(lab);
+                    let mut summary = summary.lock().expect("no thread panics while it holds the summary");
+                    let seconds = took.as_secs_f64();
+                    match outcome {
+                        Outcome::Passed => {
+                            summary.passed += 1;
+                            println!("{:<44} passed  {seconds:6.1} s", case.name);
+                        }
+                        Outcome::Failed(why) => {
+                            summary.failed += 1;
+                            println!("{:<44} FAILED  {seconds:6.1} s: {why}", case.name);
+                        }
+                        Outcome::Skipped(why) => {
+                            summary.skipped += 1;
+                            println!("{:<44} skipped {seconds:6.1} s: missing: {why}", case.name);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    summary.into_inner().expect("the threads are joined and none panicked")
+}
+
+/// Builds the release binary with the cargo that runs us, and says where it is.
+fn build_unchoke() -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--release", "-p", "unchoke", "--message-format=json-render-diagnostics"])
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .context("run cargo")?;
+    if !output.status.success() {
+        bail!("cargo build --release -p unchoke failed");
+    }
+    executable_of(&String::from_utf8_lossy(&output.stdout)).context("cargo named no executable")
+}
+
+/// The `unchoke` executable in cargo's JSON messages.
+fn executable_of(messages: &str) -> Option<PathBuf> {
+    let parsed = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    parsed
+        .filter(|message| message["target"]["name"] == "unchoke")
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Args> {
+        Args::parse(line.split_whitespace().map(String::from))
+    }
+
+    #[test]
+    fn options_and_filters_may_be_mixed() {
+        let args = parse("http --unchoke /bin/unchoke --jobs 3 aria2").unwrap();
+        assert_eq!(args.unchoke, Some(PathBuf::from("/bin/unchoke")));
+        assert_eq!((args.jobs, args.list), (3, false));
+        assert_eq!(args.filters, ["http", "aria2"]);
+    }
+
+    #[test]
+    fn unknown_options_are_refused() {
+        assert!(parse("--fast").is_err());
+        assert!(parse("--unchoke").is_err());
+        assert!(parse("--jobs many").is_err());
+    }
+
+    #[test]
+    fn the_executable_is_read_from_cargo_messages() {
+        let messages = concat!(
+            "{\"target\":{\"name\":\"other\"},\"executable\":\"/x/other\"}\n",
+            "{\"target\":{\"name\":\"unchoke\"},\"executable\":\"/x/unchoke\"}\n",
+        );
+        assert_eq!(executable_of(messages), Some(PathBuf::from("/x/unchoke")));
+        assert_eq!(executable_of("noise\n"), None);
+    }
+}

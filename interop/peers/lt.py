@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""libtorrent as an interop peer, DHT router, torrent maker and torrent reader.
+
+  lt.py seed|get SOURCE DIR IP:PORT [--peer IP:PORT] [--dht-node IP:PORT] [--rate BYTES_PER_S]
+      SOURCE is a .torrent path or a magnet. Prints READY when it serves (seed) or has started (get), UPLOADED N as it
+      sends payload; get exits 0 when the download is complete. --rate limits upload of a seed and download of a get.
+  lt.py node IP:PORT
+      A DHT node without torrents. Prints READY, then ANNOUNCE HASH for each peer announced to it.
+  lt.py make PATH OUT PIECE_LENGTH
+      A v1 torrent of PATH with its files in byte order of their paths. Prints the info-hash.
+  lt.py read TORRENT...
+      One JSON object a line, in the fields of `unchoke show --json`; {"error": TEXT} for a file it refuses.
+"""
+import argparse, json, os, sys, time
+import libtorrent as lt
+
+
+def host_port(text):
+    host, port = text.rsplit(":", 1)
+    return host, int(port)
+
+
+def session(listen, dht_node=None, dht=False):
+    return lt.session({
+        "listen_interfaces": listen,
+        "outgoing_interfaces": host_port(listen)[0],
+        "enable_dht": dht,
+        "dht_bootstrap_nodes": dht_node or "",
+        "dht_restrict_routing_ips": False,
+        "dht_restrict_search_ips": False,
+        "dht_ignore_dark_internet": False,
+        "enable_lsd": False,
+        "enable_upnp": False,
+        "enable_natpmp": False,
+        "allow_multiple_connections_per_ip": True,
+        "ssrf_mitigation": False,
+        "alert_mask": lt.alert.category_t.dht_notification if dht else 0,
+    })
+
+
+def peer(args):
+    ses = session(args.listen, args.dht_node, args.dht_node is not None)
+    if args.source.startswith("magnet:"):
+        params = lt.parse_magnet_uri(args.source)
+    else:
+        params = lt.add_torrent_params()
+        params.ti = lt.torrent_info(args.source)
+    params.save_path = args.dir
+    params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
+    if args.rate and args.role == "seed":
+        params.upload_limit = args.rate
+    elif args.rate:
+        params.download_limit = args.rate
+    handle = ses.add_torrent(params)
+    if args.peer:
+        handle.connect_peer(host_port(args.peer))
+    ready, sent = False, -1
+    while True:
+        status = handle.status()
+        if not ready and (args.role == "get" or status.is_seeding):
+            ready = True
+            print("READY", flush=True)
+        if status.total_payload_upload != sent:
+            sent = status.total_payload_upload
+            print("UPLOADED", sent, flush=True)
+        if args.role == "get" and status.is_seeding:
+            break
+        time.sleep(0.1)
+    ses.pause()
+
+
+def node(args):
+    ses = session(args.listen, dht=True)
+    print("READY", flush=True)
+    while True:
+        ses.wait_for_alert(500)
+        for alert in ses.pop_alerts():
+            if isinstance(alert, lt.dht_announce_alert):
+                print("ANNOUNCE", alert.info_hash, flush=True)
+
+
+def make(args):
+    files = lt.file_storage()
+    root = os.path.abspath(args.path)
+    parent = os.path.dirname(root)
+    found = [root] if os.path.isfile(root) else [os.path.join(d, n) for d, _, names in os.walk(root) for n in names]
+    for path in sorted(found, key=os.fsencode):
+        files.add_file(os.path.relpath(path, parent), os.path.getsize(path))
+    maker = lt.create_torrent(files, args.piece_length, lt.create_torrent.v1_only)
+    lt.set_piece_hashes(maker, parent)
+    entry = maker.generate()
+    with open(args.out, "wb") as out:
+        out.write(lt.bencode(entry))
+    print(lt.torrent_info(args.out).info_hashes().v1)
+
+
+def facts(path):
+    try:
+        params = lt.load_torrent_file(path)
+    except RuntimeError as error:
+        return {"error": str(error)}
+    info = params.ti
+    files = info.files()
+    tiers = {}
+    for url, tier in zip(params.trackers, params.tracker_tiers):
+        tiers.setdefault(tier, []).append(url)
+    flags = lt.file_flags_t
+    listed = []
+    for i in range(files.num_files()):
+        entry = {"path": files.file_path(i), "length": files.file_size(i)}
+        for name, flag in (("pad", flags.flag_pad_file), ("executable", flags.flag_executable), ("hidden", flags.flag_hidden)):
+            if files.file_flags(i) & flag:
+                entry[name] = True
+        listed.append(entry)
+    return {
+        "name": info.name(),
+        "info_hash_v1": str(info.info_hashes().v1),
+        "total_size": info.total_size(),
+        "piece_length": info.piece_length(),
+        "piece_count": info.num_pieces(),
+        "private": info.priv(),
+        "comment": params.comment,
+        "created_by": params.created_by,
+        "creation_date": params.creation_date,
+        "files": listed,
+        "trackers": [tiers[t] for t in sorted(tiers)],
+        "web_seeds": list(params.url_seeds),
+        "nodes": ["%s:%d" % n for n in params.dht_nodes],
+    }
+
+
+def read(args):
+    for path in args.torrents:
+        print(json.dumps(facts(path)))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    roles = parser.add_subparsers(dest="role", required=True)
+    for role in ("seed", "get"):
+        p = roles.add_parser(role)
+        p.add_argument("source")
+        p.add_argument("dir")
+        p.add_argument("listen")
+        p.add_argument("--peer")
+        p.add_argument("--dht-node")
+        p.add_argument("--rate", type=int)
+        p.set_defaults(run=peer)
+    p = roles.add_parser("node")
+    p.add_argument("listen")
+    p.set_defaults(run=node)
+    p = roles.add_parser("make")
+    p.add_argument("path")
+    p.add_argument("out")
+    p.add_argument("piece_length", type=int)
+    p.set_defaults(run=make)
+    p = roles.add_parser("read")
+    p.add_argument("torrents", nargs="+")
+    p.set_defaults(run=read)
+    args = parser.parse_args()
+    sys.exit(args.run(args))
+
+
+main()

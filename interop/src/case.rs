@@ -1,0 +1,108 @@
+//! A case: its name, what it needs, how it is run, and what its run came to.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::lab::Lab;
+use crate::proc::tail;
+
+/// One line of the matrix.
+pub(crate) struct Case {
+    pub(crate) name: String,
+    check: Check,
+    needs: Needs,
+}
+
+/// The body of a case; it is given an empty folder of its own.
+type Check = Box<dyn Fn(&Lab, &Path) -> Result<()> + Send + Sync>;
+
+/// Names the first thing that is not installed or not allowed here.
+type Needs = Box<dyn Fn(&Lab) -> Option<String> + Send + Sync>;
+
+/// What a case came to.
+pub(crate) enum Outcome {
+    Passed,
+    Skipped(String),
+    /// The error and the ends of the logs.
+    Failed(String),
+}
+
+impl Case {
+    /// A case that runs `check` unless `needs` names something missing.
+    pub(crate) fn new(
+        name: String,
+        needs: impl Fn(&Lab) -> Option<String> + Send + Sync + 'static,
+        check: impl Fn(&Lab, &Path) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self { name, check: Box::new(check), needs: Box::new(needs) }
+    }
+
+    /// True when no filter is given or one of them is part of the name.
+    pub(crate) fn is_wanted(&self, filters: &[String]) -> bool {
+        filters.is_empty() || filters.iter().any(|filter| self.name.contains(filter))
+    }
+
+    /// Runs it in a folder of its own, which is removed when it passed.
+    pub(crate) fn run(&self, lab: &Lab) -> (Outcome, Duration) {
+        let start = Instant::now();
+        if let Some(missing) = (self.needs)(lab) {
+            return (Outcome::Skipped(missing), start.elapsed());
+        }
+        let outcome = match lab.case_dir(&self.name) {
+            Err(error) => Outcome::Failed(format!("{error:#}")),
+            Ok(dir) => {
+                let outcome = match (self.check)(lab, &dir) {
+                    Ok(()) => Outcome::Passed,
+                    Err(error) => Outcome::Failed(format!("{error:#}{}", log_tails(&dir))),
+                };
+                // Memory is scarce where the folder is in it; the run's folder goes at the end in any case.
+                let _ = fs::remove_dir_all(&dir);
+                outcome
+            }
+        };
+        (outcome, start.elapsed())
+    }
+}
+
+/// The ends of the logs `dir/*/log`, in order of name.
+fn log_tails(dir: &Path) -> String {
+    let Ok(entries) = fs::read_dir(dir) else { return String::new() };
+    let mut logs: Vec<_> =
+        entries.flatten().map(|entry| entry.path().join("log")).filter(|log| log.is_file()).collect();
+    logs.sort();
+    let mut text = String::new();
+    for log in logs {
+        let owner = log.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+        for line in tail(&log, LOG_LINES).lines() {
+            text.push_str(&format!("\n    {owner}: {line}"));
+        }
+    }
+    text
+}
+
+const LOG_LINES: usize = 15;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_any_part_of_a_name() {
+        let case = Case::new("dht/get/aria2".into(), |_| None, |_, _| Ok(()));
+        assert!(case.is_wanted(&[]));
+        assert!(case.is_wanted(&["aria2".into()]));
+        assert!(case.is_wanted(&["http".into(), "dht/get".into()]));
+        assert!(!case.is_wanted(&["http".into()]));
+    }
+
+    #[test]
+    fn log_tails_name_the_process_of_each_line() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("seeder")).unwrap();
+        fs::write(dir.path().join("seeder/log"), "hello\n").unwrap();
+        assert_eq!(log_tails(dir.path()), "\n    seeder: hello");
+    }
+}
