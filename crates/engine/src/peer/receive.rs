@@ -39,7 +39,10 @@ impl Receive {
     ///
     /// # Errors
     /// The peer sent a message of a length it may not have.
-    pub fn next<'a>(&'a mut self, input: &mut &'a [u8]) -> Result<Option<Item<'a>>, MessageError> {
+    pub fn next<'s, 'i: 's>(
+        &'s mut self,
+        input: &mut &'i [u8],
+    ) -> Result<Option<Item<'s>>, MessageError> {
         if core::mem::take(&mut self.is_part_used) {
             self.part.clear();
         }
@@ -87,7 +90,7 @@ impl Receive {
     }
 
     /// Collects a message that came in parts: first its head, then the rest.
-    fn collect<'a>(&'a mut self, input: &mut &'a [u8]) -> Result<Option<Item<'a>>, MessageError> {
+    fn collect(&mut self, input: &mut &[u8]) -> Result<Option<Item<'_>>, MessageError> {
         loop {
             let due = match Frame::parse(&self.part)? {
                 None => self.part.len() + 1,
