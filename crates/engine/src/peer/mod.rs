@@ -23,7 +23,7 @@ use send::SendQueue;
 use unchoke_wire::extension::ExtensionIds;
 use unchoke_wire::handshake::Reserved;
 use unchoke_wire::time::Instant;
-use unchoke_wire::{PeerId, PieceIndex};
+use unchoke_wire::{BlockRef, PeerId, PieceIndex};
 use uploads::Uploads;
 
 /// Wrongs of the small kind (blocks nobody asked for, empty blocks) before a peer is closed.
@@ -91,7 +91,9 @@ pub struct PeerConn {
     pub allowed_fast: Vec<PieceIndex>,
     /// Pieces it suggested.
     pub suggested: Vec<PieceIndex>,
-    /// The block that is arriving, if it is of use.
+    /// The block that is arriving.
+    pub arriving: Option<BlockRef>,
+    /// Where its bytes go, if it is of use.
     pub incoming: Option<Incoming>,
     /// By which ids it takes our extended messages.
     pub extension_ids: ExtensionIds,
@@ -148,6 +150,7 @@ impl PeerConn {
             is_choking: true,
             allowed_fast: Vec::new(),
             suggested: Vec::new(),
+            arriving: None,
             incoming: None,
             extension_ids: ExtensionIds::default(),
             client: None,

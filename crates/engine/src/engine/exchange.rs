@@ -1,0 +1,244 @@
+//! Who wants what from whom: greetings, interest, requests and unchokes.
+
+use super::Engine;
+use crate::choker::PeerRates;
+use crate::id::{ConnId, TorrentId};
+use crate::output::{Output, TraceMessage};
+use crate::picker::PeerView;
+use crate::torrent::Phase;
+use core::net::IpAddr;
+use unchoke_wire::message::Message;
+use unchoke_wire::time::Duration;
+use unchoke_wire::{BLOCK_LEN, Bitfield, allowed_fast_set};
+
+/// Pieces let to a choked peer (BEP 6).
+const ALLOWED_FAST_COUNT: u8 = 5;
+/// How long a fresh connection counts as a peer that will soon take requests.
+const FRESH: Duration = Duration::from_secs(2);
+
+impl Engine {
+    //= BEP 3: the bitfield comes first
+    //= BEP 6: have all and have none
+    /// Tells a peer whose handshake is through what we have, and what we speak.
+    pub(super) fn greet(&mut self, conn: ConnId) {
+        let c = &self.conns[conn];
+        let t = &self.torrents[c.torrent];
+        let (is_fast, torrent) = (c.is_fast(), c.torrent);
+        let has_extension = c.reserved.has_extension();
+        let wants_port = c.reserved.has_dht() && self.settings.dht && !t.is_private();
+        let first = match t.have() {
+            Some(have) if have.is_all() && is_fast => Some(Message::HaveAll.to_vec()),
+            Some(have) if have.count() > 0 => Some(Message::Bitfield(have.as_bytes()).to_vec()),
+            _ if is_fast => Some(Message::HaveNone.to_vec()),
+            _ => None,
+        };
+        if let Some(bytes) = first {
+            self.push_raw(conn, bytes);
+        }
+        if has_extension {
+            self.send_extension_handshake(conn);
+        }
+        if wants_port && self.settings.listen_port != 0 {
+            self.push(conn, &Message::Port(self.settings.listen_port));
+        }
+        self.touched.torrents.insert(torrent);
+    }
+
+    /// Queues a message and sees that it is sent.
+    pub(super) fn push(&mut self, conn: ConnId, message: &Message<'_>) {
+        self.push_raw(conn, message.to_vec());
+    }
+
+    fn push_raw(&mut self, conn: ConnId, bytes: Vec<u8>) {
+        let Some(c) = self.conns.get_mut(conn) else { return };
+        c.send.push_bytes(&bytes);
+        self.want_send(conn);
+        if self.settings.trace {
+            self.trace(conn, true, TraceMessage::Message(bytes));
+        }
+    }
+
+    pub(super) fn want_send(&mut self, conn: ConnId) {
+        if let Some(c) = self.conns.get_mut(conn)
+            && c.send.want()
+        {
+            self.out.push_back(Output::WantSend { conn });
+        }
+    }
+
+    //= BEP 3: interest is kept up to date at all times, also while choked
+    pub(super) fn update_interest(&mut self, conn: ConnId) {
+        let c = &mut self.conns[conn];
+        let is_interested = c.interesting > 0;
+        if c.is_ready() && c.am_interested != is_interested {
+            c.am_interested = is_interested;
+            let message = if is_interested { Message::Interested } else { Message::NotInterested };
+            self.push(conn, &message);
+        }
+    }
+
+    /// Sends requests to a peer until its pipe is full.
+    pub(super) fn top_up(&mut self, conn: ConnId) {
+        let Some(c) = self.conns.get(conn) else { return };
+        let torrent = c.torrent;
+        let t = &self.torrents[torrent];
+        let may_ask = c.is_ready() && c.interesting > 0 && (!c.is_choking || !c.allowed_fast.is_empty());
+        if !may_ask || !t.is_running() || t.phase != Phase::Ready {
+            return;
+        }
+        let wanted = self.granted(c.requests.room());
+        if wanted == 0 {
+            return;
+        }
+        let picks = self.pick(conn, wanted);
+        for _ in picks.len()..wanted {
+            self.download_limit.give_back(u64::from(BLOCK_LEN));
+        }
+        for block in picks {
+            self.conns[conn].requests.sent(block, self.now);
+            self.push(conn, &Message::Request(block));
+        }
+        self.count_open_bytes(torrent);
+    }
+
+    /// How many of `room` blocks the download limit lets us ask for.
+    fn granted(&mut self, room: usize) -> usize {
+        let granted = (0..room).take_while(|_| self.download_limit.take(u64::from(BLOCK_LEN), self.now)).count();
+        if granted < room {
+            self.wake_for_limit(self.download_limit.next_block(self.now));
+        }
+        granted
+    }
+
+    pub(super) fn wake_for_limit(&mut self, at: Option<unchoke_wire::time::Instant>) {
+        self.limit_wake = [self.limit_wake, at].into_iter().flatten().min();
+    }
+
+    fn pick(&mut self, conn: ConnId, wanted: usize) -> Vec<unchoke_wire::BlockRef> {
+        let c = &self.conns[conn];
+        let torrent = c.torrent;
+        let t = &mut self.torrents[torrent];
+        let (Some(mut picker), Some(has)) = (t.picker.take(), c.has.known()) else { return Vec::new() };
+        let others: Vec<&Bitfield> = if picker.may_spread(t.conns.len()) {
+            let conns = t.conns.iter().filter(|id| **id != conn).map(|id| &self.conns[*id]);
+            let idle = conns.filter(|o| {
+                let is_fresh = self.now.since(o.since) < FRESH;
+                o.is_ready() && o.interesting > 0 && o.requests.is_empty() && (!o.is_choking || is_fresh)
+            });
+            idle.filter_map(|o| o.has.known()).collect()
+        } else {
+            Vec::new()
+        };
+        let budget = self.settings.piece_buffer_bytes.saturating_sub(self.open_bytes - t.open_bytes);
+        let view = PeerView {
+            key: c.key,
+            has,
+            is_choked: c.is_choking,
+            allowed_fast: &c.allowed_fast,
+            suggested: &c.suggested,
+            is_snubbed: c.requests.is_snubbing(),
+            rate: c.down.rate(),
+            requests_out: c.requests.len(),
+            is_on_parole: t.peers.is_on_parole(c.key),
+            open_bytes_max: budget,
+            idle_others: &others,
+        };
+        let picks = picker.pick(&view, wanted, self.now);
+        t.picker = Some(picker);
+        picks
+    }
+
+    /// Everybody whom a limit held up may try again.
+    pub(super) fn wake_limited(&mut self) {
+        let conns: Vec<ConnId> = self.conns.keys().collect();
+        for conn in conns {
+            self.top_up(conn);
+            if self.conns.get(conn).is_some_and(|c| !c.uploads.is_empty()) {
+                self.want_send(conn);
+            }
+        }
+    }
+
+    /// What the choker needs to know of everybody.
+    fn peer_rates(&self) -> Vec<PeerRates> {
+        let ready = self.conns.iter().filter(|(_, c)| c.is_ready());
+        ready
+            .map(|(conn, c)| PeerRates {
+                conn,
+                is_interested: c.is_interested,
+                is_choked: c.uploads.is_choked(),
+                is_seeding: self.torrents[c.torrent].is_complete(),
+                received: c.down.total() - c.round_totals.0,
+                sent: c.up.total() - c.round_totals.1,
+                unchoked_at: c.unchoked.0,
+                sent_since_unchoke: c.up.total() - c.unchoked.1,
+                connected_at: c.since,
+                is_snubbing: c.requests.is_snubbing(),
+                quota: self.torrents[c.torrent].info.as_ref().map_or(0, |i| 20 * u64::from(i.layout.piece_len())),
+            })
+            .collect()
+    }
+
+    /// A round of the choker.
+    pub(super) fn rechoke(&mut self) {
+        let rates = self.peer_rates();
+        let changes = self.choker.rechoke(&rates, self.now);
+        for change in changes {
+            self.set_choke(change.conn, change.choke);
+        }
+        for (_, c) in &mut self.conns {
+            c.round_totals = (c.down.total(), c.up.total());
+        }
+    }
+
+    /// Gives free upload slots to peers that are interested, at once instead of at the next round.
+    pub(super) fn fill_slots(&mut self) {
+        let rates = self.peer_rates();
+        for change in self.choker.fill(&rates, self.now) {
+            self.set_choke(change.conn, change.choke);
+        }
+    }
+
+    //= BEP 3: choking
+    fn set_choke(&mut self, conn: ConnId, choke: bool) {
+        let Some(c) = self.conns.get_mut(conn) else { return };
+        if c.uploads.is_choked() == choke {
+            return;
+        }
+        if choke {
+            let dropped = c.uploads.choke(c.is_fast(), self.now);
+            self.push(conn, &Message::Choke);
+            dropped.into_iter().for_each(|block| self.reject(conn, block));
+        } else {
+            c.uploads.unchoke();
+            c.unchoked = (self.now, c.up.total());
+            self.push(conn, &Message::Unchoke);
+        }
+    }
+
+    //= BEP 6: allowed fast
+    /// Names the pieces that an interested peer which stays choked may have.
+    pub(super) fn allow_fast(&mut self, conn: ConnId) {
+        let Some(c) = self.conns.get(conn) else { return };
+        let t = &self.torrents[c.torrent];
+        let is_due = c.is_fast() && c.uploads.is_choked() && !c.uploads.has_allowed_fast() && !c.has.is_seed();
+        let (true, IpAddr::V4(ip), Some(info)) = (is_due, c.remote.ip().to_canonical(), &t.info) else { return };
+        let pieces = allowed_fast_set(ip, t.hash, info.layout.piece_count(), ALLOWED_FAST_COUNT);
+        self.conns[conn].uploads.allow_fast(pieces.clone());
+        pieces.into_iter().for_each(|piece| self.push(conn, &Message::AllowedFast(piece)));
+    }
+
+    /// Counts anew what every peer of a torrent has for us, after what we want changed.
+    pub(super) fn recount_interest(&mut self, torrent: TorrentId) {
+        for conn in self.torrents[torrent].conns.clone() {
+            let c = &mut self.conns[conn];
+            let picker = self.torrents[torrent].picker.as_ref();
+            c.interesting = match (picker, c.has.known()) {
+                (Some(picker), Some(has)) => picker.count_wanted(has),
+                _ => 0,
+            };
+            self.update_interest(conn);
+        }
+        self.touched.requests.insert(torrent);
+    }
+}

@@ -1,0 +1,134 @@
+//! What a shell may read of torrents and peers.
+
+use super::Engine;
+use crate::id::{ConnId, TorrentId};
+use crate::input::Totals;
+use crate::torrent::{Phase, Torrent};
+use core::net::SocketAddr;
+use unchoke_wire::{Bitfield, PeerId, WireHash};
+
+/// What a torrent is doing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TorrentState {
+    /// Getting the metadata from peers.
+    Metadata,
+    /// Waiting for its storage.
+    Storage,
+    /// Getting pieces.
+    Downloading,
+    /// All wanted pieces are there.
+    Seeding,
+    /// Stopped by its owner.
+    Paused,
+    /// Stopped by its storage, for this reason.
+    Failed(String),
+}
+
+/// Figures of a torrent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TorrentStats {
+    /// Its hash on the wire.
+    pub hash: WireHash,
+    /// What it is doing.
+    pub state: TorrentState,
+    /// Pieces it has, and in all; zero while unknown.
+    pub pieces: (u32, u32),
+    /// Bytes left to get; `None` while unknown.
+    pub left: Option<u64>,
+    /// Block bytes a second in, and out.
+    pub rates: (u64, u64),
+    /// Block bytes over its life.
+    pub totals: Totals,
+    /// Peers connected, and known.
+    pub peers: (usize, usize),
+    /// Connected peers that have everything.
+    pub seeds: usize,
+}
+
+/// Figures of a connected peer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PeerInfo {
+    /// The connection.
+    pub conn: ConnId,
+    /// The peer's end.
+    pub remote: SocketAddr,
+    /// What it calls itself.
+    pub peer_id: PeerId,
+    /// The client it says it is, or its peer id says.
+    pub client: Option<String>,
+    /// Whether we dialled.
+    pub is_outgoing: bool,
+    /// Pieces it has.
+    pub pieces: u32,
+    /// Block bytes a second in, and out.
+    pub rates: (u64, u64),
+    /// Block bytes in, and out.
+    pub totals: (u64, u64),
+    /// Whether it chokes us, and we it.
+    pub is_choking: (bool, bool),
+    /// Whether it is interested, and we are.
+    pub is_interested: (bool, bool),
+    /// Requests out to it.
+    pub requests: usize,
+}
+
+impl Engine {
+    /// Figures of a torrent; `None` when there is no such.
+    pub fn torrent_stats(&self, torrent: TorrentId) -> Option<TorrentStats> {
+        let t = self.torrents.get(torrent)?;
+        let conns = t.conns.iter().map(|c| &self.conns[*c]).filter(|c| c.is_ready());
+        let rates = conns.clone().fold((0, 0), |(d, u), c| (d + c.down.rate(), u + c.up.rate()));
+        Some(TorrentStats {
+            hash: t.hash,
+            state: state_of(t),
+            pieces: t.have().map_or((0, 0), |h| (h.count(), h.len())),
+            left: t.left(),
+            rates,
+            totals: t.totals,
+            peers: (conns.clone().count(), t.peers.len()),
+            seeds: conns.filter(|c| c.has.is_seed()).count(),
+        })
+    }
+
+    /// The pieces of a torrent that are verified and written; `None` until its storage is ready.
+    pub fn have(&self, torrent: TorrentId) -> Option<&Bitfield> {
+        self.torrents.get(torrent)?.have()
+    }
+
+    /// All torrents.
+    pub fn torrents(&self) -> impl Iterator<Item = TorrentId> + '_ {
+        self.torrents.keys()
+    }
+
+    /// Figures of the connected peers of a torrent, oldest connection first.
+    pub fn peers(&self, torrent: TorrentId) -> Vec<PeerInfo> {
+        let conns = self.torrents.get(torrent).map(|t| t.conns.as_slice()).unwrap_or_default();
+        let ready = conns.iter().map(|id| (*id, &self.conns[*id])).filter(|(_, c)| c.is_ready());
+        ready
+            .map(|(conn, c)| PeerInfo {
+                conn,
+                remote: c.remote,
+                peer_id: c.peer_id,
+                client: c.client.clone().or_else(|| c.peer_id.client()),
+                is_outgoing: c.is_outgoing,
+                pieces: c.has.known().map_or(0, Bitfield::count),
+                rates: (c.down.rate(), c.up.rate()),
+                totals: (c.down.total(), c.up.total()),
+                is_choking: (c.is_choking, c.uploads.is_choked()),
+                is_interested: (c.is_interested, c.am_interested),
+                requests: c.requests.len(),
+            })
+            .collect()
+    }
+}
+
+fn state_of(t: &Torrent) -> TorrentState {
+    match (&t.error, t.is_paused, t.phase) {
+        (Some(error), _, _) => TorrentState::Failed(error.clone()),
+        (None, true, _) => TorrentState::Paused,
+        (None, false, Phase::Metadata) => TorrentState::Metadata,
+        (None, false, Phase::Storage) => TorrentState::Storage,
+        (None, false, Phase::Ready) if t.is_complete() => TorrentState::Seeding,
+        (None, false, Phase::Ready) => TorrentState::Downloading,
+    }
+}

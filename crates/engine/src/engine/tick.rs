@@ -1,0 +1,67 @@
+//! What is looked over once a second, while there are connections: rates, silence, keep-alives, the choker.
+
+use super::{Engine, TICK};
+use crate::event::CloseReason;
+use crate::id::ConnId;
+use crate::peer::Stage;
+use unchoke_wire::message::Message;
+use unchoke_wire::time::Duration;
+
+/// A handshake must be whole by then.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A keep-alive goes out when nothing else did for this long: well within two minutes.
+const KEEP_ALIVE: Duration = Duration::from_secs(100);
+/// A peer that is silent for this long is gone: two minutes and as much again.
+const SILENCE_MAX: Duration = Duration::from_secs(240);
+
+impl Engine {
+    pub(super) fn tick(&mut self) {
+        let conns: Vec<ConnId> = self.conns.keys().collect();
+        for conn in conns {
+            self.tick_conn(conn);
+        }
+        if self.now >= self.next_rechoke {
+            self.next_rechoke = self.now + self.settings.rechoke_interval;
+            self.rechoke();
+        }
+        self.next_tick = Some(self.now + TICK);
+    }
+
+    fn tick_conn(&mut self, conn: ConnId) {
+        let now = self.now;
+        let c = &mut self.conns[conn];
+        c.idle_messages = 0;
+        c.down.roll(now);
+        c.up.roll(now);
+        c.requests.adapt(c.down.rate());
+        let timed_out = match c.stage {
+            Stage::Dialling => false,
+            Stage::Handshake => now.since(c.since) >= HANDSHAKE_TIMEOUT,
+            Stage::Ready => now.since(c.last_received) >= SILENCE_MAX,
+        };
+        if timed_out {
+            self.close(conn, CloseReason::Timeout);
+            return;
+        }
+        if c.stage != Stage::Ready {
+            return;
+        }
+        let is_idle = c.send.is_empty() && c.uploads.is_empty();
+        let (torrent, wants_keep_alive) = (c.torrent, is_idle && now.since(c.last_sent) >= KEEP_ALIVE);
+        if c.requests.deadline().is_some_and(|at| at <= now) {
+            let blocks = c.requests.snub();
+            self.release(conn, &blocks);
+            blocks.into_iter().for_each(|block| self.push(conn, &Message::Cancel(block)));
+        }
+        if wants_keep_alive {
+            self.push(conn, &Message::KeepAlive);
+        }
+        self.send_pex(conn);
+        if self.torrents[torrent].metadata.is_some() {
+            self.touched.torrents.insert(torrent);
+        }
+        if self.conns.get(conn).is_some_and(|c| c.requests.room() > 0) {
+            self.touched.requests.insert(torrent);
+        }
+    }
+}

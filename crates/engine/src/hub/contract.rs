@@ -1,0 +1,161 @@
+//! What a shell may tell the hub, and what the hub may ask of it.
+
+use crate::id::{RequestId, ShardId, Ticket, TorrentId};
+use crate::output::HubCommand;
+use core::net::{IpAddr, SocketAddr};
+use unchoke_wire::WireHash;
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum HubInput<'a> {
+    /// The time of [`super::Hub::next_timeout`] has come.
+    Timeout,
+    /// A connection was accepted. The shell reads it until the hub routes or drops it.
+    Accepted {
+        /// The shell's name for it.
+        ticket: Ticket,
+        /// The peer's end.
+        remote: SocketAddr,
+    },
+    /// Bytes of an accepted connection arrived.
+    AcceptedBytes {
+        /// Its name.
+        ticket: Ticket,
+        /// The bytes.
+        bytes: &'a [u8],
+    },
+    /// An accepted connection ended before it was routed or dropped.
+    AcceptedClosed {
+        /// Its name.
+        ticket: Ticket,
+    },
+    /// A datagram arrived on the session's UDP socket.
+    Datagram {
+        /// Where it came from.
+        from: SocketAddr,
+        /// Its payload.
+        bytes: &'a [u8],
+    },
+    /// The network says that nobody takes datagrams there.
+    Unreachable {
+        /// Where.
+        to: SocketAddr,
+    },
+    /// A name was resolved, or not.
+    Resolved {
+        /// The request.
+        request: RequestId,
+        /// The addresses; none on failure.
+        addresses: &'a [IpAddr],
+    },
+    /// An engine wants something.
+    Engine {
+        /// The engine.
+        shard: ShardId,
+        /// What it wants.
+        command: HubCommand,
+    },
+    /// Read the settled nodes of both families for saving: answered by [`HubEvent::DhtNodes`].
+    SaveDht,
+}
+
+/// One thing to do.
+#[derive(Debug)]
+pub enum HubOutput {
+    /// Hand the connection to this engine as [`crate::Input::Accepted`].
+    Route {
+        /// Its name.
+        ticket: Ticket,
+        /// The engine.
+        shard: ShardId,
+        /// The torrent its handshake named.
+        torrent: TorrentId,
+        /// All bytes received so far.
+        received: Vec<u8>,
+    },
+    /// Close the connection without a word.
+    Drop {
+        /// Its name.
+        ticket: Ticket,
+    },
+    /// Send a datagram from the session's UDP socket.
+    Datagram {
+        /// To whom.
+        to: SocketAddr,
+        /// Its payload.
+        bytes: Vec<u8>,
+    },
+    /// Resolve a name. Answered by [`HubInput::Resolved`].
+    Resolve {
+        /// The request.
+        request: RequestId,
+        /// The name; never an address.
+        host: String,
+    },
+    /// Tell an engine as [`crate::Input::PeersFound`] with [`crate::input::PeerSource::Dht`].
+    Peers {
+        /// The engine.
+        shard: ShardId,
+        /// The torrent.
+        torrent: TorrentId,
+        /// The peers.
+        peers: Vec<SocketAddr>,
+    },
+    /// Tell an engine as [`crate::Input::Datagram`].
+    TrackerDatagram {
+        /// The engine.
+        shard: ShardId,
+        /// Where it came from.
+        from: SocketAddr,
+        /// Its payload.
+        bytes: Vec<u8>,
+    },
+    /// Something the owner may want to know.
+    Event(HubEvent),
+}
+
+/// Something happened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum HubEvent {
+    /// The DHT node of one family knows enough nodes to be of use.
+    DhtReady {
+        /// Whether it is the IPv6 node.
+        is_v6: bool,
+        /// Good nodes in its table.
+        nodes: usize,
+    },
+    /// A lookup of the DHT ended.
+    DhtSearched {
+        /// What it was for.
+        hash: WireHash,
+        /// Peers it found.
+        peers: usize,
+    },
+    /// We are announced in the DHT.
+    DhtAnnounced {
+        /// Under which hash.
+        hash: WireHash,
+        /// To how many nodes.
+        nodes: usize,
+    },
+    /// The nodes and ids worth saving: the id of each family's node, then `id`, address pairs.
+    DhtNodes {
+        /// Nodes that answered lately.
+        nodes: Vec<([u8; 20], SocketAddr)>,
+    },
+}
+
+/// Settings of a hub.
+#[derive(Clone, Debug)]
+pub struct HubSettings {
+    /// Whether there is a DHT node, for IPv4 and for IPv6.
+    pub dht_v4: bool,
+    /// The same for IPv6.
+    pub dht_v6: bool,
+    /// The port peers reach us on, announced in the DHT; zero: none, and the DHT is only asked.
+    pub listen_port: u16,
+    /// Nodes saved by an earlier run.
+    pub saved_nodes: Vec<([u8; 20], SocketAddr)>,
+    /// Nodes to begin with: names or addresses.
+    pub bootstrap: Vec<unchoke_wire::HostPort>,
+}
