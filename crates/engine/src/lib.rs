@@ -5,7 +5,9 @@
 //! one engine a shard owns some torrents and their peers. Both have the same shape: `new`, `handle` as the only way
 //! in, `next_timeout`. What `handle` returns must be drained before the next call.
 
+pub mod choker;
 pub mod id;
+pub mod picker;
 pub mod settings;
 
 pub use id::{ConnId, PeerKey, ShardId, Ticket, TorrentId};

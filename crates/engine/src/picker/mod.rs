@@ -1,0 +1,314 @@
+//! Which blocks to ask a peer for.
+//!
+//! The picker knows how rare each piece is, which pieces are there, wanted and begun, and who was asked for or sent
+//! each block of a begun piece. It does not hold their bytes. A piece is fresh (in the order), open (begun), checking
+//! (open and complete) or there. The rarest piece goes first from the very first pick, ties are broken at random.
+
+mod choose;
+mod open;
+mod order;
+mod view;
+
+pub use view::PeerView;
+
+use crate::id::PeerKey;
+use open::{Open, Taken};
+use order::Order;
+use std::collections::BTreeMap;
+use unchoke_wire::time::Instant;
+use unchoke_wire::{Bitfield, BlockIndex, BlockRef, Layout, PieceIndex};
+
+/// Suggested pieces of a peer that count.
+pub const SUGGESTED_MAX: usize = 16;
+
+/// The picker of one torrent.
+#[derive(Debug)]
+pub struct Picker {
+    layout: Layout,
+    have: Bitfield,
+    wanted: Bitfield,
+    /// Wanted and not there.
+    missing: Bitfield,
+    order: Order,
+    open: BTreeMap<PieceIndex, Open>,
+    /// The open and missing pieces with free blocks.
+    partial: Vec<Partial>,
+    open_bytes: u64,
+    left_bytes: u64,
+    is_sequential: bool,
+}
+
+/// An open piece with free blocks.
+#[derive(Clone, Copy, Debug)]
+struct Partial {
+    piece: PieceIndex,
+    holder: Option<PeerKey>,
+    is_exclusive: bool,
+}
+
+/// Who sent which block of a piece; `None`: it came in an earlier run.
+pub type Contributors = Vec<(BlockIndex, Option<PeerKey>)>;
+
+/// What became of a block that came in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Received {
+    /// It is of use: its bytes are to be kept.
+    New {
+        /// The piece has all its blocks and is to be checked.
+        is_piece_complete: bool,
+        /// Others that were asked for it and may be told not to send it.
+        also_requested_from: Vec<PeerKey>,
+    },
+    /// It was there already.
+    Duplicate,
+    /// This peer was not asked for it, or it is no block at all. Drop it.
+    NotAsked,
+}
+
+impl Picker {
+    /// A picker of a torrent that has `have` and is to get `wanted`, all when `None`. Both are over the pieces of
+    /// `layout`.
+    pub fn new(
+        layout: Layout,
+        have: Bitfield,
+        wanted: Option<Bitfield>,
+        is_sequential: bool,
+        seed: u64,
+    ) -> Self {
+        let count = layout.piece_count();
+        assert_eq!(have.len(), count, "have is over the torrent's pieces");
+        let mut picker = Picker {
+            order: Order::new(count, seed),
+            have,
+            wanted: Bitfield::none(count),
+            missing: Bitfield::none(count),
+            open: BTreeMap::new(),
+            partial: Vec::new(),
+            open_bytes: 0,
+            left_bytes: 0,
+            is_sequential,
+            layout,
+        };
+        picker.set_wanted(&wanted.unwrap_or_else(|| Bitfield::all(count)));
+        picker
+    }
+
+    /// Counts a peer with the pieces it has. It is not counted yet.
+    pub fn peer_joined(&mut self, peer: PeerKey, has: &Bitfield) {
+        self.order.joined(peer, has);
+    }
+
+    /// Counts a peer no more. `has` is what it joined with and every change told since. What it was asked for stays
+    /// asked for: see [`Picker::release_all`].
+    pub fn peer_left(&mut self, peer: PeerKey, has: &Bitfield) {
+        self.order.left(peer, has);
+    }
+
+    /// A peer that was counted got a piece it did not have.
+    pub fn peer_has(&mut self, piece: PieceIndex) {
+        if piece.0 < self.layout.piece_count() {
+            self.order.shift(piece, 1);
+        }
+    }
+
+    //= BEP 54: lt_donthave
+    /// A peer that was counted lost a piece it had.
+    pub fn peer_lost(&mut self, piece: PieceIndex) {
+        if piece.0 < self.layout.piece_count() {
+            self.order.shift(piece, -1);
+        }
+    }
+
+    /// A block came in from a peer.
+    pub fn received(&mut self, block: BlockRef, from: PeerKey) -> Received {
+        let Some(index) = self.layout.block_index(block) else { return Received::NotAsked };
+        let Some(open) = self.open.get_mut(&block.piece) else {
+            let is_there = self.have.has(block.piece);
+            return if is_there { Received::Duplicate } else { Received::NotAsked };
+        };
+        match open.receive(index, from) {
+            Taken::NotAsked => Received::NotAsked,
+            Taken::Duplicate => Received::Duplicate,
+            Taken::New(also_requested_from) => {
+                Received::New { is_piece_complete: open.is_complete(), also_requested_from }
+            }
+        }
+    }
+
+    /// A peer will not send a block it was asked for: cancelled, rejected, out of time.
+    pub fn released(&mut self, block: BlockRef, peer: PeerKey) {
+        if let Some(index) = self.layout.block_index(block)
+            && let Some(open) = self.open.get_mut(&block.piece)
+        {
+            open.release(index, peer);
+            self.settle(block.piece);
+        }
+    }
+
+    /// A peer will send nothing of what it was asked for: it choked us or is gone.
+    pub fn release_all(&mut self, peer: PeerKey) {
+        let pieces: Vec<PieceIndex> = self.open.keys().copied().collect();
+        for piece in pieces {
+            if let Some(open) = self.open.get_mut(&piece)
+                && open.is_shared_by(peer)
+            {
+                open.release_all(peer);
+                self.settle(piece);
+            }
+        }
+    }
+
+    /// A piece is verified and written. Who sent it.
+    pub fn verified(&mut self, piece: PieceIndex) -> Contributors {
+        let contributors = self.close(piece);
+        self.order.remove(piece);
+        self.have.set(piece);
+        if self.missing.clear(piece) {
+            self.left_bytes -= u64::from(self.layout.len_of(piece));
+        }
+        contributors
+    }
+
+    /// A piece failed its check, or could not be written: all its blocks are to be got again. Who sent it.
+    pub fn failed(&mut self, piece: PieceIndex) -> Contributors {
+        let contributors = self.close(piece);
+        if self.missing.has(piece) {
+            self.order.insert(piece);
+        }
+        contributors
+    }
+
+    /// The blocks of a piece that are there, not verified, and who sent them.
+    pub fn contributors(
+        &self,
+        piece: PieceIndex,
+    ) -> impl Iterator<Item = (BlockIndex, Option<PeerKey>)> + '_ {
+        self.open.get(&piece).into_iter().flat_map(Open::contributors)
+    }
+
+    /// Blocks of a piece are there from an earlier run; a bit of `blocks` for each. `true` if that is all of it and
+    /// it is to be checked. Nothing happens for a piece that is there or open already.
+    pub fn restore_partial(&mut self, piece: PieceIndex, blocks: &Bitfield) -> bool {
+        let is_fit = piece.0 < self.layout.piece_count() && blocks.len() == self.layout.block_count(piece);
+        if !is_fit || blocks.count() == 0 || self.have.has(piece) || self.open.contains_key(&piece) {
+            return false;
+        }
+        let open = self.begin(piece);
+        blocks.iter().for_each(|b| open.restore(BlockIndex(b.0)));
+        let is_complete = open.is_complete();
+        self.settle(piece);
+        is_complete
+    }
+
+    /// The open pieces with at least one block, and which of their blocks are there.
+    pub fn partials(&self) -> impl Iterator<Item = (PieceIndex, Bitfield)> + '_ {
+        self.open.iter().map(|(p, open)| (*p, open.received_mask())).filter(|(_, mask)| mask.count() > 0)
+    }
+
+    /// Chooses anew which pieces to get. Open pieces that are not wanted any more keep their blocks.
+    pub fn set_wanted(&mut self, wanted: &Bitfield) {
+        assert_eq!(wanted.len(), self.layout.piece_count(), "wanted is over the torrent's pieces");
+        self.wanted = wanted.clone();
+        self.missing = Bitfield::none(wanted.len());
+        self.left_bytes = 0;
+        for piece in self.layout.pieces() {
+            if wanted.has(piece) && !self.have.has(piece) {
+                self.missing.set(piece);
+                self.left_bytes += u64::from(self.layout.len_of(piece));
+                if !self.open.contains_key(&piece) {
+                    self.order.insert(piece);
+                }
+            } else {
+                self.order.remove(piece);
+            }
+        }
+        let open: Vec<PieceIndex> = self.open.keys().copied().collect();
+        open.into_iter().for_each(|p| self.settle(p));
+    }
+
+    /// The pieces that are verified and written.
+    pub fn have(&self) -> &Bitfield {
+        &self.have
+    }
+
+    /// The pieces to get, those that are there included.
+    pub fn wanted(&self) -> &Bitfield {
+        &self.wanted
+    }
+
+    /// Whether every wanted piece is there.
+    pub fn is_complete(&self) -> bool {
+        self.missing.count() == 0
+    }
+
+    /// Bytes of wanted pieces that are not there; blocks of open pieces count as not there.
+    pub fn left_bytes(&self) -> u64 {
+        self.left_bytes
+    }
+
+    /// Bytes of all pieces that are begun and not verified.
+    pub fn open_bytes(&self) -> u64 {
+        self.open_bytes
+    }
+
+    /// Whether a peer with these pieces has one that we want and lack. Walks the bytes of the set up to the first.
+    pub fn is_interesting(&self, has: &Bitfield) -> bool {
+        let pairs = has.as_bytes().iter().zip(self.missing.as_bytes());
+        pairs.into_iter().any(|(a, b)| a & b != 0)
+    }
+
+    /// Whether this piece is wanted and not there: the same question for one `have`.
+    pub fn is_missing(&self, piece: PieceIndex) -> bool {
+        self.missing.has(piece)
+    }
+
+    /// Whether all blocks of this piece are there and it is not verified.
+    pub fn is_checking(&self, piece: PieceIndex) -> bool {
+        self.open.get(&piece).is_some_and(Open::is_complete)
+    }
+
+    /// Counted peers that have this piece. It exists.
+    pub fn availability(&self, piece: PieceIndex) -> u32 {
+        self.order.availability(piece)
+    }
+
+    /// When a block that was asked for is overdue next, so that idle peers may be asked for it too. `None` while
+    /// nothing is asked for.
+    pub fn next_overdue(&self) -> Option<Instant> {
+        self.open.values().filter_map(Open::next_overdue).min()
+    }
+
+    /// Opens a fresh piece.
+    fn begin(&mut self, piece: PieceIndex) -> &mut Open {
+        self.order.remove(piece);
+        self.open_bytes += u64::from(self.layout.len_of(piece));
+        let blocks = self.layout.block_count(piece);
+        self.open.entry(piece).or_insert_with(|| Open::new(blocks))
+    }
+
+    /// Forgets what is known of an open piece.
+    fn close(&mut self, piece: PieceIndex) -> Contributors {
+        let Some(open) = self.open.remove(&piece) else { return Vec::new() };
+        self.open_bytes -= u64::from(self.layout.len_of(piece));
+        self.partial.retain(|p| p.piece != piece);
+        open.contributors().collect()
+    }
+
+    /// Puts an open piece where it belongs after a change: back into the order when nothing of it is left, in the
+    /// list of pieces with free blocks or out of it.
+    fn settle(&mut self, piece: PieceIndex) {
+        let Some(open) = self.open.get(&piece) else { return };
+        if open.is_untouched() {
+            self.failed(piece);
+            return;
+        }
+        let is_partial = open.free() > 0 && self.missing.has(piece);
+        let entry = Partial { piece, holder: open.holder, is_exclusive: open.is_exclusive };
+        match self.partial.iter().position(|p| p.piece == piece) {
+            Some(i) if is_partial => self.partial[i] = entry,
+            Some(i) => _ = self.partial.swap_remove(i),
+            None if is_partial => self.partial.push(entry),
+            None => {}
+        }
+    }
+}
