@@ -1,5 +1,6 @@
 //! What the owner of a session may choose.
 
+use crate::tracker::Families;
 use core::net::SocketAddr;
 use unchoke_wire::time::Duration;
 
@@ -40,8 +41,12 @@ pub struct Settings {
     pub rechoke_interval: Duration,
     /// Whether every message is reported as [`crate::Output::Trace`].
     pub trace: bool,
-    /// Whether both sides of a handshake may tell DHT ports (BEP 5).
+    /// Whether the session has a DHT node.
     pub dht: bool,
+    /// Whether peers are exchanged with peers (BEP 11).
+    pub pex: bool,
+    /// The address families trackers are asked over.
+    pub families: Families,
 }
 
 impl Default for Settings {
@@ -60,6 +65,8 @@ impl Default for Settings {
             rechoke_interval: Duration::from_secs(10),
             trace: false,
             dht: true,
+            pex: true,
+            families: Families { v4: true, v6: true },
         }
     }
 }

@@ -55,11 +55,11 @@ impl Engine {
         let t = &mut self.torrents[torrent];
         let (Some(incoming), Some(picker)) = (incoming, &mut t.picker) else { return Ok(()) };
         match picker.received(block, key) {
-            Received::New { piece_complete, also_requested_from } => {
+            Received::New { is_piece_complete, also_requested_from } => {
                 t.buffers.end(incoming);
                 t.totals.downloaded += u64::from(block.len);
                 self.cancel_elsewhere(torrent, block, &also_requested_from);
-                if piece_complete {
+                if is_piece_complete {
                     self.verify(torrent, block.piece);
                 }
             }
@@ -82,7 +82,7 @@ impl Engine {
         }
     }
 
-    fn verify(&mut self, torrent: TorrentId, piece: PieceIndex) {
+    pub(super) fn verify(&mut self, torrent: TorrentId, piece: PieceIndex) {
         let t = &mut self.torrents[torrent];
         let expected = t.info.as_ref().and_then(|i| i.pieces.get(piece));
         if let (Some(data), Some(expected)) = (t.buffers.take(piece), expected) {

@@ -68,6 +68,8 @@ pub struct Torrent {
     pub announcer: Announcer,
     /// Block bytes over its life.
     pub totals: Totals,
+    /// The same at the beginning of this run, which trackers do not hear of.
+    pub totals_at_start: Totals,
     /// Verify jobs under way.
     pub checking: u32,
     /// Bytes of open pieces as counted in the engine's budget.
@@ -86,7 +88,7 @@ impl Torrent {
 
     /// Whether peer exchange, the DHT and other open means are barred (BEP 27).
     pub fn is_private(&self) -> bool {
-        self.info.as_ref().is_some_and(|i| i.is_private)
+        self.info.as_ref().is_some_and(|i| i.private)
     }
 
     /// The pieces that are verified and written.

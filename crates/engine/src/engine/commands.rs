@@ -1,0 +1,318 @@
+//! What the owner wants: torrents added, paused, removed.
+
+use super::Engine;
+use crate::event::{CloseReason, Event};
+use crate::id::TorrentId;
+use crate::input::{AddTorrent, Command, PartialPiece, PeerSource, TorrentSource};
+use crate::output::{HubCommand, Output};
+use crate::peer_list::PeerList;
+use crate::picker::Picker;
+use crate::torrent::metadata::MetadataFetch;
+use crate::torrent::piece_buffers::PieceBuffers;
+use crate::torrent::{Phase, Torrent};
+use crate::tracker::{AnnounceInput, Announcer, AnnouncerSettings};
+use unchoke_wire::metainfo::Info;
+use unchoke_wire::{Bitfield, HostPort, InfoHashes, PeerId, WireHash};
+
+/// What a source says of a torrent, whatever kind it is.
+struct Known {
+    hashes: InfoHashes,
+    info: Option<Info>,
+    raw_info: Vec<u8>,
+    tiers: Vec<Vec<String>>,
+    nodes: Vec<HostPort>,
+    peers: Vec<HostPort>,
+}
+
+impl Known {
+    fn of(source: TorrentSource) -> Self {
+        match source {
+            TorrentSource::Metainfo(m) => Known {
+                hashes: m.info_hashes,
+                info: Some(m.info),
+                raw_info: m.raw_info,
+                tiers: m.trackers,
+                nodes: m.nodes,
+                peers: Vec::new(),
+            },
+            TorrentSource::Magnet(m) => Known {
+                hashes: m.info_hashes,
+                info: None,
+                raw_info: Vec::new(),
+                tiers: m.trackers.into_iter().map(|t| vec![t]).collect(),
+                nodes: m.nodes,
+                peers: m.peers,
+            },
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn command(&mut self, command: Command) {
+        match command {
+            Command::Add(add) => self.add(*add),
+            Command::StorageReady { torrent, have, wanted, partials } => {
+                self.storage_ready(torrent, have, wanted, partials);
+            }
+            Command::SetWanted { torrent, wanted } => self.set_wanted(torrent, &wanted),
+            Command::Pause(torrent) => self.pause(torrent),
+            Command::Resume(torrent) => self.resume(torrent),
+            Command::Remove(torrent) => self.remove(torrent),
+            Command::SavePartials(torrent) => self.save_partials(torrent),
+            Command::SetLimits { download, upload } => {
+                self.download_limit.set(download, self.now);
+                self.upload_limit.set(upload, self.now);
+                self.wake_limited();
+            }
+            Command::Stop => {
+                self.is_stopping = true;
+                let all: Vec<TorrentId> = self.torrents.keys().collect();
+                all.into_iter().for_each(|torrent| self.remove(torrent));
+            }
+        }
+    }
+
+    pub(super) fn hub(&mut self, command: HubCommand) {
+        self.out.push_back(Output::Hub(command));
+    }
+
+    fn add(&mut self, add: AddTorrent) {
+        let known = Known::of(add.source.clone());
+        let Some(hash) = known.hashes.best().map(|h| h.wire()) else { return };
+        if let Some(torrent) = self.by_hash.get(&hash) {
+            let torrent = *torrent;
+            self.event(Event::Duplicate { torrent });
+            return;
+        }
+        let torrent = self.insert(&add, hash, known.hashes, known.info, known.raw_info, known.tiers);
+        self.by_hash.insert(hash, torrent);
+        self.event(Event::Added { torrent, hash });
+        for node in &known.nodes {
+            self.hub(HubCommand::DhtNode { host: node.host().to_owned(), port: node.port() });
+        }
+        let peers: Vec<_> = known.peers.iter().filter_map(HostPort::socket_addr).collect();
+        if !peers.is_empty() {
+            self.peers_found(torrent, PeerSource::Magnet, &peers, None);
+        }
+        if self.torrents[torrent].phase == Phase::Metadata {
+            self.start_running(torrent);
+        }
+        self.touched.torrents.insert(torrent);
+    }
+
+    //= BEP 20: a fresh peer id for every torrent of every run
+    fn insert(
+        &mut self,
+        add: &AddTorrent,
+        hash: WireHash,
+        hashes: InfoHashes,
+        info: Option<Info>,
+        raw_info: Vec<u8>,
+        tiers: Vec<Vec<String>>,
+    ) -> TorrentId {
+        let mut tail = [0; 12];
+        rand::Rng::fill_bytes(&mut self.rng, &mut tail);
+        let peer_id = PeerId::ours(tail);
+        let settings = AnnouncerSettings {
+            info_hash: hash,
+            peer_id,
+            key: rand::Rng::next_u32(&mut self.rng),
+            port: self.settings.listen_port,
+            shard: self.shard,
+            families: self.settings.families,
+            is_private: info.as_ref().is_some_and(|i| i.private),
+            tiers: if add.discovery.trackers { tiers } else { Vec::new() },
+        };
+        let announcer = Announcer::new(settings, self.random(), self.now);
+        let peers = PeerList::new(self.random(), self.settings.own_addresses.clone());
+        let metadata = info.is_none().then(|| MetadataFetch::new(hashes));
+        self.torrents.insert_with_key(|id| Torrent {
+            id,
+            hashes,
+            hash,
+            peer_id,
+            discovery: add.discovery,
+            is_sequential: add.is_sequential,
+            phase: if info.is_some() { Phase::Storage } else { Phase::Metadata },
+            is_paused: add.is_paused,
+            error: None,
+            is_removing: false,
+            info,
+            raw_info,
+            metadata,
+            picker: None,
+            buffers: PieceBuffers::default(),
+            have_log: Vec::new(),
+            peers,
+            conns: Vec::new(),
+            announcer,
+            totals: add.totals,
+            totals_at_start: add.totals,
+            checking: 0,
+            open_bytes: 0,
+            is_completed: false,
+            due: None,
+        })
+    }
+
+    fn storage_ready(
+        &mut self,
+        torrent: TorrentId,
+        have: Bitfield,
+        wanted: Option<Bitfield>,
+        partials: Vec<PartialPiece>,
+    ) {
+        let seed = self.random();
+        let Some(t) = self.torrents.get_mut(torrent) else { return };
+        let Some(info) = t.info.as_ref().filter(|_| t.phase == Phase::Storage) else { return };
+        let mut picker = Picker::new(info.layout.clone(), have, wanted, t.is_sequential, seed);
+        let mut complete = Vec::new();
+        for partial in partials {
+            if partial.data.len() == info.layout.len_of(partial.piece) as usize {
+                if picker.restore_partial(partial.piece, &partial.blocks) {
+                    complete.push(partial.piece);
+                }
+                t.buffers.restore(partial.piece, partial.data);
+            }
+        }
+        t.have_log = picker.have().iter().collect();
+        t.is_completed = picker.is_complete();
+        t.phase = Phase::Ready;
+        for conn in &t.conns {
+            if let Some(has) = self.conns[*conn].has.known() {
+                picker.peer_joined(self.conns[*conn].key, has);
+            }
+        }
+        t.picker = Some(picker);
+        let was_announced = t.metadata.take().is_some() || !t.conns.is_empty();
+        complete.into_iter().for_each(|piece| self.verify(torrent, piece));
+        self.recount_interest(torrent);
+        for conn in self.torrents[torrent].conns.clone() {
+            self.want_send(conn);
+        }
+        if was_announced {
+            self.dht_search(torrent);
+        } else {
+            self.start_running(torrent);
+        }
+        self.touched.torrents.insert(torrent);
+        if self.torrents[torrent].is_completed {
+            self.event(Event::Completed { torrent });
+        }
+    }
+
+    fn set_wanted(&mut self, torrent: TorrentId, wanted: &Bitfield) {
+        let Some(t) = self.torrents.get_mut(torrent) else { return };
+        if let Some(picker) = &mut t.picker {
+            picker.set_wanted(wanted);
+            t.is_completed &= picker.is_complete();
+            self.recount_interest(torrent);
+            self.check_completion(torrent);
+        }
+    }
+
+    /// Becomes reachable and looks for peers, unless paused.
+    pub(super) fn start_running(&mut self, torrent: TorrentId) {
+        let t = &self.torrents[torrent];
+        if !t.is_running() {
+            return;
+        }
+        let (hash, is_complete) = (t.hash, t.is_completed);
+        self.hub(HubCommand::Register { torrent, hash });
+        self.announce(torrent, AnnounceInput::Start { is_complete });
+        self.dht_search(torrent);
+        self.touched.torrents.insert(torrent);
+    }
+
+    /// Searches the DHT and is announced there, if the torrent may be. Again when it became a seed.
+    pub(super) fn dht_search(&mut self, torrent: TorrentId) {
+        let t = &self.torrents[torrent];
+        if self.settings.dht && t.discovery.dht && !t.is_private() && t.is_running() {
+            let wants_peers = t.discovery.dial;
+            self.hub(HubCommand::DhtSearch { torrent, hash: t.hash, is_seed: t.is_seed(), wants_peers });
+        }
+    }
+
+    /// Is reachable no more, closes all connections and tells the trackers.
+    pub(super) fn stop_running(&mut self, torrent: TorrentId) {
+        let t = &mut self.torrents[torrent];
+        let hash = t.hash;
+        t.is_paused = true;
+        self.hub(HubCommand::Unregister { hash });
+        self.hub(HubCommand::DhtStop { hash });
+        self.close_all(torrent, &CloseReason::Stopped);
+        self.announce(torrent, AnnounceInput::Stop);
+    }
+
+    fn pause(&mut self, torrent: TorrentId) {
+        if self.torrents.get(torrent).is_some_and(|t| !t.is_paused) {
+            self.stop_running(torrent);
+        }
+    }
+
+    fn resume(&mut self, torrent: TorrentId) {
+        let Some(t) = self.torrents.get_mut(torrent) else { return };
+        if t.is_paused && !t.is_removing {
+            (t.is_paused, t.error) = (false, None);
+            self.start_running(torrent);
+        }
+    }
+
+    fn remove(&mut self, torrent: TorrentId) {
+        let Some(t) = self.torrents.get_mut(torrent) else { return };
+        if !core::mem::replace(&mut t.is_removing, true) {
+            self.stop_running(torrent);
+            self.touched.torrents.insert(torrent);
+        }
+    }
+
+    /// Forgets a torrent that is going away once its trackers are told and its last piece is written.
+    pub(super) fn finish_removal(&mut self, torrent: TorrentId) {
+        let is_over = |t: &Torrent| t.is_removing && t.checking == 0 && t.announcer.is_stopped();
+        if self.torrents.get(torrent).is_some_and(is_over) {
+            self.count_open_bytes(torrent);
+            if let Some(t) = self.torrents.remove(torrent) {
+                self.open_bytes -= t.open_bytes;
+                self.by_hash.remove(&t.hash);
+                if let Some(at) = t.due {
+                    self.due.remove(&(at, torrent));
+                }
+                self.http.retain(|_, (of, _)| *of != torrent);
+                self.event(Event::Removed { torrent });
+            }
+        }
+    }
+
+    fn save_partials(&mut self, torrent: TorrentId) {
+        let Some(t) = self.torrents.get(torrent) else { return };
+        let partials = t.picker.iter().flat_map(Picker::partials).filter_map(|(piece, blocks)| {
+            let data = t.buffers.copy(piece, &blocks)?;
+            Some(PartialPiece { piece, blocks, data })
+        });
+        let (partials, totals) = (partials.collect(), t.totals);
+        self.event(Event::Partials { torrent, partials, totals });
+    }
+
+    /// The metadata of a magnet is complete.
+    pub(super) fn metadata_done(&mut self, torrent: TorrentId, raw: Vec<u8>) {
+        let t = &mut self.torrents[torrent];
+        match Info::parse(&raw) {
+            Ok(info) => {
+                let pieces = info.layout.piece_count();
+                let is_private = info.private;
+                t.info = Some(info);
+                t.raw_info.clone_from(&raw);
+                t.metadata = None;
+                t.phase = Phase::Storage;
+                let hash = t.hash;
+                self.learn_piece_count(torrent, pieces);
+                if is_private {
+                    self.hub(HubCommand::DhtStop { hash });
+                    self.close_all(torrent, &CloseReason::Stopped);
+                }
+                self.event(Event::MetadataReceived { torrent, info: raw });
+            }
+            Err(e) => self.storage_failed(torrent, format!("the metadata is unusable: {e}")),
+        }
+    }
+}

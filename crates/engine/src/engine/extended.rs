@@ -1,0 +1,221 @@
+//! Extension messages (BEP 10): handshake, metadata, peer exchange, lost pieces.
+
+use super::{Engine, protocol};
+use crate::event::CloseReason;
+use crate::id::{ConnId, TorrentId};
+use crate::input::PeerSource;
+use crate::peer::uploads::REQUEST_QUEUE_MAX;
+use crate::torrent::Phase;
+use crate::torrent::metadata::Progress;
+use core::net::SocketAddr;
+use std::collections::BTreeMap;
+use unchoke_wire::extension::{HANDSHAKE_ID, decode_upload_only, encode_upload_only};
+use unchoke_wire::message::Message;
+use unchoke_wire::ut_metadata::{MetadataMessage, block_count};
+use unchoke_wire::ut_pex::{PexFlags, PexMessage};
+use unchoke_wire::{Extension, ExtensionHandshake, ExtensionIds, limits, lt_donthave};
+
+/// What we call ourselves in extension handshakes.
+const CLIENT: &str = concat!("Unchoke ", env!("CARGO_PKG_VERSION"));
+/// How often over a peer may fetch the metadata.
+const METADATA_SERVED_MAX: u32 = 3;
+
+impl Engine {
+    //= BEP 10: extension handshake
+    pub(super) fn send_extension_handshake(&mut self, conn: ConnId) {
+        let c = &self.conns[conn];
+        let t = &self.torrents[c.torrent];
+        let may_exchange = self.settings.pex && !t.is_private();
+        let extensions = Extension::ALL.into_iter().filter(|e| may_exchange || *e != Extension::UtPex);
+        let size = u32::try_from(t.raw_info.len()).ok().filter(|s| *s > 0 && *s <= limits::METADATA_LEN_MAX);
+        let handshake = ExtensionHandshake {
+            ids: ExtensionIds::ours(extensions),
+            port: Some(self.settings.listen_port).filter(|p| c.is_outgoing && *p != 0),
+            client: Some(CLIENT.to_owned()),
+            your_ip: Some(c.remote.ip().to_canonical()),
+            request_queue_len: u32::try_from(REQUEST_QUEUE_MAX).ok(),
+            metadata_size: size,
+            upload_only: t.is_complete().then_some(true),
+            ..ExtensionHandshake::default()
+        };
+        let payload = handshake.encode();
+        self.push(conn, &Message::Extended { id: HANDSHAKE_ID, payload: &payload });
+    }
+
+    pub(super) fn extended(&mut self, conn: ConnId, id: u8, payload: &[u8]) -> Result<(), CloseReason> {
+        if id == HANDSHAKE_ID {
+            return self.extension_handshake(conn, payload);
+        }
+        let broken = |e: unchoke_wire::extension::ExtensionError| CloseReason::Protocol(e.to_string());
+        match Extension::from_local_id(id) {
+            Some(Extension::UtMetadata) => match MetadataMessage::decode(payload).map_err(broken)? {
+                Some(message) => self.metadata_message(conn, &message),
+                None => Ok(()),
+            },
+            Some(Extension::UtPex) => self.pex_message(conn, &PexMessage::decode(payload).map_err(broken)?),
+            Some(Extension::UploadOnly) => {
+                self.conns[conn].is_upload_only = decode_upload_only(payload).map_err(broken)?;
+                Ok(())
+            }
+            Some(Extension::LtDonthave) => self.dont_have(conn, lt_donthave::decode(payload).map_err(broken)?),
+            None => {
+                let is_enough = self.conns[conn].unknown_message();
+                if is_enough { Err(protocol("too many unknown messages")) } else { Ok(()) }
+            }
+        }
+    }
+
+    fn extension_handshake(&mut self, conn: ConnId, payload: &[u8]) -> Result<(), CloseReason> {
+        let h = ExtensionHandshake::decode(payload).map_err(|e| CloseReason::Protocol(e.to_string()))?;
+        self.idle_message(conn)?;
+        let c = &mut self.conns[conn];
+        let t = &mut self.torrents[c.torrent];
+        c.extension_ids.update(&h.ids);
+        c.client = h.client.or(c.client.take());
+        c.is_upload_only = h.upload_only.unwrap_or(c.is_upload_only);
+        if let Some(reqq) = h.request_queue_len {
+            c.requests.set_reqq(reqq);
+        }
+        if let Some(port) = h.port
+            && !c.is_outgoing
+        {
+            c.listen_port = Some(port);
+            t.peers.listens_on(c.key, port);
+        }
+        let gives_metadata = c.extension_ids.id_of(Extension::UtMetadata).is_some();
+        if let (Some(fetch), Some(size), true) = (&mut t.metadata, h.metadata_size, gives_metadata) {
+            fetch.add_source(conn, size);
+            self.touched.torrents.insert(c.torrent);
+        }
+        self.send_pex(conn);
+        Ok(())
+    }
+
+    fn push_extended(&mut self, conn: ConnId, extension: Extension, payload: &[u8]) {
+        if let Some(id) = self.conns[conn].extension_ids.id_of(extension) {
+            self.push(conn, &Message::Extended { id, payload });
+        }
+    }
+
+    //= BEP 9: metadata from peers
+    /// Asks peers for blocks of the metadata that is missing.
+    pub(super) fn ask_metadata(&mut self, torrent: TorrentId) {
+        let Some(t) = self.torrents.get_mut(torrent) else { return };
+        let Some(fetch) = &mut t.metadata else { return };
+        let sources: Vec<ConnId> = fetch.sources().collect();
+        let asks: Vec<(ConnId, Vec<u32>)> = sources.into_iter().map(|c| (c, fetch.ask(c, self.now))).collect();
+        for (conn, blocks) in asks {
+            for block in blocks {
+                self.push_extended(conn, Extension::UtMetadata, &MetadataMessage::Request { block }.encode());
+            }
+        }
+    }
+
+    fn metadata_message(&mut self, conn: ConnId, message: &MetadataMessage<'_>) -> Result<(), CloseReason> {
+        let torrent = self.conns[conn].torrent;
+        match message {
+            MetadataMessage::Request { block } => self.serve_metadata(conn, *block),
+            MetadataMessage::Reject { block } => {
+                if let Some(fetch) = &mut self.torrents[torrent].metadata {
+                    fetch.rejected(conn, *block, self.now);
+                }
+            }
+            MetadataMessage::Data { block, data, .. } => {
+                let Some(fetch) = &mut self.torrents[torrent].metadata else { return Ok(()) };
+                match fetch.received(conn, *block, data, self.now) {
+                    Progress::Done(info) => self.metadata_done(torrent, info),
+                    Progress::Unasked if self.conns[conn].strike() => {
+                        return Err(protocol("metadata nobody asked for"));
+                    }
+                    Progress::Unasked | Progress::More | Progress::Wrong(_) => {}
+                }
+            }
+        }
+        self.touched.torrents.insert(torrent);
+        Ok(())
+    }
+
+    //= BEP 9: metadata to peers
+    fn serve_metadata(&mut self, conn: ConnId, block: u32) {
+        let c = &mut self.conns[conn];
+        let raw = &self.torrents[c.torrent].raw_info;
+        let size = u32::try_from(raw.len()).unwrap_or(0);
+        let blocks = block_count(size);
+        c.metadata_served += 1;
+        let from = (block as usize).saturating_mul(limits::METADATA_BLOCK_LEN as usize);
+        let is_served = block < blocks && c.metadata_served <= blocks.saturating_mul(METADATA_SERVED_MAX);
+        let answer = if is_served {
+            let to = raw.len().min(from + limits::METADATA_BLOCK_LEN as usize);
+            MetadataMessage::Data { block, total_size: size, data: &raw[from..to] }.encode()
+        } else {
+            MetadataMessage::Reject { block }.encode()
+        };
+        self.push_extended(conn, Extension::UtMetadata, &answer);
+    }
+
+    //= BEP 54: lt_donthave
+    fn dont_have(&mut self, conn: ConnId, piece: unchoke_wire::PieceIndex) -> Result<(), CloseReason> {
+        let c = &mut self.conns[conn];
+        let torrent = c.torrent;
+        if !c.has.lose(piece).map_err(|e| CloseReason::Protocol(e.to_string()))? {
+            return Ok(());
+        }
+        let lost: Vec<_> = c.requests.blocks().filter(|b| b.piece == piece).collect();
+        if !c.is_fast() {
+            lost.iter().for_each(|b| {
+                c.requests.give_up(*b);
+            });
+            self.release(conn, &lost);
+        }
+        if let Some(picker) = &mut self.torrents[torrent].picker {
+            picker.peer_lost(piece);
+        }
+        self.recount_interest_of(conn);
+        Ok(())
+    }
+
+    //= BEP 11: peer exchange
+    fn pex_message(&mut self, conn: ConnId, message: &PexMessage) -> Result<(), CloseReason> {
+        let c = &mut self.conns[conn];
+        let (torrent, told_by) = (c.torrent, c.remote.ip());
+        if !c.pex.received(self.now) {
+            return Err(protocol("peer exchange too often"));
+        }
+        if self.settings.pex && !self.torrents[torrent].is_private() {
+            let peers: Vec<SocketAddr> = message.added.iter().map(|p| p.addr).collect();
+            self.peers_found(torrent, PeerSource::Pex, &peers, Some(told_by));
+        }
+        Ok(())
+    }
+
+    /// Tells a peer which peers came and went, once a minute.
+    pub(super) fn send_pex(&mut self, conn: ConnId) {
+        let c = &self.conns[conn];
+        let t = &self.torrents[c.torrent];
+        let speaks = c.extension_ids.id_of(Extension::UtPex).is_some();
+        if !self.settings.pex || !speaks || t.is_private() || !c.pex.is_due(self.now) || t.phase == Phase::Storage {
+            return;
+        }
+        let others = t.conns.iter().filter(|id| **id != conn).map(|id| &self.conns[*id]).filter(|o| o.is_ready());
+        let connected: BTreeMap<SocketAddr, PexFlags> = others
+            .filter_map(|o| {
+                let seed = if o.has.is_seed() { PexFlags::SEED } else { PexFlags::default() };
+                let flags = if o.is_outgoing { seed.with(PexFlags::REACHABLE) } else { seed };
+                o.listen_addr().map(|addr| (addr, flags))
+            })
+            .collect();
+        if let Some(message) = self.conns[conn].pex.message(&connected, self.now) {
+            self.push_extended(conn, Extension::UtPex, &message.encode());
+        }
+    }
+
+    //= BEP 21: upload only
+    /// Tells all peers that we download nothing more.
+    pub(super) fn tell_upload_only(&mut self, torrent: TorrentId) {
+        for conn in self.torrents[torrent].conns.clone() {
+            if self.conns[conn].is_ready() {
+                self.push_extended(conn, Extension::UploadOnly, &encode_upload_only(true));
+            }
+        }
+    }
+}

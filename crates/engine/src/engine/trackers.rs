@@ -1,0 +1,91 @@
+//! Between a torrent's announcer and the shell.
+
+use super::Engine;
+use crate::event::{CloseReason, Event};
+use crate::id::{RequestId, TorrentId};
+use crate::input::{HttpReply, PeerSource};
+use crate::output::{HttpRequest, Output};
+use crate::tracker::{AnnounceInput, AnnounceOutput, AnnounceTotals};
+use core::net::{IpAddr, SocketAddr};
+
+impl Engine {
+    /// Gives one input to a torrent's announcer and carries out what it answers.
+    pub(super) fn announce(&mut self, torrent: TorrentId, input: AnnounceInput<'_>) {
+        let Some(t) = self.torrents.get_mut(torrent) else { return };
+        let totals = AnnounceTotals {
+            uploaded: t.totals.uploaded - t.totals_at_start.uploaded,
+            downloaded: t.totals.downloaded.saturating_sub(t.totals_at_start.downloaded),
+            corrupt: t.corrupt,
+            left: t.left(),
+        };
+        let outputs: Vec<AnnounceOutput> = t.announcer.handle(input, totals, self.now).collect();
+        outputs.into_iter().for_each(|output| self.announcer_output(torrent, output));
+        self.touched.torrents.insert(torrent);
+    }
+
+    pub(super) fn announcer_timeout(&mut self, torrent: TorrentId) {
+        self.announce(torrent, AnnounceInput::Timeout);
+    }
+
+    pub(super) fn announce_completed(&mut self, torrent: TorrentId) {
+        self.announce(torrent, AnnounceInput::Completed);
+    }
+
+    fn announcer_output(&mut self, torrent: TorrentId, output: AnnounceOutput) {
+        match output {
+            AnnounceOutput::Http { request, url, family, timeout } => {
+                let id = self.next_request();
+                self.http.insert(id, (torrent, request));
+                self.out.push_back(Output::Http(HttpRequest { request: id, url, family, timeout }));
+            }
+            AnnounceOutput::Resolve { request, host } => {
+                let id = self.next_request();
+                self.http.insert(id, (torrent, request));
+                self.out.push_back(Output::Resolve { request: id, host });
+            }
+            AnnounceOutput::Datagram { to, bytes } => self.out.push_back(Output::Datagram { to, bytes }),
+            AnnounceOutput::Peers { peers, tracker } => {
+                let addrs: Vec<SocketAddr> = peers.iter().map(|(addr, _)| *addr).collect();
+                self.peers_found(torrent, PeerSource::Tracker, &addrs, tracker);
+                let list = &mut self.torrents[torrent].peers;
+                for (addr, id) in peers {
+                    if let Some(id) = id {
+                        list.expect_id(addr, id);
+                    }
+                }
+            }
+            AnnounceOutput::Replied { url, peers, warning, next_in, .. } => {
+                self.event(Event::TrackerReplied { torrent, url, peers, warning, next_in });
+            }
+            AnnounceOutput::Failed { url, error, next_in } => {
+                self.event(Event::TrackerFailed { torrent, url, error, next_in });
+            }
+            AnnounceOutput::ExternalIp(ip) => self.event(Event::ExternalIp { ip }),
+            AnnounceOutput::Scraped { .. } => {}
+            AnnounceOutput::PrivateTrackerChanged => self.close_all(torrent, &CloseReason::Stopped),
+        }
+    }
+
+    pub(super) fn http_done(&mut self, request: RequestId, reply: Result<HttpReply<'_>, String>) {
+        if let Some((torrent, request)) = self.http.remove(&request) {
+            let remote = reply.as_ref().ok().and_then(|r| r.remote);
+            let reply = reply.map(|r| (r.status, r.body));
+            self.announce(torrent, AnnounceInput::HttpDone { request, reply, remote });
+        }
+    }
+
+    pub(super) fn resolved(&mut self, request: RequestId, addresses: Result<&[IpAddr], String>) {
+        if let Some((torrent, request)) = self.http.remove(&request) {
+            self.announce(torrent, AnnounceInput::Resolved { request, addresses });
+        }
+    }
+
+    /// A datagram of a tracker: only the announcer that asked takes it.
+    pub(super) fn tracker_datagram(&mut self, from: SocketAddr, bytes: &[u8]) {
+        let waiting = self.torrents.iter().filter(|(_, t)| t.announcer.expects(from, bytes));
+        let torrent = waiting.map(|(torrent, _)| torrent).next();
+        if let Some(torrent) = torrent {
+            self.announce(torrent, AnnounceInput::Datagram { from, bytes });
+        }
+    }
+}
