@@ -9,6 +9,7 @@ pub mod bitfield;
 pub mod compact;
 pub mod extension;
 pub mod handshake;
+pub mod http_tracker;
 pub mod info_hash;
 pub mod layout;
 pub mod limits;
@@ -17,6 +18,7 @@ pub mod message;
 pub mod peer_id;
 pub mod peer_priority;
 pub mod time;
+pub mod udp_tracker;
 pub mod ut_metadata;
 pub mod ut_pex;
 

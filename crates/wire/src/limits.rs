@@ -43,3 +43,19 @@ pub const METADATA_DICT_LEN_MAX: usize = 1 << 10;
 pub const METADATA_LEN_MAX: u32 = 32 << 20;
 /// Bytes kept of the client name a peer tells us; it is only shown.
 pub const CLIENT_NAME_LEN_MAX: usize = 64;
+// Trackers
+
+/// Bytes of a tracker's reply after decompression: libtorrent's bound too; 200 peers need 4 KiB.
+pub const TRACKER_REPLY_LEN_MAX: usize = 1 << 20;
+/// Bytes of a tracker's URL, so that a request fits one HTTP request line or one datagram everywhere.
+pub const TRACKER_URL_LEN_MAX: usize = 2048;
+/// Peers taken from one reply: five times what we ask for.
+pub const TRACKER_PEERS_MAX: usize = 1000;
+/// Bytes of a name in a peer list: the longest host name there is.
+pub const TRACKER_PEER_NAME_LEN_MAX: usize = 253;
+/// Characters of a text for people (failure, warning) that are kept.
+pub const TRACKER_TEXT_LEN_MAX: usize = 200;
+/// Bytes of a tracker id, which every request repeats.
+pub const TRACKER_ID_LEN_MAX: usize = 256;
+/// Torrents of one scrape: what fits a datagram of 1500 bytes (BEP 15).
+pub const SCRAPE_HASHES_MAX: usize = 74;
