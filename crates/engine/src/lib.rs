@@ -7,6 +7,7 @@
 
 pub mod id;
 pub mod settings;
+pub mod tracker;
 
 pub use id::{ConnId, PeerKey, ShardId, Ticket, TorrentId};
 pub use settings::Settings;
