@@ -9,6 +9,7 @@ pub mod choker;
 pub mod id;
 pub mod picker;
 pub mod settings;
+pub mod tracker;
 
 pub use id::{ConnId, PeerKey, ShardId, Ticket, TorrentId};
 pub use settings::Settings;

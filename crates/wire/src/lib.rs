@@ -10,6 +10,7 @@ pub mod compact;
 pub mod extension;
 pub mod handshake;
 pub mod host_port;
+pub mod http_tracker;
 pub mod info_hash;
 pub mod layout;
 pub mod limits;
@@ -20,6 +21,7 @@ pub mod metainfo;
 pub mod peer_id;
 pub mod peer_priority;
 pub mod time;
+pub mod udp_tracker;
 pub mod ut_metadata;
 pub mod ut_pex;
 

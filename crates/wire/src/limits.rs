@@ -73,3 +73,19 @@ pub const NAME_LEN_MAX: usize = 255;
 pub const DUPLICATE_PROBES_MAX: usize = 500;
 /// Bytes of a comment, creator or source that are kept; the rest is cut off.
 pub const TEXT_LEN_MAX: usize = 16 << 10;
+// Trackers
+
+/// Bytes of a tracker's reply after decompression: libtorrent's bound too; 200 peers need 4 KiB.
+pub const TRACKER_REPLY_LEN_MAX: usize = 1 << 20;
+/// Bytes of a tracker's URL, so that a request fits one HTTP request line or one datagram everywhere.
+pub const TRACKER_URL_LEN_MAX: usize = 2048;
+/// Peers taken from one reply: five times what we ask for.
+pub const TRACKER_PEERS_MAX: usize = 1000;
+/// Bytes of a name in a peer list: the longest host name there is.
+pub const TRACKER_PEER_NAME_LEN_MAX: usize = 253;
+/// Characters of a text for people (failure, warning) that are kept.
+pub const TRACKER_TEXT_LEN_MAX: usize = 200;
+/// Bytes of a tracker id, which every request repeats.
+pub const TRACKER_ID_LEN_MAX: usize = 256;
+/// Torrents of one scrape: what fits a datagram of 1500 bytes (BEP 15).
+pub const SCRAPE_HASHES_MAX: usize = 74;
