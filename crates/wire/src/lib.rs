@@ -6,6 +6,7 @@
 pub mod bencode;
 pub mod bitfield;
 pub mod info_hash;
+pub mod krpc;
 pub mod layout;
 pub mod limits;
 pub mod peer_id;

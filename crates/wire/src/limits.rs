@@ -16,3 +16,18 @@ pub const TORRENT_LEN_MAX: u64 = 1 << 48;
 pub const FILE_LEN_MAX: u64 = (1 << 44) - (16 << 10) - 1;
 /// Files of a torrent.
 pub const FILES_MAX: usize = 1_000_000;
+
+// KRPC (BEP 5)
+
+/// Bytes of a transaction id we echo; all clients known use 1 to 20.
+pub const KRPC_TRANSACTION_LEN_MAX: usize = 64;
+/// Bytes of an announce token we keep and send back; the longest known is 20.
+pub const KRPC_TOKEN_LEN_MAX: usize = 128;
+/// Peers taken from one reply, the rest is ignored; the fullest honest replies carry 100.
+pub const KRPC_VALUES_MAX: usize = 400;
+/// Nodes taken from each node list of a reply, the rest is ignored; honest lists carry 8 or 20.
+pub const KRPC_NODES_MAX: usize = 32;
+/// Bytes kept of a query's name and of an error's text; the rest is cut.
+pub const KRPC_TEXT_LEN_MAX: usize = 128;
+/// Bytes of a reply we send (BEP 32).
+pub const KRPC_REPLY_LEN_MAX: usize = 1024;
