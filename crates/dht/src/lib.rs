@@ -1,1 +1,20 @@
-//! A sans-I/O BitTorrent DHT node.
+//! A sans-I/O DHT node (BEP 5, 7, 32): the trackerless way from an info-hash to its peers.
+//!
+//! [`Node`] is one node in one address family. A shell feeds it datagrams, commands and the time, and carries out
+//! what it answers; nothing here owns a socket, a clock or a source of randomness.
+
+mod bucket;
+mod io;
+mod lookup;
+mod node;
+mod peer_store;
+mod rate;
+mod routing_table;
+mod scope;
+mod search;
+mod token;
+mod transactions;
+
+pub use io::{Announce, Command, Event, Input, Output, Outputs};
+pub use node::{Family, Node, Settings, TableRow};
+pub use unchoke_wire::krpc::{NodeId, NodeInfo};

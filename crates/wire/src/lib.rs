@@ -12,6 +12,7 @@ pub mod handshake;
 pub mod host_port;
 pub mod http_tracker;
 pub mod info_hash;
+pub mod krpc;
 pub mod layout;
 pub mod limits;
 pub mod lt_donthave;

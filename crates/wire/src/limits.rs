@@ -89,3 +89,17 @@ pub const TRACKER_TEXT_LEN_MAX: usize = 200;
 pub const TRACKER_ID_LEN_MAX: usize = 256;
 /// Torrents of one scrape: what fits a datagram of 1500 bytes (BEP 15).
 pub const SCRAPE_HASHES_MAX: usize = 74;
+// KRPC (BEP 5)
+
+/// Bytes of a transaction id we echo; all clients known use 1 to 20.
+pub const KRPC_TRANSACTION_LEN_MAX: usize = 64;
+/// Bytes of an announce token we keep and send back; the longest known is 20.
+pub const KRPC_TOKEN_LEN_MAX: usize = 128;
+/// Peers taken from one reply, the rest is ignored; the fullest honest replies carry 100.
+pub const KRPC_VALUES_MAX: usize = 400;
+/// Nodes taken from each node list of a reply, the rest is ignored; honest lists carry 8 or 20.
+pub const KRPC_NODES_MAX: usize = 32;
+/// Bytes kept of a query's name and of an error's text; the rest is cut.
+pub const KRPC_TEXT_LEN_MAX: usize = 128;
+/// Bytes of a reply we send (BEP 32).
+pub const KRPC_REPLY_LEN_MAX: usize = 1024;

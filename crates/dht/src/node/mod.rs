@@ -1,0 +1,279 @@
+//! The node: takes inputs, keeps the parts in step, hands out datagrams and events.
+//!
+//! `server` answers others, `client` asks them and takes their answers, `upkeep` keeps the table alive.
+
+mod client;
+mod server;
+mod upkeep;
+
+use crate::io::{Command, Event, Input, Output, Outputs};
+use crate::lookup::Lookup;
+use crate::peer_store::PeerStore;
+use crate::rate::RateLimit;
+use crate::routing_table::RoutingTable;
+use crate::scope;
+use crate::search::Searches;
+use crate::token::Tokens;
+use crate::transactions::{LookupId, Purpose, Silent, Transactions};
+use core::net::SocketAddr;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha12Rng;
+use std::collections::BTreeMap;
+use unchoke_wire::WireHash;
+use unchoke_wire::krpc::{Error, Kind, Message, NodeId, NodeInfo};
+use unchoke_wire::time::{Duration, Instant};
+use upkeep::Upkeep;
+
+/// Lookups that run at once; searches beyond it wait their turn.
+const LOOKUPS_MAX: usize = 32;
+/// `v` of our messages: client `UK`, version 0.1.
+const VERSION: [u8; 4] = *b"UK\x00\x01";
+
+/// The family a node speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Family {
+    /// IPv4: `nodes`.
+    V4,
+    /// IPv6: `nodes6` (BEP 32).
+    V6,
+}
+
+/// How a node is set up.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// The family of its socket.
+    pub family: Family,
+    /// The id of an earlier run; `None` draws one.
+    pub own_id: Option<NodeId>,
+    /// Ask, but answer nothing and stay out of others' tables (BEP 43).
+    pub is_read_only: bool,
+}
+
+/// One DHT node in one address family.
+#[derive(Debug)]
+pub struct Node {
+    settings: Settings,
+    id: NodeId,
+    now: Instant,
+    rng: ChaCha12Rng,
+    table: RoutingTable,
+    transactions: Transactions,
+    lookups: BTreeMap<LookupId, Running>,
+    next_lookup: LookupId,
+    searches: Searches,
+    tokens: Tokens,
+    store: PeerStore,
+    rate: RateLimit,
+    upkeep: Upkeep,
+    own_addrs: Vec<SocketAddr>,
+    outputs: Vec<Output>,
+}
+
+#[derive(Debug)]
+struct Running {
+    lookup: Lookup,
+    goal: Goal,
+}
+
+/// What a lookup is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Goal {
+    /// To find our own neighbourhood.
+    OwnId,
+    /// To refresh a bucket.
+    Refresh,
+    /// [`Command::FindNode`].
+    FindNode,
+    /// A round of a search.
+    Search(WireHash),
+}
+
+/// One live node of the routing table, for display.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TableRow {
+    /// Leading bits its id shares with ours.
+    pub bucket: usize,
+    /// The node.
+    pub node: NodeInfo,
+    /// Whether it is good (BEP 5).
+    pub is_good: bool,
+    /// Smoothed round-trip time.
+    pub rtt: Option<Duration>,
+    /// Time since it last answered.
+    pub answered_ago: Option<Duration>,
+    /// Queries it left unanswered since.
+    pub fails: u8,
+}
+
+impl Node {
+    /// A node that knows nobody. `seed` must be secret and unpredictable outside of simulations.
+    pub fn new(settings: Settings, seed: [u8; 32], now: Instant) -> Self {
+        let mut rng = ChaCha12Rng::from_seed(seed);
+        let mut random = NodeId([0; 20]);
+        rng.fill_bytes(&mut random.0);
+        let id = settings.own_id.unwrap_or(random);
+        Node {
+            id,
+            now,
+            table: RoutingTable::new(id),
+            transactions: Transactions::default(),
+            lookups: BTreeMap::new(),
+            next_lookup: 0,
+            searches: Searches::default(),
+            tokens: Tokens::new(&mut rng, now),
+            store: PeerStore::default(),
+            rate: RateLimit::new(now),
+            upkeep: Upkeep::new(now),
+            own_addrs: Vec::new(),
+            outputs: Vec::new(),
+            settings,
+            rng,
+        }
+    }
+
+    /// Takes one input. Timers that are due by `now` run too, whatever the input.
+    pub fn handle(&mut self, input: Input<'_>, now: Instant) -> Outputs<'_> {
+        self.now = self.now.max(now);
+        match input {
+            Input::Timeout => {}
+            Input::Datagram { from, bytes } => self.on_datagram(from, bytes),
+            Input::Command(command) => self.on_command(command),
+        }
+        self.run_silent();
+        self.run_upkeep();
+        self.run_searches();
+        self.drive_lookups();
+        Outputs::new(&mut self.outputs)
+    }
+
+    /// When to call [`Self::handle`] with [`Input::Timeout`]; a node always has something to look after.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let search = self.searches.next_due().filter(|_| self.lookups.len() < LOOKUPS_MAX);
+        [self.transactions.next_deadline(), search, Some(self.next_upkeep())].into_iter().flatten().min()
+    }
+
+    /// Our id.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Good nodes in the table.
+    pub fn good_node_count(&self) -> usize {
+        self.table.good_count(self.now)
+    }
+
+    /// Nodes worth keeping for the next run: those that answered within 15 minutes, the nearest to us last.
+    pub fn nodes_to_save(&self) -> Vec<NodeInfo> {
+        self.table.entries().filter(|(_, e)| e.is_servable(self.now)).map(|(_, e)| e.node).collect()
+    }
+
+    /// Peers that others announced to us.
+    pub fn stored_peer_count(&self) -> usize {
+        self.store.len()
+    }
+
+    /// The live nodes, the widest bucket first.
+    pub fn table(&self) -> impl Iterator<Item = TableRow> {
+        self.table.entries().map(|(bucket, e)| TableRow {
+            bucket,
+            node: e.node,
+            is_good: e.is_good(self.now),
+            rtt: e.srtt,
+            answered_ago: e.last_reply.map(|at| self.now.since(at)),
+            fails: e.fails,
+        })
+    }
+
+    fn on_datagram(&mut self, from: SocketAddr, bytes: &[u8]) {
+        let is_usable = self.is_our_family(from) && scope::may_tell(from, from);
+        if !is_usable || !self.rate.admit(from.ip(), self.now) {
+            return;
+        }
+        match Message::decode(bytes) {
+            Ok(Message { transaction, kind: Kind::Query(query), is_read_only, .. }) => {
+                self.on_query(from, transaction, query, is_read_only);
+            }
+            Ok(Message { transaction, kind: Kind::Response(response), .. }) => {
+                self.on_response(from, &transaction, response);
+            }
+            Ok(Message { transaction, kind: Kind::Error { .. }, .. }) => {
+                if let Some(pending) = self.transactions.finish(&transaction, from) {
+                    self.on_refused(&pending);
+                }
+            }
+            Err(Error::BadQuery { transaction, .. }) => self.refuse_malformed(from, transaction),
+            Err(_) => {}
+        }
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::AddNode(addr) => self.add_contact(addr, None),
+            Command::AddSaved(node) => self.add_contact(node.addr, Some(node.id)),
+            Command::AddRouter(addr) => self.add_router(addr),
+            Command::Bootstrap => self.bootstrap(),
+            Command::SetOwnAddresses(addrs) => self.own_addrs = addrs,
+            Command::Search { target, announce } => {
+                self.searches.start(target, announce, self.now);
+                let stored: Vec<SocketAddr> = self.store.peers(&target).collect();
+                self.report_peers(target, stored);
+            }
+            Command::StopSearch { target } => {
+                let running = self.searches.stop(&target).and_then(|s| s.running);
+                running.map(|id| self.lookups.remove(&id));
+            }
+            Command::Ping(addr) => self.send_ping(addr, None, Purpose::Command),
+            Command::FindNode { target } => {
+                if self.start_lookup(target, Goal::FindNode).is_none() {
+                    self.emit(Event::NodesFound { target, closest: Vec::new() });
+                }
+            }
+            Command::ReportUnreachable(addr) => {
+                for pending in self.transactions.abort(&addr) {
+                    self.on_refused(&pending);
+                    self.note_failure(&pending);
+                }
+            }
+        }
+    }
+
+    fn run_silent(&mut self) {
+        while let Some(silent) = self.transactions.pop_silent(self.now) {
+            match silent {
+                Silent::Slow(pending) => {
+                    if let (Purpose::Lookup(lookup), Some(id)) = (pending.purpose, pending.id)
+                        && let Some(running) = self.lookups.get_mut(&lookup)
+                    {
+                        running.lookup.on_slow(&id);
+                    }
+                }
+                Silent::Dead(pending) => {
+                    self.on_dead(&pending);
+                    self.note_failure(&pending);
+                }
+            }
+        }
+    }
+
+    /// Tells the shell about peers that are new to this round of the search and not ourselves.
+    fn report_peers(&mut self, target: WireHash, peers: Vec<SocketAddr>) {
+        let own = &self.own_addrs;
+        let Some(search) = self.searches.get_mut(&target) else { return };
+        let peers = search.news(peers.into_iter().filter(|p| !own.contains(p)));
+        if !peers.is_empty() {
+            self.emit(Event::PeersFound { target, peers });
+        }
+    }
+
+    fn emit(&mut self, event: Event) {
+        self.outputs.push(Output::Event(event));
+    }
+
+    fn send(&mut self, to: SocketAddr, message: &Message) {
+        self.outputs.push(Output::Datagram { to, bytes: message.encode() });
+    }
+
+    fn is_our_family(&self, addr: SocketAddr) -> bool {
+        addr.is_ipv4() == (self.settings.family == Family::V4)
+    }
+}

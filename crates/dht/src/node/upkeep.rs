@@ -1,0 +1,262 @@
+//! Keeping the table alive: first contacts, bootstrap, pings, refreshes, expiry.
+
+use super::{Goal, Node};
+use crate::io::Event;
+use crate::routing_table::K;
+use crate::scope;
+use crate::search::SMALL_TABLE;
+use crate::transactions::{Pending, Purpose};
+use core::net::SocketAddr;
+use std::collections::VecDeque;
+use unchoke_wire::krpc::{Method, NodeId, NodeInfo, Response};
+use unchoke_wire::time::{Duration, Instant};
+
+/// Pause between two looks at the table.
+const TICK: Duration = Duration::from_secs(5);
+/// Pings a tick.
+const PINGS_PER_TICK: usize = 2;
+/// Endpoints that wait for their first contact; those beyond it are dropped.
+const WAITING_MAX: usize = 512;
+/// First contacts in flight.
+const CONTACTS_IN_FLIGHT: usize = 8;
+/// Endpoints remembered to begin anew with; the oldest make room.
+const CONTACTS_MAX: usize = 64;
+/// Routers remembered; those beyond it are ignored.
+const ROUTERS_MAX: usize = 16;
+/// First pause between attempts to bootstrap; it doubles with each.
+const FIRST_ATTEMPT_PAUSE: Duration = Duration::from_secs(1);
+/// Longest pause between attempts to bootstrap.
+const ATTEMPT_PAUSE_MAX: Duration = Duration::from_secs(5 * 60);
+/// Pause between lookups of our own id while the table is small, and later.
+const OWN_ID_PAUSE_SMALL: Duration = Duration::from_secs(10 * 60);
+const OWN_ID_PAUSE: Duration = Duration::from_secs(30 * 60);
+
+#[derive(Debug)]
+pub(super) struct Upkeep {
+    next_tick: Instant,
+    /// Endpoints to contact, and their ids where known.
+    waiting: VecDeque<(SocketAddr, Option<NodeId>)>,
+    contacts: VecDeque<SocketAddr>,
+    routers: Vec<SocketAddr>,
+    next_attempt: Instant,
+    attempt_pause: Duration,
+    next_own_id: Instant,
+    is_bootstrapped: bool,
+}
+
+impl Upkeep {
+    pub(super) fn new(now: Instant) -> Self {
+        Upkeep {
+            next_tick: now + TICK,
+            waiting: VecDeque::new(),
+            contacts: VecDeque::new(),
+            routers: Vec::new(),
+            next_attempt: now,
+            attempt_pause: FIRST_ATTEMPT_PAUSE,
+            next_own_id: now + OWN_ID_PAUSE_SMALL,
+            is_bootstrapped: false,
+        }
+    }
+
+    pub(super) fn is_router(&self, addr: &SocketAddr) -> bool {
+        self.routers.contains(addr)
+    }
+
+    fn remember(&mut self, addr: SocketAddr) {
+        if self.contacts.contains(&addr) {
+            return;
+        }
+        if self.contacts.len() >= CONTACTS_MAX {
+            self.contacts.pop_front();
+        }
+        self.contacts.push_back(addr);
+    }
+
+    fn attempt_soon(&mut self, now: Instant) {
+        self.attempt_pause = FIRST_ATTEMPT_PAUSE;
+        self.next_attempt = now + FIRST_ATTEMPT_PAUSE;
+    }
+}
+
+impl Node {
+    pub(super) fn run_upkeep(&mut self) {
+        self.run_contacts();
+        if self.is_sparse() && self.now >= self.upkeep.next_attempt {
+            self.attempt_bootstrap();
+        }
+        if self.now >= self.upkeep.next_tick {
+            self.upkeep.next_tick = self.now + TICK;
+            self.tick();
+        }
+    }
+
+    /// When upkeep has something to do.
+    pub(super) fn next_upkeep(&self) -> Instant {
+        let has_contact = !(self.upkeep.contacts.is_empty() && self.upkeep.routers.is_empty());
+        if has_contact && self.is_sparse() {
+            self.upkeep.next_tick.min(self.upkeep.next_attempt)
+        } else {
+            self.upkeep.next_tick
+        }
+    }
+
+    /// Takes an endpoint said to be a node, to ask it soon.
+    pub(super) fn add_contact(&mut self, addr: SocketAddr, id: Option<NodeId>) {
+        if !self.may_contact(&addr) {
+            return;
+        }
+        self.upkeep.remember(addr);
+        if self.is_sparse() {
+            self.upkeep.attempt_soon(self.now);
+        }
+        self.queue_contact(addr, id);
+    }
+
+    pub(super) fn add_router(&mut self, addr: SocketAddr) {
+        if !self.may_contact(&addr) || self.upkeep.routers.len() >= ROUTERS_MAX {
+            return;
+        }
+        self.upkeep.routers.push(addr);
+        if self.is_sparse() {
+            self.upkeep.attempt_soon(self.now);
+            self.queue_contact(addr, None);
+        }
+    }
+
+    /// Takes a node that queried us: it may become ours too.
+    pub(super) fn consider(&mut self, node: NodeInfo) {
+        if self.may_contact(&node.addr) && self.table.on_query(node, self.now) {
+            self.queue_contact(node.addr, Some(node.id));
+        }
+    }
+
+    /// Looks for our neighbourhood from all we know.
+    pub(super) fn bootstrap(&mut self) {
+        self.upkeep.is_bootstrapped = false;
+        self.upkeep.attempt_pause = FIRST_ATTEMPT_PAUSE;
+        self.upkeep.next_attempt = self.now;
+        self.find_own_id();
+    }
+
+    pub(super) fn on_contact(&mut self, from: SocketAddr, response: &Response) {
+        let heard = self.usable_nodes(from, response);
+        if !self.upkeep.is_bootstrapped || self.is_sparse() {
+            self.find_own_id();
+        }
+        for node in heard {
+            self.table.on_heard(node, self.now);
+            self.lookups.values_mut().for_each(|r| r.lookup.add(node));
+        }
+    }
+
+    pub(super) fn on_new_live(&mut self, node: NodeInfo) {
+        self.lookups.values_mut().for_each(|r| r.lookup.add(node));
+        if self.table.live_count() <= SMALL_TABLE {
+            self.searches.on_new_node(&node, self.now);
+        }
+        if !self.upkeep.is_bootstrapped {
+            self.find_own_id();
+        }
+    }
+
+    pub(super) fn on_own_id_found(&mut self, is_answered: bool) {
+        let is_small = self.table.live_count() <= SMALL_TABLE;
+        self.upkeep.next_own_id = self.now + if is_small { OWN_ID_PAUSE_SMALL } else { OWN_ID_PAUSE };
+        if is_answered && !self.upkeep.is_bootstrapped {
+            self.upkeep.is_bootstrapped = true;
+            let good_nodes = self.table.good_count(self.now);
+            self.emit(Event::Bootstrapped { good_nodes });
+        }
+    }
+
+    /// Counts a query without an answer against the node that was asked.
+    pub(super) fn note_failure(&mut self, pending: &Pending) {
+        if let Some(node) = self.table.on_fail(&pending.to, pending.id, self.now) {
+            self.upkeep.remember(node.addr);
+            if self.table.live_count() == 0 {
+                self.upkeep.is_bootstrapped = false;
+                self.upkeep.attempt_soon(self.now);
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        self.store.expire(self.now);
+        for node in self.table.due_for_ping(PINGS_PER_TICK, self.now) {
+            if !self.transactions.is_full() && !self.transactions.is_asking(&node.addr) {
+                self.send_ping(node.addr, Some(node.id), Purpose::Ping);
+            }
+        }
+        if let Some(target) = self.table.stale_target(&mut self.rng, self.now) {
+            self.start_lookup(target, Goal::Refresh);
+        }
+        if self.now >= self.upkeep.next_own_id {
+            self.find_own_id();
+        }
+    }
+
+    //= BEP 5: a node finds its neighbourhood by looking up its own id
+    fn find_own_id(&mut self) {
+        if !self.lookups.values().any(|r| r.goal == Goal::OwnId) {
+            self.start_lookup(self.id, Goal::OwnId);
+        }
+    }
+
+    /// Sends first contacts as far as they may be in flight.
+    fn run_contacts(&mut self) {
+        let mut in_flight =
+            if self.upkeep.waiting.is_empty() { 0 } else { self.transactions.contacts_in_flight() };
+        while in_flight < CONTACTS_IN_FLIGHT
+            && !self.transactions.is_full()
+            && let Some((addr, id)) = self.upkeep.waiting.pop_front()
+        {
+            if !self.table.is_live(&addr) && !self.transactions.is_asking(&addr) {
+                self.contact(addr, id);
+                in_flight += 1;
+            }
+        }
+    }
+
+    /// Asks every router and the next few contacts, and waits longer before the next attempt.
+    fn attempt_bootstrap(&mut self) {
+        let upkeep = &mut self.upkeep;
+        upkeep.next_attempt = self.now + upkeep.attempt_pause;
+        upkeep.attempt_pause = (upkeep.attempt_pause * 2).min(ATTEMPT_PAUSE_MAX);
+        let n = upkeep.contacts.len().min(CONTACTS_IN_FLIGHT);
+        let next: Vec<SocketAddr> = upkeep.contacts.range(..n).chain(&upkeep.routers).copied().collect();
+        upkeep.contacts.rotate_left(n);
+        for addr in next {
+            if !self.table.is_live(&addr)
+                && !self.transactions.is_asking(&addr)
+                && !self.transactions.is_full()
+            {
+                self.contact(addr, None);
+            }
+        }
+    }
+
+    /// First contact: while few nodes are known it also asks for more.
+    fn contact(&mut self, addr: SocketAddr, id: Option<NodeId>) {
+        let method = if self.is_sparse() { Method::FindNode { target: self.id } } else { Method::Ping };
+        self.ask(addr, id, method, Purpose::Contact);
+    }
+
+    fn queue_contact(&mut self, addr: SocketAddr, id: Option<NodeId>) {
+        let waiting = &mut self.upkeep.waiting;
+        if waiting.len() < WAITING_MAX && !waiting.iter().any(|(a, _)| *a == addr) {
+            waiting.push_back((addr, id));
+        }
+    }
+
+    fn may_contact(&self, addr: &SocketAddr) -> bool {
+        self.is_our_family(*addr)
+            && scope::may_tell(*addr, *addr)
+            && !self.own_addrs.contains(addr)
+            && !self.upkeep.is_router(addr)
+    }
+
+    /// Whether so few nodes are known that contacts and routers are asked for more.
+    fn is_sparse(&self) -> bool {
+        self.table.live_count() < K
+    }
+}
