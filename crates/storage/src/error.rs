@@ -76,12 +76,16 @@ impl StorageError {
         let text = match self.kind {
             ErrorKind::NoSpace => "no space left on the disk; free some, then go on",
             ErrorKind::ReadOnly => "the file system is read-only; mount it writable or choose another folder",
-            ErrorKind::PermissionDenied => "permission denied; change its owner or mode, or choose another folder",
+            ErrorKind::PermissionDenied => {
+                "permission denied; change its owner or mode, or choose another folder"
+            }
             ErrorKind::MissingRoot => "the folder does not exist; create it or mount its disk",
             ErrorKind::Missing => "the file is missing or shorter than expected; recheck the torrent",
             ErrorKind::NotADirectory => "it is not a folder; move it away",
             ErrorKind::NotAFile => "it is not a plain file; move it away",
-            ErrorKind::Symlink => "a symbolic link is in the way and is not followed; replace it by what it points to",
+            ErrorKind::Symlink => {
+                "a symbolic link is in the way and is not followed; replace it by what it points to"
+            }
             ErrorKind::NameTooLong => "the name is too long for this file system; choose another disk",
             ErrorKind::BadName => "the name is not allowed; rename it",
             ErrorKind::TooManyFiles => "too many open files; raise the limit (ulimit -n)",

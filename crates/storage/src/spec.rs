@@ -93,7 +93,11 @@ mod tests {
     fn check(paths: &[&[&str]]) -> Result<(), ErrorKind> {
         let files: Vec<FileSpec> = paths
             .iter()
-            .map(|p| FileSpec { path: p.iter().map(|c| (*c).to_owned()).collect(), len: 5, ..FileSpec::default() })
+            .map(|p| FileSpec {
+                path: p.iter().map(|c| (*c).to_owned()).collect(),
+                len: 5,
+                ..FileSpec::default()
+            })
             .collect();
         let layout = Layout::new(16_384, files.iter().map(|f| f.len)).unwrap();
         StorageSpec { layout, files }.check().map_err(|e| e.kind)

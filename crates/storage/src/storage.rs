@@ -132,9 +132,13 @@ pub fn check_batches<'a>(
 
 /// Bytes of the pieces of a run together.
 pub(crate) fn run_len(layout: &Layout, pieces: &Range<u32>) -> u32 {
-    assert!(pieces.start < pieces.end && pieces.end <= layout.piece_count(), "a run of pieces of the torrent");
+    assert!(
+        pieces.start < pieces.end && pieces.end <= layout.piece_count(),
+        "a run of pieces of the torrent"
+    );
     let last = PieceIndex(pieces.end - 1);
-    let len = layout.start_of(last) + u64::from(layout.len_of(last)) - layout.start_of(PieceIndex(pieces.start));
+    let len =
+        layout.start_of(last) + u64::from(layout.len_of(last)) - layout.start_of(PieceIndex(pieces.start));
     u32::try_from(len).expect("a run is read into memory and stays below 4 GiB")
 }
 
