@@ -1,1 +1,26 @@
 //! Where pieces live: files, memory, resume records.
+//!
+//! [`Storage`] is the seam between the engine's shells and the disk: synchronous, positional, piece-aware, called from
+//! worker threads. [`FileStorage`] keeps a torrent's files under one root folder and never touches anything outside
+//! it; [`MemoryStorage`] does no I/O. [`ResumeStore`] keeps what is known about each torrent across restarts, and
+//! [`check_facts`] says which of its claims still hold. [`scan_tree`] lists a folder for making a torrent.
+
+pub mod error;
+pub mod file_storage;
+pub mod memory;
+pub mod resume;
+pub mod scan;
+pub mod spec;
+pub mod storage;
+mod sys;
+
+pub use error::{ErrorKind, StorageError};
+pub use file_storage::{Allocation, FilePool, FileStorage, Options};
+pub use memory::MemoryStorage;
+pub use resume::{
+    DecodeError, Loaded, PartialPiece, Refused, Resume, ResumeError, ResumeLock, ResumeRecord, ResumeStore,
+    check_facts,
+};
+pub use scan::{Scan, ScannedFile, Symlinks, scan_tree};
+pub use spec::{FileSpec, StorageSpec};
+pub use storage::{FileFact, Located, PieceRead, Storage, check_batches};

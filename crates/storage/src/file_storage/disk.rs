@@ -1,0 +1,209 @@
+//! Opening files through the pool, and making what was written durable.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use unchoke_wire::FileIndex;
+
+use super::{Allocation, FileStorage};
+use crate::error::{ErrorKind, StorageError};
+use crate::storage::FileFact;
+use crate::sys;
+
+/// The number of the part file where files are counted.
+pub(super) const PART: u32 = u32::MAX;
+
+/// What a sync has to look after.
+#[derive(Debug, Default)]
+pub(super) struct Dirty {
+    /// Files written since the last sync.
+    pub(super) files: BTreeSet<u32>,
+    /// Files made since the last sync: the folders they are in have new names.
+    created: BTreeSet<u32>,
+    /// Files a sync has failed on: what the disk holds of them is unknown until they are checked.
+    lost: BTreeSet<u32>,
+}
+
+impl FileStorage {
+    /// The file, open. It is made if `writable` and absent.
+    pub(super) fn file(&self, file: FileIndex, writable: bool) -> Result<Arc<File>, StorageError> {
+        self.file_by_number(file.0, writable)
+    }
+
+    pub(super) fn file_by_number(&self, number: u32, writable: bool) -> Result<Arc<File>, StorageError> {
+        let key = (self.id, number);
+        if let Some(file) = self.options.pool.find(key, writable) {
+            return Ok(file);
+        }
+        let opened = match self.open_now(number, writable) {
+            Err(e) if e.kind == ErrorKind::TooManyFiles => {
+                self.options.pool.shed();
+                self.open_now(number, writable)?
+            }
+            other => other?,
+        };
+        Ok(self.options.pool.put(key, opened, writable))
+    }
+
+    fn open_now(&self, number: u32, writable: bool) -> Result<File, StorageError> {
+        let root = self.open_root(writable)?;
+        let path = self.path_of(number);
+        if !writable {
+            return sys::open_file(&root, &path, false).map_err(|e| self.failed_number("read", number, e));
+        }
+        let (file, is_new) =
+            sys::create_file(&root, &path).map_err(|e| self.failed_number("write", number, e))?;
+        if is_new {
+            self.dirty().created.insert(number);
+            self.claim(&file, number)?;
+        }
+        Ok(file)
+    }
+
+    /// Claims the space of a file under full allocation.
+    pub(super) fn claim(&self, file: &File, number: u32) -> Result<(), StorageError> {
+        if self.options.allocation == Allocation::Sparse || number == PART {
+            return Ok(());
+        }
+        match self.spec.file(FileIndex(number)).len {
+            0 => Ok(()),
+            len => sys::allocate(file, len).map_err(|e| self.failed_number("claim space for", number, e)),
+        }
+    }
+
+    /// The root folder. It is made if that is allowed and `create`.
+    pub(super) fn open_root(&self, create: bool) -> Result<OwnedFd, StorageError> {
+        let missing = |e: io::Error| match e.kind() {
+            io::ErrorKind::NotFound => {
+                StorageError::with_kind(ErrorKind::MissingRoot, "open the folder", &self.root, e)
+            }
+            _ => StorageError::new("open the folder", &self.root, e),
+        };
+        match sys::open_root(&self.root) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound && create && self.options.may_create_root => {
+                match std::fs::create_dir(&self.root) {
+                    Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(missing(e)),
+                    _ => sys::open_root(&self.root).map_err(missing),
+                }
+            }
+            other => other.map_err(missing),
+        }
+    }
+
+    /// What stands in the place of a file, links not followed. `None` too when the root is missing.
+    pub(super) fn is_on_disk(&self, number: u32) -> Result<bool, StorageError> {
+        let root = match self.open_root(false) {
+            Err(e) if e.kind == ErrorKind::MissingRoot => return Ok(false),
+            other => other?,
+        };
+        let entry = sys::entry_type(&root, &self.path_of(number));
+        entry.map(|t| t.is_some()).map_err(|e| self.failed_number("examine", number, e))
+    }
+
+    /// Components of a file beneath the root.
+    pub(super) fn path_of(&self, number: u32) -> Vec<String> {
+        match number {
+            PART => vec![format!(".{}.unchoke-part", self.spec.name())],
+            _ => self.spec.file(FileIndex(number)).path.clone(),
+        }
+    }
+
+    pub(super) fn failed(&self, action: &'static str, file: FileIndex, e: io::Error) -> StorageError {
+        self.failed_number(action, file.0, e)
+    }
+
+    pub(super) fn failed_number(&self, action: &'static str, number: u32, e: io::Error) -> StorageError {
+        let path = self.root.join(self.path_of(number).join("/"));
+        match e.kind() {
+            io::ErrorKind::InvalidData if number == PART => {
+                StorageError::with_kind(ErrorKind::PartFile, action, path, e)
+            }
+            _ => StorageError::new(action, path, e),
+        }
+    }
+
+    pub(super) fn dirty(&self) -> MutexGuard<'_, Dirty> {
+        self.dirty.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn sync_dirty(&self) -> Result<(), StorageError> {
+        let (files, created) = {
+            let mut dirty = self.dirty();
+            (std::mem::take(&mut dirty.files), std::mem::take(&mut dirty.created))
+        };
+        let mut first_error = None;
+        for number in files {
+            if let Err(e) = self.sync_file(number) {
+                self.dirty().lost.insert(number);
+                first_error.get_or_insert(e);
+            }
+        }
+        if let Err(e) = self.sync_names(&created) {
+            self.dirty().lost.extend(&created);
+            first_error.get_or_insert(e);
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+
+    /// A descriptor that was closed meanwhile does no harm: a sync is of the file, and a new descriptor is told of a
+    /// failure nobody has seen.
+    pub(super) fn sync_file(&self, number: u32) -> Result<(), StorageError> {
+        let key = (self.id, number);
+        let file = match self.options.pool.find(key, false) {
+            Some(file) => file,
+            None => self.file_by_number(number, false)?,
+        };
+        file.sync_all().map_err(|e| self.failed_number("sync", number, e))
+    }
+
+    fn sync_names(&self, created: &BTreeSet<u32>) -> Result<(), StorageError> {
+        if created.is_empty() {
+            return Ok(());
+        }
+        let root = self.open_root(false)?;
+        let mut dirs = BTreeSet::new();
+        for number in created {
+            let path = self.path_of(*number);
+            dirs.extend((0..path.len()).map(|depth| path[..depth].to_vec()));
+        }
+        for dir in dirs {
+            let synced = sys::open_dir(&root, &dir, false).and_then(sys::sync_dir);
+            synced.map_err(|e| StorageError::new("sync", self.root.join(dir.join("/")), e))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn examine(&self) -> Vec<FileFact> {
+        let count = u32::try_from(self.spec.files.len()).expect("files are counted in u32");
+        let Ok(homes) = self.homes() else { return vec![FileFact::Doubtful; self.spec.files.len()] };
+        let part = homes.has_parted().then(|| self.fact(PART));
+        let mut facts = Vec::with_capacity(self.spec.files.len());
+        for file in (0..count).map(FileIndex) {
+            facts.push(match (self.spec.file(file).is_stored(), part) {
+                (false, _) => FileFact::Missing,
+                (true, Some(part)) if homes.is_parted(file) => part,
+                (true, _) => self.fact(file.0),
+            });
+        }
+        facts
+    }
+
+    fn fact(&self, number: u32) -> FileFact {
+        if self.dirty().lost.contains(&number) {
+            return FileFact::Doubtful;
+        }
+        let root = match self.open_root(false) {
+            Ok(root) => root,
+            Err(e) if e.kind == ErrorKind::MissingRoot => return FileFact::Missing,
+            Err(_) => return FileFact::Doubtful,
+        };
+        match sys::examine(&root, &self.path_of(number)) {
+            Ok(Some((len, mtime_ns, inode))) => FileFact::Present { len, mtime_ns, inode },
+            Ok(None) => FileFact::Missing,
+            Err(_) => FileFact::Doubtful,
+        }
+    }
+}

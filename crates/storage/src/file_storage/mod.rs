@@ -1,0 +1,238 @@
+//! A torrent in files under a root folder.
+//!
+//! Nothing is opened or made before it is needed. Every path is opened beneath the root without following a link below
+//! it, so nothing outside is ever touched. Bytes of unwanted files go to the part file ([`part_file`]) unless the file
+//! is on the disk already.
+
+mod check;
+mod disk;
+mod finish;
+mod part_file;
+mod pool;
+mod selection;
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, RwLock};
+
+use unchoke_wire::layout::FileSpan;
+use unchoke_wire::{BlockRef, PieceIndex};
+
+use crate::error::StorageError;
+use crate::spec::StorageSpec;
+use crate::storage::{FileFact, Located, PieceRead, Storage, check_stretch};
+
+use disk::Dirty;
+use part_file::PartTable;
+pub use pool::FilePool;
+use selection::Homes;
+
+/// How space for files is taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Allocation {
+    /// As bytes arrive; files may have holes meanwhile.
+    #[default]
+    Sparse,
+    /// All of a file when it is made, so that a full disk shows at once.
+    Full,
+}
+
+/// How a [`FileStorage`] treats the disk.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How space is taken.
+    pub allocation: Allocation,
+    /// Whether the root folder itself may be made (never its parents). Off for a torrent that was begun before: its
+    /// root is missing because its disk is.
+    pub may_create_root: bool,
+    /// Whether symbolic links of the torrent are made when it is finished.
+    pub makes_symlinks: bool,
+    /// Which files are wanted, one entry a file; `None` means all.
+    pub selection: Option<Vec<bool>>,
+    /// Descriptors, shared among torrents.
+    pub pool: Arc<FilePool>,
+}
+
+/// A torrent in files under a root folder.
+#[derive(Debug)]
+pub struct FileStorage {
+    root: PathBuf,
+    spec: StorageSpec,
+    options: Options,
+    /// Our number in the pool.
+    id: u64,
+    homes: RwLock<Homes>,
+    /// `None` until a part file is found or needed. Locked after `homes`.
+    part: Mutex<Option<PartTable>>,
+    dirty: Mutex<Dirty>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            allocation: Allocation::Sparse,
+            may_create_root: false,
+            makes_symlinks: false,
+            selection: None,
+            pool: FilePool::new(FilePool::OPEN_DEFAULT),
+        }
+    }
+}
+
+impl FileStorage {
+    /// The torrent `spec` in the folder `root`, which may itself be a link. Touches no disk.
+    ///
+    /// Fails with [`crate::ErrorKind::BadName`] when a path could leave the root or two files share one.
+    ///
+    /// # Panics
+    /// When the layout was not made of the files, or the selection is not one entry a file.
+    pub fn open(root: &Path, spec: StorageSpec, options: Options) -> Result<Self, StorageError> {
+        spec.check()?;
+        let selected = options.selection.clone();
+        assert!(selected.as_ref().is_none_or(|s| s.len() == spec.files.len()), "one entry a file");
+        let id = options.pool.join();
+        Ok(FileStorage {
+            root: root.to_owned(),
+            spec,
+            options,
+            id,
+            homes: RwLock::new(Homes::new(selected)),
+            part: Mutex::default(),
+            dirty: Mutex::default(),
+        })
+    }
+
+    /// The folder everything lies in.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn write_span(
+        &self,
+        homes: &Homes,
+        piece: PieceIndex,
+        span: FileSpan,
+        data: &[u8],
+    ) -> Result<(), StorageError> {
+        if homes.is_parted(span.file) && self.write_part(piece, span, data)? {
+            return Ok(());
+        }
+        let file = self.file(span.file, true)?;
+        crate::sys::write_at(&file, data, span.offset).map_err(|e| self.failed("write", span.file, e))?;
+        // only after the write: a sync between the two must not take this file off the list
+        self.dirty().files.insert(span.file.0);
+        Ok(())
+    }
+
+    fn read_span(
+        &self,
+        homes: &Homes,
+        piece: PieceIndex,
+        span: FileSpan,
+        buf: &mut [u8],
+    ) -> Result<(), StorageError> {
+        if self.spec.file(span.file).is_pad {
+            //= BEP 47: pad files are zeros, not written, served if requested
+            buf.fill(0);
+            return Ok(());
+        }
+        if homes.is_parted(span.file) && self.read_part(piece, span, buf)? {
+            return Ok(());
+        }
+        let file = self.file(span.file, false)?;
+        crate::sys::read_at(&file, buf, span.offset).map_err(|e| self.failed("read", span.file, e))
+    }
+}
+
+impl Storage for FileStorage {
+    fn spec(&self) -> &StorageSpec {
+        &self.spec
+    }
+
+    fn prepare(&self) -> Result<(), StorageError> {
+        self.claim_space()
+    }
+
+    fn write(&self, piece: PieceIndex, begin: u32, data: &[u8]) -> Result<(), StorageError> {
+        let len = check_stretch(&self.spec.layout, piece, begin, data.len());
+        let homes = self.homes()?;
+        let mut rest = data;
+        for span in self.spec.layout.spans(piece, begin, len) {
+            let (now, later) = rest.split_at(part_len(span.len));
+            rest = later;
+            if !self.spec.file(span.file).is_pad {
+                self.write_span(&homes, piece, span, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, block: BlockRef, buf: &mut [u8]) -> Result<(), StorageError> {
+        let len = check_stretch(&self.spec.layout, block.piece, block.begin, buf.len());
+        assert_eq!(len, block.len, "the buffer is as long as the stretch");
+        let homes = self.homes()?;
+        let mut rest = buf;
+        for span in self.spec.layout.spans(block.piece, block.begin, len) {
+            let (now, later) = rest.split_at_mut(part_len(span.len));
+            rest = later;
+            self.read_span(&homes, block.piece, span, now)?;
+        }
+        Ok(())
+    }
+
+    fn read_pieces(
+        &self,
+        pieces: Range<u32>,
+        buf: &mut Vec<u8>,
+        found: &mut Vec<PieceRead>,
+    ) -> Result<(), StorageError> {
+        self.check_run(pieces, buf, found)
+    }
+
+    fn locate(&self, block: BlockRef) -> Option<Located> {
+        let layout = &self.spec.layout;
+        let mut spans = layout.contains(block).then(|| layout.spans(block.piece, block.begin, block.len))?;
+        let span = spans.next().filter(|s| s.len == u64::from(block.len))?;
+        if self.spec.file(span.file).is_pad || self.homes().ok()?.is_parted(span.file) {
+            return None;
+        }
+        let file = self.file(span.file, false).ok()?;
+        Some(Located { file, offset: span.offset, len: block.len })
+    }
+
+    fn sync(&self) -> Result<(), StorageError> {
+        self.sync_dirty()
+    }
+
+    fn facts(&self) -> Vec<FileFact> {
+        self.examine()
+    }
+
+    fn set_selection(&self, selected: &[bool]) -> Result<(), StorageError> {
+        assert_eq!(selected.len(), self.spec.files.len(), "one entry a file");
+        self.select(selected)
+    }
+
+    fn finish(&self) -> Result<(), StorageError> {
+        self.finish_files()
+    }
+
+    fn delete(&self) -> Result<(), StorageError> {
+        self.delete_files()
+    }
+
+    fn close_files(&self) {
+        self.options.pool.close_all(self.id);
+    }
+}
+
+impl Drop for FileStorage {
+    fn drop(&mut self) {
+        self.close_files();
+    }
+}
+
+/// The length of a span within a buffer.
+fn part_len(len: u64) -> usize {
+    usize::try_from(len).expect("a span of a buffer in memory")
+}

@@ -1,0 +1,121 @@
+//! A bounded set of open descriptors, shared by all torrents of a process.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Open files, the least recently used closed first. A file handed out stays open as long as somebody holds it.
+#[derive(Debug)]
+pub struct FilePool {
+    open_max: usize,
+    inner: Mutex<Inner>,
+}
+
+/// Which file of which torrent: a number given by [`FilePool::join`] and one chosen by the torrent.
+pub(super) type Key = (u64, u32);
+
+#[derive(Debug, Default)]
+struct Inner {
+    open: BTreeMap<Key, Entry>,
+    clock: u64,
+    joined: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    file: Arc<File>,
+    is_writable: bool,
+    used: u64,
+}
+
+impl FilePool {
+    /// Descriptors kept open unless told otherwise.
+    pub const OPEN_DEFAULT: usize = 64;
+
+    /// A pool that keeps at most `open_max` descriptors open (at least one).
+    pub fn new(open_max: usize) -> Arc<Self> {
+        Arc::new(FilePool { open_max: open_max.max(1), inner: Mutex::default() })
+    }
+
+    /// Descriptors open now.
+    pub fn open_count(&self) -> usize {
+        self.inner().open.len()
+    }
+
+    /// A number for one more torrent.
+    pub(super) fn join(&self) -> u64 {
+        let mut inner = self.inner();
+        inner.joined += 1;
+        inner.joined
+    }
+
+    pub(super) fn find(&self, key: Key, writable: bool) -> Option<Arc<File>> {
+        let mut inner = self.inner();
+        inner.clock += 1;
+        let now = inner.clock;
+        let entry = inner.open.get_mut(&key).filter(|e| e.is_writable || !writable)?;
+        entry.used = now;
+        Some(Arc::clone(&entry.file))
+    }
+
+    pub(super) fn put(&self, key: Key, file: File, is_writable: bool) -> Arc<File> {
+        let file = Arc::new(file);
+        let mut inner = self.inner();
+        inner.clock += 1;
+        let entry = Entry { file: Arc::clone(&file), is_writable, used: inner.clock };
+        inner.open.insert(key, entry);
+        inner.shrink(self.open_max);
+        file
+    }
+
+    /// Closes the older half: what to do when the process has run out of descriptors.
+    pub(super) fn shed(&self) {
+        let mut inner = self.inner();
+        let half = inner.open.len() / 2;
+        inner.shrink(half);
+    }
+
+    pub(super) fn close(&self, key: Key) {
+        self.inner().open.remove(&key);
+    }
+
+    pub(super) fn close_all(&self, torrent: u64) {
+        self.inner().open.retain(|key, _| key.0 != torrent);
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn shrink(&mut self, max: usize) {
+        while self.open.len() > max {
+            let Some(oldest) = self.open.iter().min_by_key(|(_, e)| e.used).map(|(k, _)| *k) else { return };
+            self.open.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_recently_used_file_is_closed_first() {
+        let pool = FilePool::new(2);
+        let torrent = pool.join();
+        let file = || tempfile::tempfile().unwrap();
+        pool.put((torrent, 1), file(), false);
+        pool.put((torrent, 2), file(), true);
+        assert!(pool.find((torrent, 1), false).is_some());
+        pool.put((torrent, 3), file(), true);
+        assert!(pool.find((torrent, 2), false).is_none());
+        assert!(pool.find((torrent, 1), true).is_none(), "open for reading only");
+        assert_eq!(pool.open_count(), 2);
+        pool.shed();
+        assert_eq!(pool.open_count(), 1);
+        pool.close_all(torrent);
+        assert_eq!(pool.open_count(), 0);
+    }
+}

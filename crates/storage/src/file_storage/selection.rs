@@ -1,0 +1,183 @@
+//! Which files are wanted, and where the bytes of the others go.
+
+use std::sync::{MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
+
+use unchoke_wire::layout::FileSpan;
+use unchoke_wire::{FileIndex, PieceIndex};
+
+use super::disk::PART;
+use super::part_file::PartTable;
+use super::{FileStorage, part_len};
+use crate::error::StorageError;
+use crate::spec::at;
+use crate::sys;
+
+/// Where each file's bytes are kept.
+#[derive(Debug)]
+pub(super) struct Homes {
+    /// Wanted files; `None` means all.
+    selected: Option<Vec<bool>>,
+    /// Files whose bytes are in the part file; `None` means none of them.
+    parted: Option<Vec<bool>>,
+    /// Whether `parted` agrees with the disk.
+    is_settled: bool,
+}
+
+impl Homes {
+    pub(super) fn new(selected: Option<Vec<bool>>) -> Self {
+        Homes { selected, parted: None, is_settled: false }
+    }
+
+    pub(super) fn is_parted(&self, file: FileIndex) -> bool {
+        self.parted.as_ref().is_some_and(|p| p[at(file)])
+    }
+
+    pub(super) fn has_parted(&self) -> bool {
+        self.parted.is_some()
+    }
+
+    pub(super) fn is_selected(&self, file: FileIndex) -> bool {
+        self.selected.as_ref().is_none_or(|s| s[at(file)])
+    }
+}
+
+impl FileStorage {
+    /// The homes, settled at first use.
+    pub(super) fn homes(&self) -> Result<RwLockReadGuard<'_, Homes>, StorageError> {
+        loop {
+            let homes = self.homes.read().unwrap_or_else(PoisonError::into_inner);
+            if homes.is_settled {
+                return Ok(homes);
+            }
+            drop(homes);
+            let mut homes = self.homes_mut();
+            if !homes.is_settled {
+                self.settle(&mut homes)?;
+            }
+        }
+    }
+
+    pub(super) fn select(&self, selected: &[bool]) -> Result<(), StorageError> {
+        let mut homes = self.homes_mut();
+        homes.selected = selected.iter().any(|s| !s).then(|| selected.to_vec());
+        homes.is_settled = false;
+        self.settle(&mut homes)
+    }
+
+    /// Forgets what is known of the part file, which is gone.
+    pub(super) fn forget_part(&self) {
+        let mut homes = self.homes_mut();
+        homes.is_settled = false;
+        homes.parted = None;
+        *self.part() = None;
+    }
+
+    /// Writes to the part file; `false` when this stretch has no place there, as no wanted file shares its piece.
+    pub(super) fn write_part(
+        &self,
+        piece: PieceIndex,
+        span: FileSpan,
+        data: &[u8],
+    ) -> Result<bool, StorageError> {
+        let mut part = self.part();
+        let table = part.get_or_insert_with(|| PartTable::new(&self.spec));
+        let Some(index) = table.place(piece, span.file.0) else { return Ok(false) };
+        let file = self.file_by_number(PART, true)?;
+        table.write(&file, index, span.offset, data).map_err(|e| self.failed_number("write", PART, e))?;
+        self.dirty().files.insert(PART);
+        Ok(true)
+    }
+
+    /// Reads from the part file; `false` when this stretch has no place there.
+    pub(super) fn read_part(
+        &self,
+        piece: PieceIndex,
+        span: FileSpan,
+        buf: &mut [u8],
+    ) -> Result<bool, StorageError> {
+        let part = self.part();
+        let Some(table) = &*part else {
+            return Err(self.failed("read", span.file, std::io::ErrorKind::UnexpectedEof.into()));
+        };
+        let Some(index) = table.place(piece, span.file.0) else { return Ok(false) };
+        let file = self.file_by_number(PART, false)?;
+        table.read(&file, index, span.offset, buf).map_err(|e| self.failed_number("read", PART, e))?;
+        Ok(true)
+    }
+
+    /// Finds out where each file is, and moves out of the part file what does not belong there.
+    fn settle(&self, homes: &mut Homes) -> Result<(), StorageError> {
+        let mut parted = vec![false; if homes.selected.is_some() { self.spec.files.len() } else { 0 }];
+        for (i, is_parted) in (0u32..).zip(&mut parted) {
+            let file = FileIndex(i);
+            // a file begun before it was deselected goes on where it is
+            *is_parted =
+                !homes.is_selected(file) && self.spec.file(file).is_stored() && !self.is_on_disk(i)?;
+        }
+        let parted = Some(parted).filter(|p| p.contains(&true));
+        let mut part = self.part();
+        if self.is_on_disk(PART)? {
+            let mut table = PartTable::new(&self.spec);
+            let file = self.file_by_number(PART, false)?;
+            table.load(&file).map_err(|e| self.failed_number("read", PART, e))?;
+            self.move_out(&mut table, parted.as_deref())?;
+            let is_empty = table.filled().next().is_none();
+            *part = Some(table);
+            if is_empty {
+                self.remove_part()?;
+            }
+        }
+        homes.parted = parted;
+        homes.is_settled = true;
+        Ok(())
+    }
+
+    /// Moves the segments of all files that are not parted to their files: copy, sync, then clear.
+    fn move_out(&self, table: &mut PartTable, parted: Option<&[bool]>) -> Result<(), StorageError> {
+        let moving: Vec<usize> = table
+            .filled()
+            .filter(|i| parted.is_none_or(|p| !p[at(FileIndex(table.segment(*i).file))]))
+            .collect();
+        let mut buf = Vec::new();
+        for index in &moving {
+            let segment = table.segment(*index);
+            let part = self.file_by_number(PART, true)?;
+            buf.resize(part_len(segment.len), 0);
+            let read = table.read(&part, *index, segment.file_offset, &mut buf);
+            read.map_err(|e| self.failed_number("read", PART, e))?;
+            let file = self.file_by_number(segment.file, true)?;
+            let written = sys::write_at(&file, &buf, segment.file_offset);
+            written.map_err(|e| self.failed_number("write", segment.file, e))?;
+            self.dirty().files.insert(segment.file);
+        }
+        if moving.is_empty() {
+            return Ok(());
+        }
+        self.sync_dirty()?;
+        let part = self.file_by_number(PART, true)?;
+        for index in moving {
+            table.set_filled(&part, index, false).map_err(|e| self.failed_number("write", PART, e))?;
+        }
+        self.dirty().files.insert(PART);
+        Ok(())
+    }
+
+    /// Removes the part file from the disk, if it is there.
+    pub(super) fn remove_part(&self) -> Result<(), StorageError> {
+        self.options.pool.close((self.id, PART));
+        self.dirty().files.remove(&PART);
+        let root = self.open_root(false)?;
+        match sys::remove_file(&root, &self.path_of(PART)) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(self.failed_number("remove", PART, e)),
+            _ => Ok(()),
+        }
+    }
+
+    fn part(&self) -> MutexGuard<'_, Option<PartTable>> {
+        self.part.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn homes_mut(&self) -> RwLockWriteGuard<'_, Homes> {
+        self.homes.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,166 @@
+//! The seam between the shells and the disk.
+
+use std::fs::File;
+use std::ops::Range;
+use std::sync::Arc;
+
+use unchoke_wire::{BlockRef, Layout, PieceIndex};
+
+use crate::error::StorageError;
+use crate::spec::StorageSpec;
+
+/// Where the bytes of one torrent are kept. Synchronous; called from worker threads, several at once.
+///
+/// Every stretch named must lie within the torrent ([`Layout::contains`]); anything else panics, since requests are
+/// checked before they come here.
+pub trait Storage: Send + Sync {
+    /// What is kept.
+    fn spec(&self) -> &StorageSpec;
+
+    /// Gets ready to download: makes empty files and, under full allocation, claims the space of the selected ones.
+    /// Fails before anything is created when the root folder is missing.
+    fn prepare(&self) -> Result<(), StorageError>;
+
+    /// Writes `data` from byte `begin` of `piece`: one positional write a file span, nothing for pads. The bytes are
+    /// durable only after [`Storage::sync`].
+    fn write(&self, piece: PieceIndex, begin: u32, data: &[u8]) -> Result<(), StorageError>;
+
+    /// Reads a stretch into `buf`, which is exactly as long. Pads read as zeros.
+    ///
+    /// A file that is absent or too short is [`crate::ErrorKind::Missing`].
+    fn read(&self, block: BlockRef, buf: &mut [u8]) -> Result<(), StorageError>;
+
+    /// Reads consecutive whole pieces for checking: `buf` gets their bytes end to end, `found` one entry a piece.
+    /// Absent and short files are no errors here. Both vectors are cleared first and may be used again.
+    fn read_pieces(
+        &self,
+        pieces: Range<u32>,
+        buf: &mut Vec<u8>,
+        found: &mut Vec<PieceRead>,
+    ) -> Result<(), StorageError>;
+
+    /// The descriptor and offset of a stretch that lies in one plain file, for `sendfile`. `None` means: use
+    /// [`Storage::read`], which also gives the reason if there is one. The file may have been cut short by others;
+    /// sending then ends early, and the sender has to notice.
+    fn locate(&self, block: BlockRef) -> Option<Located>;
+
+    /// Makes all that was written before durable, names of new files included. After an error the files it hit are
+    /// [`FileFact::Doubtful`] from then on: a second try proves nothing.
+    fn sync(&self) -> Result<(), StorageError>;
+
+    /// What the disk says about each file, in the torrent's order.
+    fn facts(&self) -> Vec<FileFact>;
+
+    /// Says which files are wanted, one entry a file. Bytes kept aside for a file that becomes wanted move into it.
+    fn set_selection(&self, selected: &[bool]) -> Result<(), StorageError>;
+
+    /// Ends a download: makes empty files, sets execute bits, makes symbolic links where asked, and syncs.
+    fn finish(&self) -> Result<(), StorageError>;
+
+    /// Removes the torrent's files and the folders this leaves empty. Foreign files stay, and the folders they are in.
+    fn delete(&self) -> Result<(), StorageError>;
+
+    /// Closes descriptors held for this torrent; they open again when needed.
+    fn close_files(&self);
+
+    /// Reads one whole piece for checking; see [`Storage::read_pieces`].
+    fn read_piece(&self, piece: PieceIndex, buf: &mut Vec<u8>) -> Result<PieceRead, StorageError> {
+        let mut found = Vec::with_capacity(1);
+        self.read_pieces(piece.0..piece.0 + 1, buf, &mut found)?;
+        Ok(found[0])
+    }
+}
+
+/// What reading a piece for checking found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PieceRead {
+    /// Its bytes.
+    Data,
+    /// Only holes of sparse files: the bytes are zeros, and were not read. The piece is good only if zeros are.
+    Hole,
+    /// A file of it is absent or too short. The bytes mean nothing.
+    Missing,
+}
+
+/// A stretch of one plain file.
+#[derive(Clone, Debug)]
+pub struct Located {
+    /// The file, open at least for reading. Its position is of no use: read at `offset`.
+    pub file: Arc<File>,
+    /// First byte.
+    pub offset: u64,
+    /// Bytes.
+    pub len: u32,
+}
+
+/// What the disk says about a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FileFact {
+    /// It is there.
+    Present {
+        /// Bytes; may differ from what the torrent says.
+        len: u64,
+        /// Time of the last change, in nanoseconds since 1970.
+        mtime_ns: i64,
+        /// Number of the file in its file system.
+        inode: u64,
+    },
+    /// It is not there, or is not kept (pads).
+    Missing,
+    /// Nothing can be said: it cannot be examined, or a sync of it failed. Equals no earlier fact.
+    Doubtful,
+}
+
+/// Cuts the pieces from `wanted` into runs of consecutive ones worth about `bytes_target` bytes each (at least one
+/// piece), in the order of the disk: what to hand to [`Storage::read_pieces`] one after another.
+pub fn check_batches<'a>(
+    layout: &'a Layout,
+    wanted: impl Iterator<Item = PieceIndex> + 'a,
+    bytes_target: u32,
+) -> impl Iterator<Item = Range<u32>> + 'a {
+    let pieces_max = (bytes_target / layout.piece_len()).max(1);
+    let mut wanted = wanted.peekable();
+    std::iter::from_fn(move || {
+        let first = wanted.next()?.0;
+        let mut end = first + 1;
+        while end - first < pieces_max && wanted.next_if(|p| p.0 == end).is_some() {
+            end += 1;
+        }
+        Some(first..end)
+    })
+}
+
+/// Bytes of the pieces of a run together.
+pub(crate) fn run_len(layout: &Layout, pieces: &Range<u32>) -> u32 {
+    assert!(
+        pieces.start < pieces.end && pieces.end <= layout.piece_count(),
+        "a run of pieces of the torrent"
+    );
+    let last = PieceIndex(pieces.end - 1);
+    let len =
+        layout.start_of(last) + u64::from(layout.len_of(last)) - layout.start_of(PieceIndex(pieces.start));
+    u32::try_from(len).expect("a run is read into memory and stays below 4 GiB")
+}
+
+/// Checks that a stretch is of the torrent, and gives its length.
+pub(crate) fn check_stretch(layout: &Layout, piece: PieceIndex, begin: u32, len: usize) -> u32 {
+    let len = u32::try_from(len).expect("a stretch of a piece is below 4 GiB");
+    assert!(layout.contains(BlockRef { piece, begin, len }), "a stretch of the torrent");
+    len
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_batched_in_runs() {
+        let layout = Layout::new(100, [1_050]).unwrap();
+        let wanted = [0, 1, 2, 3, 5, 6, 10].map(PieceIndex);
+        let runs: Vec<_> = check_batches(&layout, wanted.into_iter(), 250).collect();
+        assert_eq!(runs, [0..2, 2..4, 5..7, 10..11]);
+        let runs: Vec<_> = check_batches(&layout, wanted.into_iter(), 1).collect();
+        assert_eq!(runs.len(), 7);
+        assert_eq!(run_len(&layout, &(9..11)), 150);
+    }
+}

@@ -1,0 +1,258 @@
+//! Everything that asks the operating system more than `std` does: opening beneath a folder without following links,
+//! claiming space, holes, locks. The only module with code for one system.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(not(target_os = "linux"))]
+mod portable;
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+#[cfg(target_os = "linux")]
+use linux::open_beneath;
+#[cfg(target_os = "linux")]
+pub(crate) use linux::{allocate, data_range};
+#[cfg(not(target_os = "linux"))]
+use portable::open_beneath;
+#[cfg(not(target_os = "linux"))]
+pub(crate) use portable::{allocate, data_range};
+
+/// Opens a folder the user named; links on the way are followed.
+pub(crate) fn open_root(path: &Path) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::openat(CWD, path, dir_flags(), Mode::empty())?)
+}
+
+/// Opens the folder `dirs` beneath `root`, links refused, making what is missing if `create`.
+pub(crate) fn open_dir(root: &OwnedFd, dirs: &[String], create: bool) -> io::Result<OwnedFd> {
+    let mut dir = root.try_clone()?;
+    for name in dirs {
+        dir = match step(&dir, name) {
+            Err(e) if create && e.kind() == io::ErrorKind::NotFound => {
+                match rustix::fs::mkdirat(&dir, name.as_str(), Mode::from_raw_mode(0o777)) {
+                    Ok(()) | Err(Errno::EXIST) => step(&dir, name)?,
+                    Err(e) => return Err(e.into()),
+                }
+            }
+            other => other?,
+        };
+    }
+    Ok(dir)
+}
+
+/// Opens a plain file beneath `root` for reading, or for both if `writable`; links anywhere below the root are refused.
+pub(crate) fn open_file(root: &OwnedFd, path: &[String], writable: bool) -> io::Result<File> {
+    let access = if writable { OFlags::RDWR } else { OFlags::RDONLY };
+    plain(open_beneath(root, path, access | file_flags(), Mode::empty())?)
+}
+
+/// Opens a plain file beneath `root` for reading and writing, making it and the folders it lies in. Answers whether it
+/// may be new.
+pub(crate) fn create_file(root: &OwnedFd, path: &[String]) -> io::Result<(File, bool)> {
+    match open_file(root, path, true) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        other => return other.map(|f| (f, false)),
+    }
+    let (name, dirs) = path.split_last().ok_or(Errno::INVAL)?;
+    let dir = open_dir(root, dirs, true)?;
+    let flags = OFlags::RDWR | OFlags::CREATE | file_flags();
+    let fd = rustix::fs::openat(&dir, name.as_str(), flags, Mode::from_raw_mode(0o666))?;
+    plain(fd).map(|f| (f, true))
+}
+
+/// What stands at `path` beneath `root`, links not followed. A missing folder on the way is `None` too.
+pub(crate) fn entry_type(root: &OwnedFd, path: &[String]) -> io::Result<Option<FileType>> {
+    let (name, dirs) = path.split_last().ok_or(Errno::INVAL)?;
+    let stat = match open_dir(root, dirs, false) {
+        Ok(dir) => {
+            rustix::fs::statat(&dir, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).map_err(io::Error::from)
+        }
+        Err(e) => Err(e),
+    };
+    match stat {
+        Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Length in bytes, time of the last change in nanoseconds since 1970, and inode of the plain file `path` beneath
+/// `root`; `None` when nothing is there. Anything that is not a plain file is an error.
+pub(crate) fn examine(root: &OwnedFd, path: &[String]) -> io::Result<Option<(u64, i64, u64)>> {
+    let (name, dirs) = path.split_last().ok_or(Errno::INVAL)?;
+    let stat = open_dir(root, dirs, false)
+        .and_then(|dir| Ok(rustix::fs::statat(&dir, name.as_str(), AtFlags::SYMLINK_NOFOLLOW)?));
+    let stat = match stat {
+        Ok(stat) => stat,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(Errno::ISDIR.into());
+    }
+    let len = u64::try_from(stat.st_size).map_err(|_| Errno::OVERFLOW)?;
+    let mtime_ns = stat
+        .st_mtime
+        .saturating_mul(1_000_000_000)
+        .saturating_add(i64::try_from(stat.st_mtime_nsec).unwrap_or(0));
+    Ok(Some((len, mtime_ns, stat.st_ino)))
+}
+
+/// Writes all of `data` at `offset`; interrupted and short writes go on.
+pub(crate) fn write_at(file: &File, data: &[u8], offset: u64) -> io::Result<()> {
+    file.write_all_at(data, offset)
+}
+
+/// Fills `buf` from `offset`; interrupted and short reads go on. A file that ends early is `UnexpectedEof`.
+pub(crate) fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<()> {
+    file.read_exact_at(buf, offset)
+}
+
+/// Removes the file or link `path` beneath `root`.
+pub(crate) fn remove_file(root: &OwnedFd, path: &[String]) -> io::Result<()> {
+    remove(root, path, AtFlags::empty())
+}
+
+/// Removes the empty folder `path` beneath `root`.
+pub(crate) fn remove_dir(root: &OwnedFd, path: &[String]) -> io::Result<()> {
+    remove(root, path, AtFlags::REMOVEDIR)
+}
+
+fn remove(root: &OwnedFd, path: &[String], flags: AtFlags) -> io::Result<()> {
+    let (name, dirs) = path.split_last().ok_or(Errno::INVAL)?;
+    let dir = open_dir(root, dirs, false)?;
+    Ok(rustix::fs::unlinkat(&dir, name.as_str(), flags)?)
+}
+
+/// Makes the link `path` beneath `root`, with the folders it lies in.
+pub(crate) fn make_link(root: &OwnedFd, path: &[String], target: &str) -> io::Result<()> {
+    let (name, dirs) = path.split_last().ok_or(Errno::INVAL)?;
+    let dir = open_dir(root, dirs, true)?;
+    Ok(rustix::fs::symlinkat(target, &dir, name.as_str())?)
+}
+
+/// Gives everyone who may read the file the right to execute it.
+pub(crate) fn make_executable(file: &File) -> io::Result<()> {
+    let mode = Mode::from_raw_mode(rustix::fs::fstat(file)?.st_mode);
+    let mut wanted = mode;
+    for (read, execute) in [(Mode::RUSR, Mode::XUSR), (Mode::RGRP, Mode::XGRP), (Mode::ROTH, Mode::XOTH)] {
+        wanted.set(execute, mode.contains(execute) || mode.contains(read));
+    }
+    if wanted != mode {
+        rustix::fs::fchmod(file, wanted)?;
+    }
+    Ok(())
+}
+
+/// Makes the names in a folder durable.
+pub(crate) fn sync_dir(dir: impl AsFd) -> io::Result<()> {
+    match rustix::fs::fsync(dir) {
+        // some network file systems cannot sync a folder
+        Ok(()) | Err(Errno::INVAL) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Takes the lock on a file; `false` when another process holds it.
+pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
+    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Opens a file folder by folder, no link followed: what [`open_beneath`] does where the system has no call for it.
+pub(crate) fn walk_beneath(
+    root: &OwnedFd,
+    path: &[String],
+    flags: OFlags,
+    mode: Mode,
+) -> io::Result<OwnedFd> {
+    let (name, dirs) = path.split_last().ok_or(Errno::INVAL)?;
+    let dir = open_dir(root, dirs, false)?;
+    Ok(rustix::fs::openat(&dir, name.as_str(), flags | OFlags::NOFOLLOW, mode)?)
+}
+
+fn step(dir: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
+    match rustix::fs::openat(dir, name, dir_flags() | OFlags::NOFOLLOW, Mode::empty()) {
+        Ok(fd) => Ok(fd),
+        // a link is "not a folder" to some systems
+        Err(Errno::NOTDIR) => match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => Err(Errno::LOOP.into()),
+            _ => Err(Errno::NOTDIR.into()),
+        },
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Lets only plain files through: a pipe or a device would block or worse.
+fn plain(fd: OwnedFd) -> io::Result<File> {
+    let stat = rustix::fs::fstat(&fd)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Ok(File::from(fd)),
+        _ => Err(Errno::ISDIR.into()),
+    }
+}
+
+fn dir_flags() -> OFlags {
+    OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC
+}
+
+fn file_flags() -> OFlags {
+    // a pipe that stands in place of a file must not block the open
+    OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(parts: &[&str]) -> Vec<String> {
+        parts.iter().map(|p| (*p).to_owned()).collect()
+    }
+
+    #[test]
+    fn both_ways_of_opening_refuse_links_and_special_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("f"), b"secret").unwrap();
+        std::fs::create_dir(dir.path().join("real")).unwrap();
+        std::fs::write(dir.path().join("real/f"), b"mine").unwrap();
+        std::os::unix::fs::symlink(outside.path(), dir.path().join("away")).unwrap();
+        std::os::unix::fs::symlink("real", dir.path().join("near")).unwrap();
+        std::os::unix::fs::symlink("f", dir.path().join("real/link")).unwrap();
+        let root = open_root(dir.path()).unwrap();
+        let flags = OFlags::RDWR | file_flags();
+        for way in [open_beneath, walk_beneath] {
+            let open = |parts: &[&str]| way(&root, &path(parts), flags, Mode::empty());
+            assert!(open(&["real", "f"]).is_ok());
+            for refused in [&["away", "f"], &["near", "f"], &["real", "link"]] {
+                let e = open(refused).unwrap_err();
+                assert_eq!(Errno::from_io_error(&e), Some(Errno::LOOP), "{refused:?}");
+            }
+            let up = open(&["real", "..", "..", "etc"]);
+            assert!(up.is_err());
+            assert_eq!(open(&["real", "none"]).unwrap_err().kind(), io::ErrorKind::NotFound);
+        }
+        assert!(create_file(&root, &path(&["away", "new"])).is_err());
+        assert!(!outside.path().join("new").exists());
+        assert!(open_file(&root, &path(&["real"]), false).is_err());
+    }
+
+    #[test]
+    fn execute_follows_read() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let file = File::create(dir.path().join("f")).unwrap();
+        file.set_permissions(std::fs::Permissions::from_mode(0o640)).unwrap();
+        make_executable(&file).unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o750);
+    }
+}

@@ -1,0 +1,28 @@
+//! Unix systems other than Linux: the same with what POSIX has.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{Mode, OFlags};
+
+/// Opens `path` beneath `root`, links refused wherever they stand.
+pub(super) fn open_beneath(
+    root: &OwnedFd,
+    path: &[String],
+    flags: OFlags,
+    mode: Mode,
+) -> io::Result<OwnedFd> {
+    super::walk_beneath(root, path, flags, mode)
+}
+
+/// Gives a file the length `len`, if it is shorter; space is not claimed.
+pub(crate) fn allocate(file: &File, len: u64) -> io::Result<()> {
+    if file.metadata()?.len() < len { file.set_len(len) } else { Ok(()) }
+}
+
+/// The first stretch of `within` that is not a hole: all of it, as holes are not known.
+pub(crate) fn data_range(_file: &File, within: Range<u64>) -> io::Result<Range<u64>> {
+    Ok(within)
+}
