@@ -118,6 +118,11 @@ pub enum Event {
         /// When it is asked next; `None`: never again.
         next_in: Option<Duration>,
     },
+    /// A tracker sees us at this address: one vote.
+    ExternalIp {
+        /// The address.
+        ip: core::net::IpAddr,
+    },
     /// The partly received pieces of a torrent, as asked for.
     Partials {
         /// The torrent.

@@ -1,6 +1,7 @@
 //! What a shell may tell an engine.
 
 use crate::id::{ConnId, RequestId, Ticket, TorrentId};
+pub use crate::peer_list::PeerSource;
 use core::net::{IpAddr, SocketAddr};
 use unchoke_wire::magnet::Magnet;
 use unchoke_wire::metainfo::Metainfo;
@@ -115,6 +116,8 @@ pub struct HttpReply<'a> {
     pub status: u16,
     /// Decoded body, at most [`unchoke_wire::limits::TRACKER_REPLY_LEN_MAX`] bytes.
     pub body: &'a [u8],
+    /// The address that answered, if known.
+    pub remote: Option<IpAddr>,
 }
 
 /// How a connection ended, as the shell saw it.
@@ -130,7 +133,10 @@ pub enum ClosedBy {
 #[derive(Debug)]
 pub enum VerifyOutcome {
     /// The hash was right and the bytes are written.
-    Good,
+    Good {
+        /// SHA-1 of every block of the piece in order, if the job asked for them.
+        block_hashes: Vec<[u8; 20]>,
+    },
     /// The hash was wrong and nothing was written.
     Bad {
         /// SHA-1 of every block of the piece in order, to find the culprit when a good copy comes.
@@ -141,23 +147,6 @@ pub enum VerifyOutcome {
         /// What went wrong, for people.
         error: String,
     },
-}
-
-/// Who told us of a peer.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum PeerSource {
-    /// The user named it.
-    User,
-    /// A tracker.
-    Tracker,
-    /// The DHT.
-    Dht,
-    /// Another peer of the torrent (BEP 11).
-    Pex,
-    /// It connected to us.
-    Incoming,
-    /// The magnet link named it.
-    Magnet,
 }
 
 /// What a torrent is added from.

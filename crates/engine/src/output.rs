@@ -3,6 +3,7 @@
 use crate::event::Event;
 use crate::id::{ConnId, RequestId, Ticket, TorrentId};
 use core::net::SocketAddr;
+use unchoke_wire::compact::Family;
 use unchoke_wire::time::Duration;
 use unchoke_wire::{BlockRef, PieceIndex, WireHash};
 
@@ -102,17 +103,6 @@ pub struct HttpRequest {
     pub family: Family,
     /// How long it may take in all.
     pub timeout: Duration,
-    /// Whether redirects and addresses outside the global scope may be followed since the user named this host.
-    pub is_named_by_user: bool,
-}
-
-/// A family of addresses.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
 }
 
 /// A piece to hash and write.
@@ -125,6 +115,8 @@ pub struct VerifyJob {
     pub data: Box<[u8]>,
     /// The SHA-1 it must have.
     pub expected: [u8; 20],
+    /// Whether the hashes of its blocks are wanted also when it is good: an earlier copy was bad.
+    pub wants_block_hashes: bool,
 }
 
 impl core::fmt::Debug for VerifyJob {

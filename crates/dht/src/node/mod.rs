@@ -152,6 +152,11 @@ impl Node {
         [self.transactions.next_deadline(), search, Some(self.next_upkeep())].into_iter().flatten().min()
     }
 
+    /// The family of its socket.
+    pub fn family(&self) -> Family {
+        self.settings.family
+    }
+
     /// Our id.
     pub fn id(&self) -> NodeId {
         self.id

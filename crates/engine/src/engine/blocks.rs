@@ -63,7 +63,7 @@ impl Engine {
                     self.verify(torrent, block.piece);
                 }
             }
-            Received::Duplicate | Received::NotAsked => t.buffers.abandon(&incoming),
+            Received::Duplicate => t.buffers.abandon(&incoming),
         }
         Ok(())
     }
@@ -87,7 +87,9 @@ impl Engine {
         let expected = t.info.as_ref().and_then(|i| i.pieces.get(piece));
         if let (Some(data), Some(expected)) = (t.buffers.take(piece), expected) {
             t.checking += 1;
-            self.out.push_back(Output::Verify(VerifyJob { torrent, piece, data, expected }));
+            let wants_block_hashes = t.ledger.wants_hashes(piece);
+            let job = VerifyJob { torrent, piece, data, expected, wants_block_hashes };
+            self.out.push_back(Output::Verify(job));
         }
     }
 
@@ -106,7 +108,7 @@ impl Engine {
         self.touched.torrents.insert(torrent);
         self.touched.requests.insert(torrent);
         match outcome {
-            VerifyOutcome::Good => self.piece_done(torrent, piece),
+            VerifyOutcome::Good { block_hashes } => self.piece_done(torrent, piece, &block_hashes),
             VerifyOutcome::Bad { block_hashes } => self.piece_failed(torrent, piece, &block_hashes),
             VerifyOutcome::WriteFailed { error } => {
                 if let Some(picker) = &mut t.picker {
@@ -119,13 +121,14 @@ impl Engine {
     }
 
     //= BEP 3: have is sent only for a piece whose hash was checked
-    fn piece_done(&mut self, torrent: TorrentId, piece: PieceIndex) {
+    fn piece_done(&mut self, torrent: TorrentId, piece: PieceIndex, block_hashes: &[[u8; 20]]) {
         let t = &mut self.torrents[torrent];
         let Some(picker) = &mut t.picker else { return };
         let contributors = picker.verified(piece);
-        t.peers.piece_passed(piece, &contributors);
+        let culprits = t.ledger.piece_passed(piece, block_hashes, &contributors);
         t.have_log.push(piece);
         self.event(Event::PieceDone { torrent, piece });
+        self.ban(torrent, &culprits);
         for conn in self.torrents[torrent].conns.clone() {
             let c = &mut self.conns[conn];
             if c.has.known().is_some_and(|has| has.has(piece)) {
@@ -144,19 +147,23 @@ impl Engine {
         let contributors = picker.failed(piece);
         let bytes: u64 = t.info.as_ref().map_or(0, |i| u64::from(i.layout.len_of(piece)));
         t.totals.downloaded = t.totals.downloaded.saturating_sub(bytes);
-        t.peers.piece_failed(piece, block_hashes, &contributors, self.now);
+        t.corrupt += bytes;
+        let culprits = t.ledger.piece_failed(piece, block_hashes, &contributors);
         self.event(Event::PieceFailed { torrent, piece });
-        self.close_banned(torrent);
+        self.ban(torrent, &culprits);
     }
 
-    /// Closes the connections of peers that were found out.
-    pub(super) fn close_banned(&mut self, torrent: TorrentId) {
-        let t = &mut self.torrents[torrent];
-        let banned: Vec<_> = t.conns.iter().copied().filter(|c| t.peers.is_banned(self.conns[*c].remote.ip(), self.now)).collect();
-        for conn in banned {
-            let remote = self.conns[conn].remote;
-            self.event(Event::PeerBanned { torrent, remote });
-            self.close(conn, CloseReason::Banned);
+    /// Bans peers that were found out, and closes their connections.
+    fn ban(&mut self, torrent: TorrentId, culprits: &[PeerKey]) {
+        for culprit in culprits {
+            let t = &mut self.torrents[torrent];
+            let Some(addr) = t.peers.addr(*culprit) else { continue };
+            t.peers.ban(*culprit, self.now);
+            let conn = t.conns.iter().copied().find(|c| self.conns[*c].key == *culprit);
+            self.event(Event::PeerBanned { torrent, remote: addr });
+            if let Some(conn) = conn {
+                self.close(conn, CloseReason::Banned);
+            }
         }
     }
 

@@ -6,11 +6,13 @@ use crate::id::TorrentId;
 use crate::input::{AddTorrent, Command, PartialPiece, PeerSource, TorrentSource};
 use crate::output::{HubCommand, Output};
 use crate::peer_list::PeerList;
+use crate::peer_list::blame::Ledger;
 use crate::picker::Picker;
 use crate::torrent::metadata::MetadataFetch;
 use crate::torrent::piece_buffers::PieceBuffers;
 use crate::torrent::{Phase, Torrent};
 use crate::tracker::{AnnounceInput, Announcer, AnnouncerSettings};
+use core::net::SocketAddr;
 use unchoke_wire::metainfo::Info;
 use unchoke_wire::{Bitfield, HostPort, InfoHashes, PeerId, WireHash};
 
@@ -90,7 +92,8 @@ impl Engine {
         for node in &known.nodes {
             self.hub(HubCommand::DhtNode { host: node.host().to_owned(), port: node.port() });
         }
-        let peers: Vec<_> = known.peers.iter().filter_map(HostPort::socket_addr).collect();
+        let peers: Vec<_> =
+            known.peers.iter().filter_map(|p| Some(SocketAddr::new(p.ip()?, p.port()))).collect();
         if !peers.is_empty() {
             self.peers_found(torrent, PeerSource::Magnet, &peers, None);
         }
@@ -124,11 +127,9 @@ impl Engine {
             tiers: if add.discovery.trackers { tiers } else { Vec::new() },
         };
         let announcer = Announcer::new(settings, self.random(), self.now);
-        let peers = PeerList::new(self.random(), self.settings.own_addresses.clone());
+        let peers = PeerList::new(&self.settings.own_addresses);
         let metadata = info.is_none().then(|| MetadataFetch::new(hashes));
-        self.torrents.insert_with_key(|id| Torrent {
-            id,
-            hashes,
+        self.torrents.insert(Torrent {
             hash,
             peer_id,
             discovery: add.discovery,
@@ -144,6 +145,8 @@ impl Engine {
             buffers: PieceBuffers::default(),
             have_log: Vec::new(),
             peers,
+            ledger: Ledger::new(),
+            corrupt: 0,
             conns: Vec::new(),
             announcer,
             totals: add.totals,

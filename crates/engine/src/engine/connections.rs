@@ -7,6 +7,7 @@ use crate::input::{ClosedBy, PeerSource};
 use crate::output::{Output, TraceMessage};
 use crate::peer::has::PeerHas;
 use crate::peer::{PeerConn, Stage};
+use crate::peer_list::is_newer_kept;
 use crate::settings::PeerIdRule;
 use crate::torrent::Phase;
 use core::net::SocketAddr;
@@ -41,7 +42,13 @@ impl Engine {
         }
     }
 
-    pub(super) fn accepted(&mut self, ticket: Ticket, torrent: TorrentId, remote: SocketAddr, received: &[u8]) {
+    pub(super) fn accepted(
+        &mut self,
+        ticket: Ticket,
+        torrent: TorrentId,
+        remote: SocketAddr,
+        received: &[u8],
+    ) {
         let key = self.torrents.get_mut(torrent).filter(|t| t.is_running()).and_then(|t| {
             let has_room = self.conns.len() < self.settings.connections_max
                 && t.conns.len() < self.settings.torrent_connections_max;
@@ -130,7 +137,7 @@ impl Engine {
         let t = &mut self.torrents[c.torrent];
         let raw = core::mem::take(&mut c.handshake);
         if handshake.peer_id == t.peer_id {
-            t.peers.is_ourselves(c.key);
+            t.peers.note_ourselves(c.key);
             return Err(CloseReason::OwnId);
         }
         let is_wrong = c.expected_id.is_some_and(|id| id != handshake.peer_id);
@@ -164,8 +171,7 @@ impl Engine {
             other.is_ready() && other.peer_id == c.peer_id
         });
         let Some(twin) = twin else { return Ok(()) };
-        let is_ours_kept = t.peer_id > c.peer_id;
-        if c.is_outgoing == self.conns[twin].is_outgoing || c.is_outgoing != is_ours_kept {
+        if !is_newer_kept(t.peer_id, c.peer_id, self.conns[twin].is_outgoing, c.is_outgoing) {
             return Err(CloseReason::Duplicate);
         }
         self.close(twin, CloseReason::Duplicate);
@@ -207,7 +213,7 @@ impl Engine {
                 picker.released(block, c.key);
             }
             if let (true, Some(has)) = (c.is_ready(), c.has.known()) {
-                picker.peer_left(has);
+                picker.peer_left(c.key, has);
             }
         }
         if c.is_ready() {
@@ -218,7 +224,7 @@ impl Engine {
         if matches!(reason, CloseReason::Protocol(_)) {
             t.peers.misbehaved(c.key, self.now);
         }
-        self.choker.forget(conn);
+        self.choker.closed(conn);
         self.touched.requests.insert(c.torrent);
         self.touched.torrents.insert(c.torrent);
         self.touched.slots |= !c.uploads.is_choked();
@@ -245,9 +251,10 @@ impl Engine {
         let Some(t) = self.torrents.get_mut(torrent) else { return };
         let open = matches!(source, PeerSource::Dht | PeerSource::Pex);
         let is_barred = open && t.is_private() || !t.discovery.dial && source != PeerSource::User;
-        let own = &self.settings.own_addresses;
-        let fresh = peers.iter().filter(|addr| !is_barred && !own.contains(addr));
-        let new = fresh.filter(|addr| t.peers.add(**addr, source, told_by, self.now)).count();
+        // the DHT node has judged the scope of its peers by the nodes that named them
+        let told_by = |addr: &SocketAddr| if source == PeerSource::Dht { Some(addr.ip()) } else { told_by };
+        let fresh = peers.iter().filter(|_| !is_barred);
+        let new = fresh.filter(|addr| t.peers.add(**addr, source, told_by(addr), self.now)).count();
         self.touched.torrents.insert(torrent);
         self.event(Event::PeersFound { torrent, source, new });
     }

@@ -1,7 +1,7 @@
 //! Who wants what from whom: greetings, interest, requests and unchokes.
 
 use super::Engine;
-use crate::choker::PeerRates;
+use crate::choker::{PeerRates, TURN_PIECES};
 use crate::id::{ConnId, TorrentId};
 use crate::output::{Output, TraceMessage};
 use crate::picker::PeerView;
@@ -13,6 +13,8 @@ use unchoke_wire::{BLOCK_LEN, Bitfield, allowed_fast_set};
 
 /// Pieces let to a choked peer (BEP 6).
 const ALLOWED_FAST_COUNT: u8 = 5;
+/// Blocks left for each connection, at most, when work is spread over idle peers.
+const SPREAD_BLOCKS: u64 = 16;
 /// How long a fresh connection counts as a peer that will soon take requests.
 const FRESH: Duration = Duration::from_secs(2);
 
@@ -103,7 +105,8 @@ impl Engine {
 
     /// How many of `room` blocks the download limit lets us ask for.
     fn granted(&mut self, room: usize) -> usize {
-        let granted = (0..room).take_while(|_| self.download_limit.take(u64::from(BLOCK_LEN), self.now)).count();
+        let granted =
+            (0..room).take_while(|_| self.download_limit.take(u64::from(BLOCK_LEN), self.now)).count();
         if granted < room {
             self.wake_for_limit(self.download_limit.next_block(self.now));
         }
@@ -119,7 +122,8 @@ impl Engine {
         let torrent = c.torrent;
         let t = &mut self.torrents[torrent];
         let (Some(mut picker), Some(has)) = (t.picker.take(), c.has.known()) else { return Vec::new() };
-        let others: Vec<&Bitfield> = if picker.may_spread(t.conns.len()) {
+        let scarce = SPREAD_BLOCKS * u64::from(BLOCK_LEN) * t.conns.len() as u64 + picker.open_bytes();
+        let others: Vec<&Bitfield> = if picker.left_bytes() <= scarce {
             let conns = t.conns.iter().filter(|id| **id != conn).map(|id| &self.conns[*id]);
             let idle = conns.filter(|o| {
                 let is_fresh = self.now.since(o.since) < FRESH;
@@ -139,8 +143,8 @@ impl Engine {
             is_snubbed: c.requests.is_snubbing(),
             rate: c.down.rate(),
             requests_out: c.requests.len(),
-            is_on_parole: t.peers.is_on_parole(c.key),
-            open_bytes_max: budget,
+            on_parole: t.ledger.on_parole(c.key),
+            open_bytes_left: budget.saturating_sub(picker.open_bytes()),
             idle_others: &others,
         };
         let picks = picker.pick(&view, wanted, self.now);
@@ -166,15 +170,18 @@ impl Engine {
             .map(|(conn, c)| PeerRates {
                 conn,
                 is_interested: c.is_interested,
-                is_choked: c.uploads.is_choked(),
-                is_seeding: self.torrents[c.torrent].is_complete(),
-                received: c.down.total() - c.round_totals.0,
-                sent: c.up.total() - c.round_totals.1,
-                unchoked_at: c.unchoked.0,
-                sent_since_unchoke: c.up.total() - c.unchoked.1,
+                is_choked_by_us: c.uploads.is_choked(),
+                is_seed_torrent: self.torrents[c.torrent].is_complete(),
+                received: c.down.total() - c.round_received,
+                sent_since_unchoke: c.up.total() - c.sent_at_unchoke,
+                turn_bytes: self.torrents[c.torrent]
+                    .info
+                    .as_ref()
+                    .map_or(0, |i| TURN_PIECES * u64::from(i.layout.piece_len())),
                 connected_at: c.since,
-                is_snubbing: c.requests.is_snubbing(),
-                quota: self.torrents[c.torrent].info.as_ref().map_or(0, |i| 20 * u64::from(i.layout.piece_len())),
+                choke_changed_at: c.choke_changed,
+                is_local: false,
+                is_snubbing_us: c.requests.is_snubbing(),
             })
             .collect()
     }
@@ -187,15 +194,17 @@ impl Engine {
             self.set_choke(change.conn, change.choke);
         }
         for (_, c) in &mut self.conns {
-            c.round_totals = (c.down.total(), c.up.total());
+            c.round_received = c.down.total();
         }
     }
 
     /// Gives free upload slots to peers that are interested, at once instead of at the next round.
     pub(super) fn fill_slots(&mut self) {
         let rates = self.peer_rates();
-        for change in self.choker.fill(&rates, self.now) {
-            self.set_choke(change.conn, change.choke);
+        for peer in rates {
+            if peer.is_interested && self.choker.interested(&peer) {
+                self.set_choke(peer.conn, false);
+            }
         }
     }
 
@@ -205,13 +214,14 @@ impl Engine {
         if c.uploads.is_choked() == choke {
             return;
         }
+        c.choke_changed = self.now;
         if choke {
             let dropped = c.uploads.choke(c.is_fast(), self.now);
             self.push(conn, &Message::Choke);
             dropped.into_iter().for_each(|block| self.reject(conn, block));
         } else {
             c.uploads.unchoke();
-            c.unchoked = (self.now, c.up.total());
+            c.sent_at_unchoke = c.up.total();
             self.push(conn, &Message::Unchoke);
         }
     }
@@ -221,8 +231,11 @@ impl Engine {
     pub(super) fn allow_fast(&mut self, conn: ConnId) {
         let Some(c) = self.conns.get(conn) else { return };
         let t = &self.torrents[c.torrent];
-        let is_due = c.is_fast() && c.uploads.is_choked() && !c.uploads.has_allowed_fast() && !c.has.is_seed();
-        let (true, IpAddr::V4(ip), Some(info)) = (is_due, c.remote.ip().to_canonical(), &t.info) else { return };
+        let is_due =
+            c.is_fast() && c.uploads.is_choked() && !c.uploads.has_allowed_fast() && !c.has.is_seed();
+        let (true, IpAddr::V4(ip), Some(info)) = (is_due, c.remote.ip().to_canonical(), &t.info) else {
+            return;
+        };
         let pieces = allowed_fast_set(ip, t.hash, info.layout.piece_count(), ALLOWED_FAST_COUNT);
         self.conns[conn].uploads.allow_fast(pieces.clone());
         pieces.into_iter().for_each(|piece| self.push(conn, &Message::AllowedFast(piece)));
@@ -231,14 +244,19 @@ impl Engine {
     /// Counts anew what every peer of a torrent has for us, after what we want changed.
     pub(super) fn recount_interest(&mut self, torrent: TorrentId) {
         for conn in self.torrents[torrent].conns.clone() {
-            let c = &mut self.conns[conn];
-            let picker = self.torrents[torrent].picker.as_ref();
-            c.interesting = match (picker, c.has.known()) {
-                (Some(picker), Some(has)) => picker.count_wanted(has),
-                _ => 0,
-            };
-            self.update_interest(conn);
+            self.recount_interest_of(conn);
         }
         self.touched.requests.insert(torrent);
+    }
+
+    /// The same for one peer.
+    pub(super) fn recount_interest_of(&mut self, conn: ConnId) {
+        let c = &mut self.conns[conn];
+        let picker = self.torrents[c.torrent].picker.as_ref();
+        c.interesting = match (picker, c.has.known()) {
+            (Some(picker), Some(has)) => picker.count_missing(has),
+            _ => 0,
+        };
+        self.update_interest(conn);
     }
 }

@@ -57,7 +57,9 @@ impl Engine {
                 self.conns[conn].is_upload_only = decode_upload_only(payload).map_err(broken)?;
                 Ok(())
             }
-            Some(Extension::LtDonthave) => self.dont_have(conn, lt_donthave::decode(payload).map_err(broken)?),
+            Some(Extension::LtDonthave) => {
+                self.dont_have(conn, lt_donthave::decode(payload).map_err(broken)?)
+            }
             None => {
                 let is_enough = self.conns[conn].unknown_message();
                 if is_enough { Err(protocol("too many unknown messages")) } else { Ok(()) }
@@ -103,7 +105,8 @@ impl Engine {
         let Some(t) = self.torrents.get_mut(torrent) else { return };
         let Some(fetch) = &mut t.metadata else { return };
         let sources: Vec<ConnId> = fetch.sources().collect();
-        let asks: Vec<(ConnId, Vec<u32>)> = sources.into_iter().map(|c| (c, fetch.ask(c, self.now))).collect();
+        let asks: Vec<(ConnId, Vec<u32>)> =
+            sources.into_iter().map(|c| (c, fetch.ask(c, self.now))).collect();
         for (conn, blocks) in asks {
             for block in blocks {
                 self.push_extended(conn, Extension::UtMetadata, &MetadataMessage::Request { block }.encode());
@@ -193,10 +196,16 @@ impl Engine {
         let c = &self.conns[conn];
         let t = &self.torrents[c.torrent];
         let speaks = c.extension_ids.id_of(Extension::UtPex).is_some();
-        if !self.settings.pex || !speaks || t.is_private() || !c.pex.is_due(self.now) || t.phase == Phase::Storage {
+        if !self.settings.pex
+            || !speaks
+            || t.is_private()
+            || !c.pex.is_due(self.now)
+            || t.phase == Phase::Storage
+        {
             return;
         }
-        let others = t.conns.iter().filter(|id| **id != conn).map(|id| &self.conns[*id]).filter(|o| o.is_ready());
+        let others =
+            t.conns.iter().filter(|id| **id != conn).map(|id| &self.conns[*id]).filter(|o| o.is_ready());
         let connected: BTreeMap<SocketAddr, PexFlags> = others
             .filter_map(|o| {
                 let seed = if o.has.is_seed() { PexFlags::SEED } else { PexFlags::default() };

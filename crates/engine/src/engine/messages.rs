@@ -70,7 +70,7 @@ impl Engine {
             }
             Message::Interested => self.interested(conn, true),
             Message::NotInterested => self.interested(conn, false),
-            Message::Have(piece) => self.have(conn, *piece),
+            Message::Have(piece) => self.peer_has(conn, *piece),
             Message::Bitfield(_) => self.has_set(conn, message),
             Message::HaveAll | Message::HaveNone => {
                 self.needs_fast(conn)?;
@@ -152,7 +152,7 @@ impl Engine {
     }
 
     //= BEP 3: have
-    fn have(&mut self, conn: ConnId, piece: PieceIndex) -> Result<(), CloseReason> {
+    fn peer_has(&mut self, conn: ConnId, piece: PieceIndex) -> Result<(), CloseReason> {
         let c = &mut self.conns[conn];
         let was_seed = c.has.is_seed();
         if !c.has.have(piece).map_err(|e| CloseReason::Protocol(e.to_string()))? {
@@ -160,12 +160,12 @@ impl Engine {
         }
         let (is_seed, key, torrent) = (c.has.is_seed(), c.key, c.torrent);
         let t = &mut self.torrents[torrent];
-        if let (Some(picker), Some(has)) = (&mut t.picker, self.conns[conn].has.known()) {
-            picker.peer_has(piece, has);
-            self.conns[conn].interesting += u32::from(picker.wants(piece));
+        if let Some(picker) = &mut t.picker {
+            picker.peer_has(piece);
+            self.conns[conn].interesting += u32::from(picker.is_missing(piece));
         }
         if is_seed && !was_seed {
-            t.peers.is_seed(key);
+            t.peers.note_seed(key);
         }
         self.update_interest(conn);
         Ok(())
@@ -177,15 +177,15 @@ impl Engine {
         let c = &mut self.conns[conn];
         let t = &mut self.torrents[c.torrent];
         if let (Some(picker), Some(has)) = (&mut t.picker, c.has.known()) {
-            picker.peer_left(has);
+            picker.peer_left(c.key, has);
         }
         let replaced = c.has.replace(message);
         if let (Some(picker), Some(has)) = (&mut t.picker, c.has.known()) {
-            picker.peer_joined(has);
-            c.interesting = picker.count_wanted(has);
+            picker.peer_joined(c.key, has);
+            c.interesting = picker.count_missing(has);
         }
         if c.has.is_seed() {
-            t.peers.is_seed(c.key);
+            t.peers.note_seed(c.key);
         }
         replaced.map_err(|e| CloseReason::Protocol(e.to_string()))?;
         self.update_interest(conn);

@@ -51,6 +51,9 @@ pub struct Engine {
     open_bytes: u64,
     dials: usize,
     http: BTreeMap<RequestId, (TorrentId, u32)>,
+    /// Whose the latest transactions with UDP trackers are, and in which order they came.
+    udp: BTreeMap<[u8; 4], TorrentId>,
+    udp_order: VecDeque<[u8; 4]>,
     next_request: u64,
     out: VecDeque<Output>,
     rng: ChaCha12Rng,
@@ -90,7 +93,7 @@ impl Engine {
     /// An engine without torrents. `seed` fixes every random choice it will make.
     pub fn new(shard: ShardId, settings: Settings, seed: [u8; 32], now: Instant) -> Self {
         let mut rng = ChaCha12Rng::from_seed(seed);
-        let choker = Choker::new(settings.upload_slots, rng.next_u64());
+        let choker = Choker::new(settings.upload_slots, settings.rechoke_interval, rng.next_u64(), now);
         Engine {
             shard,
             torrents: SlotMap::with_key(),
@@ -102,6 +105,8 @@ impl Engine {
             open_bytes: 0,
             dials: 0,
             http: BTreeMap::new(),
+            udp: BTreeMap::new(),
+            udp_order: VecDeque::new(),
             next_request: 0,
             out: VecDeque::new(),
             rng,

@@ -54,7 +54,7 @@ pub struct PeerInfo {
     pub remote: SocketAddr,
     /// What it calls itself.
     pub peer_id: PeerId,
-    /// The client it says it is, or its peer id says.
+    /// The client it says it is.
     pub client: Option<String>,
     /// Whether we dialled.
     pub is_outgoing: bool,
@@ -109,7 +109,7 @@ impl Engine {
                 conn,
                 remote: c.remote,
                 peer_id: c.peer_id,
-                client: c.client.clone().or_else(|| c.peer_id.client()),
+                client: c.client.clone(),
                 is_outgoing: c.is_outgoing,
                 pieces: c.has.known().map_or(0, Bitfield::count),
                 rates: (c.down.rate(), c.up.rate()),

@@ -8,6 +8,9 @@ use crate::output::{HttpRequest, Output};
 use crate::tracker::{AnnounceInput, AnnounceOutput, AnnounceTotals};
 use core::net::{IpAddr, SocketAddr};
 
+/// Transactions with UDP trackers remembered, the latest ones.
+const TRANSACTIONS_MAX: usize = 10_000;
+
 impl Engine {
     /// Gives one input to a torrent's announcer and carries out what it answers.
     pub(super) fn announce(&mut self, torrent: TorrentId, input: AnnounceInput<'_>) {
@@ -43,7 +46,10 @@ impl Engine {
                 self.http.insert(id, (torrent, request));
                 self.out.push_back(Output::Resolve { request: id, host });
             }
-            AnnounceOutput::Datagram { to, bytes } => self.out.push_back(Output::Datagram { to, bytes }),
+            AnnounceOutput::Datagram { to, bytes } => {
+                self.remember_transaction(torrent, &bytes);
+                self.out.push_back(Output::Datagram { to, bytes });
+            }
             AnnounceOutput::Peers { peers, tracker } => {
                 let addrs: Vec<SocketAddr> = peers.iter().map(|(addr, _)| *addr).collect();
                 self.peers_found(torrent, PeerSource::Tracker, &addrs, tracker);
@@ -82,10 +88,23 @@ impl Engine {
 
     /// A datagram of a tracker: only the announcer that asked takes it.
     pub(super) fn tracker_datagram(&mut self, from: SocketAddr, bytes: &[u8]) {
-        let waiting = self.torrents.iter().filter(|(_, t)| t.announcer.expects(from, bytes));
-        let torrent = waiting.map(|(torrent, _)| torrent).next();
+        let torrent = bytes.get(4..8).and_then(|id| self.udp.get(id)).copied();
         if let Some(torrent) = torrent {
             self.announce(torrent, AnnounceInput::Datagram { from, bytes });
+        }
+    }
+
+    /// Remembers whose the transaction of a request to a UDP tracker is.
+    fn remember_transaction(&mut self, torrent: TorrentId, request: &[u8]) {
+        if let Some(id) = request.get(12..16).and_then(|id| id.first_chunk::<4>()) {
+            if self.udp.insert(*id, torrent).is_none() {
+                self.udp_order.push_back(*id);
+            }
+            if self.udp_order.len() > TRANSACTIONS_MAX
+                && let Some(oldest) = self.udp_order.pop_front()
+            {
+                self.udp.remove(&oldest);
+            }
         }
     }
 }

@@ -89,6 +89,21 @@ impl PeerHas {
         }
     }
 
+    /// Takes back a piece; `true` if it was there.
+    ///
+    /// # Errors
+    /// There is no such piece.
+    pub fn lose(&mut self, piece: PieceIndex) -> Result<bool, WrongClaim> {
+        match self {
+            PeerHas::Known(has) if piece.0 >= has.len() => Err(WrongClaim),
+            PeerHas::Known(has) => Ok(has.clear(piece)),
+            PeerHas::Early { haves, .. } => {
+                haves.retain(|p| *p != piece);
+                Ok(false)
+            }
+        }
+    }
+
     /// Turns early claims into a set over `pieces` pieces.
     ///
     /// # Errors

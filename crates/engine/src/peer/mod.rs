@@ -115,10 +115,12 @@ pub struct PeerConn {
     pub last_received: Instant,
     /// When bytes last went.
     pub last_sent: Instant,
-    /// When we unchoked it last, and what we had sent it then.
-    pub unchoked: (Instant, u64),
-    /// Totals in and out at the last round of the choker.
-    pub round_totals: (u64, u64),
+    /// When we choked or unchoked it last.
+    pub choke_changed: Instant,
+    /// Block bytes out when we unchoked it last.
+    pub sent_at_unchoke: u64,
+    /// Block bytes in at the last round of the choker.
+    pub round_received: u64,
     strikes: u32,
     unknown_messages: u32,
     /// Extension handshakes and keep-alives in this second.
@@ -127,7 +129,13 @@ pub struct PeerConn {
 
 impl PeerConn {
     /// A connection that begins now.
-    pub fn new(torrent: TorrentId, key: PeerKey, remote: SocketAddr, is_outgoing: bool, now: Instant) -> Self {
+    pub fn new(
+        torrent: TorrentId,
+        key: PeerKey,
+        remote: SocketAddr,
+        is_outgoing: bool,
+        now: Instant,
+    ) -> Self {
         PeerConn {
             torrent,
             key,
@@ -162,8 +170,9 @@ impl PeerConn {
             up: RateMeter::default(),
             last_received: now,
             last_sent: now,
-            unchoked: (now, 0),
-            round_totals: (0, 0),
+            choke_changed: now,
+            sent_at_unchoke: 0,
+            round_received: 0,
             strikes: 0,
             unknown_messages: 0,
             idle_messages: 0,

@@ -30,15 +30,24 @@ impl PexPeers {
 
     //= BEP 11: at most 50 added and 50 dropped a minute, never the same contact in both
     /// What to tell, given the peers that are connected now; `None` when there is no news.
-    pub fn message(&mut self, connected: &BTreeMap<SocketAddr, PexFlags>, now: Instant) -> Option<PexMessage> {
+    pub fn message(
+        &mut self,
+        connected: &BTreeMap<SocketAddr, PexFlags>,
+        now: Instant,
+    ) -> Option<PexMessage> {
         let added: Vec<PexPeer> = connected
             .iter()
             .filter(|(addr, _)| !self.told.contains_key(addr))
             .take(PEX_ADDED_MAX)
             .map(|(addr, flags)| PexPeer { addr: *addr, flags: *flags })
             .collect();
-        let dropped: Vec<SocketAddr> =
-            self.told.keys().filter(|addr| !connected.contains_key(addr)).take(PEX_DROPPED_MAX).copied().collect();
+        let dropped: Vec<SocketAddr> = self
+            .told
+            .keys()
+            .filter(|addr| !connected.contains_key(addr))
+            .take(PEX_DROPPED_MAX)
+            .copied()
+            .collect();
         self.last_sent = Some(now);
         if added.is_empty() && dropped.is_empty() {
             return None;

@@ -39,10 +39,7 @@ impl Receive {
     ///
     /// # Errors
     /// The peer sent a message of a length it may not have.
-    pub fn next<'s, 'i: 's>(
-        &'s mut self,
-        input: &mut &'i [u8],
-    ) -> Result<Option<Item<'s>>, MessageError> {
+    pub fn next<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Result<Option<Item<'s>>, MessageError> {
         if core::mem::take(&mut self.is_part_used) {
             self.part.clear();
         }

@@ -101,11 +101,6 @@ impl Requests {
         self.is_snubbing
     }
 
-    /// The round trip, once measured.
-    pub fn round_trip(&self) -> Option<Duration> {
-        self.round_trip
-    }
-
     /// Notes that a request was sent.
     pub fn sent(&mut self, block: BlockRef, now: Instant) {
         self.out.push_back(Outstanding { block, sent: now });

@@ -1,7 +1,5 @@
 //! What waits to be sent to one peer, and whether the shell knows that something waits.
 
-use unchoke_wire::message::Message;
-
 /// Where the stream out stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 enum State {
@@ -24,12 +22,7 @@ pub struct SendQueue {
 }
 
 impl SendQueue {
-    /// Queues a message.
-    pub fn push(&mut self, message: &Message<'_>) {
-        message.encode_into(&mut self.bytes);
-    }
-
-    /// Queues raw bytes: a handshake.
+    /// Queues bytes.
     pub fn push_bytes(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
@@ -42,11 +35,6 @@ impl SendQueue {
     /// Whether no control message waits.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
-    }
-
-    /// How many bytes of control messages wait.
-    pub fn len(&self) -> usize {
-        self.bytes.len()
     }
 
     /// Notes that something waits; `true` when the shell must be told.

@@ -1,9 +1,9 @@
 //! What one peer asked of us.
 
 use std::collections::VecDeque;
-use unchoke_wire::{Bitfield, BlockRef, Layout, PieceIndex};
 use unchoke_wire::layout::BLOCK_LEN;
 use unchoke_wire::time::{Duration, Instant};
+use unchoke_wire::{Bitfield, BlockRef, Layout, PieceIndex};
 
 /// Requests kept a peer, advertised as `reqq` (BEP 10); what comes beyond is rejected.
 pub const REQUEST_QUEUE_MAX: usize = 500;
@@ -183,7 +183,9 @@ mod tests {
         let have = Bitfield::all(1024);
         let mut uploads = Uploads::new(Instant::ZERO);
         uploads.unchoke();
-        let ask = |u: &mut Uploads, i: u32| u.request(block(i / 64, i % 64 * BLOCK_LEN, BLOCK_LEN), &layout, &have, Instant::ZERO);
+        let ask = |u: &mut Uploads, i: u32| {
+            u.request(block(i / 64, i % 64 * BLOCK_LEN, BLOCK_LEN), &layout, &have, Instant::ZERO)
+        };
         let queued = (0..600).filter(|i| ask(&mut uploads, *i) == Verdict::Queued).count();
         assert_eq!(queued, REQUEST_QUEUE_MAX);
     }

@@ -59,10 +59,8 @@ pub enum Received {
         /// Others that were asked for it and may be told not to send it.
         also_requested_from: Vec<PeerKey>,
     },
-    /// It was there already.
+    /// It was there already, or is not wanted. Drop it.
     Duplicate,
-    /// This peer was not asked for it, or it is no block at all. Drop it.
-    NotAsked,
 }
 
 impl Picker {
@@ -119,20 +117,23 @@ impl Picker {
         }
     }
 
-    /// A block came in from a peer.
+    /// A block came in from a peer that was asked for it, and may have been given up since.
     pub fn received(&mut self, block: BlockRef, from: PeerKey) -> Received {
-        let Some(index) = self.layout.block_index(block) else { return Received::NotAsked };
-        let Some(open) = self.open.get_mut(&block.piece) else {
-            let is_there = self.have.has(block.piece);
-            return if is_there { Received::Duplicate } else { Received::NotAsked };
+        let Some(index) = self.layout.block_index(block).filter(|_| self.missing.has(block.piece)) else {
+            return Received::Duplicate;
         };
-        match open.receive(index, from) {
-            Taken::NotAsked => Received::NotAsked,
+        let is_new = !self.open.contains_key(&block.piece);
+        let open = self.begin(block.piece);
+        let received = match open.receive(index, from) {
             Taken::Duplicate => Received::Duplicate,
             Taken::New(also_requested_from) => {
                 Received::New { is_piece_complete: open.is_complete(), also_requested_from }
             }
+        };
+        if is_new {
+            self.settle(block.piece);
         }
+        received
     }
 
     /// A peer will not send a block it was asked for: cancelled, rejected, out of time.
@@ -262,6 +263,19 @@ impl Picker {
         self.missing.has(piece)
     }
 
+    /// How many pieces of this set are wanted and not there.
+    pub fn count_missing(&self, has: &Bitfield) -> u32 {
+        has.as_bytes().iter().zip(self.missing.as_bytes()).map(|(a, b)| (a & b).count_ones()).sum()
+    }
+
+    /// Whether the bytes of this block are still of use.
+    pub fn needs(&self, block: BlockRef) -> bool {
+        let index = self.layout.block_index(block);
+        index.is_some_and(|index| {
+            self.missing.has(block.piece) && self.open.get(&block.piece).is_none_or(|o| o.lacks(index))
+        })
+    }
+
     /// Whether all blocks of this piece are there and it is not verified.
     pub fn is_checking(&self, piece: PieceIndex) -> bool {
         self.open.get(&piece).is_some_and(Open::is_complete)
@@ -280,8 +294,10 @@ impl Picker {
 
     /// Opens a fresh piece.
     fn begin(&mut self, piece: PieceIndex) -> &mut Open {
-        self.order.remove(piece);
-        self.open_bytes += u64::from(self.layout.len_of(piece));
+        if !self.open.contains_key(&piece) {
+            self.order.remove(piece);
+            self.open_bytes += u64::from(self.layout.len_of(piece));
+        }
         let blocks = self.layout.block_count(piece);
         self.open.entry(piece).or_insert_with(|| Open::new(blocks))
     }

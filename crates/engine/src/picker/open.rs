@@ -43,8 +43,6 @@ pub(super) enum Taken {
     New(Vec<PeerKey>),
     /// There is one already.
     Duplicate,
-    /// It was not asked for from this peer.
-    NotAsked,
 }
 
 impl Open {
@@ -82,16 +80,23 @@ impl Open {
         }
     }
 
-    /// A block came in.
+    /// Whether this block did not come in yet.
+    pub(super) fn lacks(&self, index: BlockIndex) -> bool {
+        self.blocks.get(at(index)).is_some_and(|b| !matches!(b, Block::Received(_)))
+    }
+
+    /// A block came in from a peer that was asked for it once.
     pub(super) fn receive(&mut self, index: BlockIndex, from: PeerKey) -> Taken {
-        let Some(state) = self.blocks.get_mut(at(index)) else { return Taken::NotAsked };
+        let Some(state) = self.blocks.get_mut(at(index)) else { return Taken::Duplicate };
         match state {
-            Block::Free => Taken::NotAsked,
+            Block::Free => {
+                *state = Block::Received(Some(from));
+                self.free -= 1;
+                self.received += 1;
+                Taken::New(Vec::new())
+            }
             Block::Received(_) => Taken::Duplicate,
             Block::Requested { first, more } => {
-                if first.peer != from && more.iter().all(|a| a.peer != from) {
-                    return Taken::NotAsked;
-                }
                 let asked = core::iter::once(first.peer).chain(more.iter().map(|a| a.peer));
                 let others = asked.filter(|p| *p != from).collect();
                 *state = Block::Received(Some(from));

@@ -52,7 +52,11 @@ impl MetadataFetch {
 
     /// A peer says it has metadata of this size, which is within the limits.
     pub fn add_source(&mut self, conn: ConnId, size: u32) {
-        self.sources.entry(conn).or_insert(Source { size, not_before: Instant::ZERO, asked: BTreeMap::new() });
+        self.sources.entry(conn).or_insert(Source {
+            size,
+            not_before: Instant::ZERO,
+            asked: BTreeMap::new(),
+        });
     }
 
     /// A peer is gone.

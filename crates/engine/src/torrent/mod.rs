@@ -3,16 +3,17 @@
 pub mod metadata;
 pub mod piece_buffers;
 
-use crate::id::{ConnId, TorrentId};
+use crate::id::ConnId;
 use crate::input::{Discovery, Totals};
 use crate::peer_list::PeerList;
+use crate::peer_list::blame::Ledger;
 use crate::picker::Picker;
 use crate::tracker::Announcer;
 use metadata::MetadataFetch;
 use piece_buffers::PieceBuffers;
 use unchoke_wire::metainfo::Info;
 use unchoke_wire::time::Instant;
-use unchoke_wire::{Bitfield, InfoHashes, PeerId, PieceIndex, WireHash};
+use unchoke_wire::{Bitfield, PeerId, PieceIndex, WireHash};
 
 /// How far a torrent has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,10 +29,6 @@ pub enum Phase {
 /// One torrent.
 #[derive(Debug)]
 pub struct Torrent {
-    /// Its name in the engine.
-    pub id: TorrentId,
-    /// The hashes it is known by.
-    pub hashes: InfoHashes,
     /// The hash of its swarm.
     pub hash: WireHash,
     /// Our id in it: fresh for every torrent of every run.
@@ -62,6 +59,8 @@ pub struct Torrent {
     pub have_log: Vec<PieceIndex>,
     /// The peers it knows of.
     pub peers: PeerList,
+    /// Who sent corrupt data.
+    pub ledger: Ledger,
     /// Its connections, oldest first.
     pub conns: Vec<ConnId>,
     /// Its trackers.
@@ -70,6 +69,8 @@ pub struct Torrent {
     pub totals: Totals,
     /// The same at the beginning of this run, which trackers do not hear of.
     pub totals_at_start: Totals,
+    /// Bytes of pieces that failed their hash check.
+    pub corrupt: u64,
     /// Verify jobs under way.
     pub checking: u32,
     /// Bytes of open pieces as counted in the engine's budget.

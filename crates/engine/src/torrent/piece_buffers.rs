@@ -93,11 +93,6 @@ impl PieceBuffers {
     pub fn copy(&self, piece: PieceIndex, blocks: &Bitfield) -> Option<Box<[u8]>> {
         (blocks.count() > 0).then(|| self.pieces.get(&piece).map(|b| b.data.clone())).flatten()
     }
-
-    /// Drops everything.
-    pub fn clear(&mut self) {
-        self.pieces.clear();
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,159 @@
+//! Accepted connections until their handshake names a torrent.
+
+use crate::id::Ticket;
+use core::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
+use unchoke_wire::handshake::{HandshakeError, PREFIX_LEN, Prefix, parse_prefix};
+use unchoke_wire::time::{Duration, Instant};
+
+/// Connections waiting for their handshake: more are refused.
+pub const PENDING_MAX: usize = 512;
+/// Of one address outside the loopback network.
+pub const PENDING_PER_IP_MAX: usize = 8;
+/// How long the first 48 bytes may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+struct Pending {
+    ip: IpAddr,
+    since: Instant,
+    bytes: Vec<u8>,
+}
+
+/// Connections whose handshake is not in.
+#[derive(Debug, Default)]
+pub struct Accepting {
+    pending: BTreeMap<Ticket, Pending>,
+    per_ip: BTreeMap<IpAddr, usize>,
+}
+
+/// What became of an accepted connection.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Wait for more bytes.
+    Wait,
+    /// It names this swarm.
+    Names(Prefix, Vec<u8>),
+    /// It speaks another protocol.
+    Other(HandshakeError),
+}
+
+impl Accepting {
+    /// Lets a connection in; `false` when there is no room.
+    pub fn accept(&mut self, ticket: Ticket, remote: SocketAddr, now: Instant) -> bool {
+        let ip = remote.ip().to_canonical();
+        let of_ip = self.per_ip.entry(ip).or_default();
+        let is_crowded = *of_ip >= PENDING_PER_IP_MAX && !ip.is_loopback();
+        if self.pending.len() >= PENDING_MAX || is_crowded {
+            if *of_ip == 0 {
+                self.per_ip.remove(&ip);
+            }
+            return false;
+        }
+        *of_ip += 1;
+        self.pending.insert(ticket, Pending { ip, since: now, bytes: Vec::new() });
+        true
+    }
+
+    //= BEP 3: many torrents on one port, the acceptor waits for the hash
+    /// Bytes of a waiting connection.
+    pub fn received(&mut self, ticket: Ticket, bytes: &[u8]) -> Verdict {
+        let Some(pending) = self.pending.get_mut(&ticket) else { return Verdict::Wait };
+        pending.bytes.extend_from_slice(bytes);
+        match parse_prefix(&pending.bytes[..pending.bytes.len().min(PREFIX_LEN)]) {
+            Ok(None) => Verdict::Wait,
+            Ok(Some(prefix)) => {
+                let bytes = self.remove(ticket).map(|p| p.bytes).unwrap_or_default();
+                Verdict::Names(prefix, bytes)
+            }
+            Err(e) => {
+                self.remove(ticket);
+                Verdict::Other(e)
+            }
+        }
+    }
+
+    /// A waiting connection is gone.
+    pub fn closed(&mut self, ticket: Ticket) {
+        self.remove(ticket);
+    }
+
+    fn remove(&mut self, ticket: Ticket) -> Option<Pending> {
+        let pending = self.pending.remove(&ticket)?;
+        if let Some(n) = self.per_ip.get_mut(&pending.ip) {
+            *n -= 1;
+            if *n == 0 {
+                self.per_ip.remove(&pending.ip);
+            }
+        }
+        Some(pending)
+    }
+
+    /// Takes out the connections that waited too long.
+    pub fn expired(&mut self, now: Instant) -> Vec<Ticket> {
+        let late = self.pending.iter().filter(|(_, p)| now.since(p.since) >= TIMEOUT);
+        let late: Vec<Ticket> = late.map(|(t, _)| *t).collect();
+        late.iter().for_each(|t| {
+            self.remove(*t);
+        });
+        late
+    }
+
+    /// When the first connection has waited too long.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.pending.values().map(|p| p.since + TIMEOUT).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unchoke_wire::{Handshake, PeerId, Reserved, WireHash};
+
+    fn addr(ip: u8, port: u16) -> SocketAddr {
+        SocketAddr::from(([203, 0, 113, ip], port))
+    }
+
+    //= S62
+    #[test]
+    fn idle_connections_are_bounded_and_end_after_ten_seconds() {
+        let mut a = Accepting::default();
+        let mut let_in = 0;
+        for i in 0..1000u16 {
+            let remote = addr(u8::try_from(i / 10).unwrap(), i);
+            let_in += usize::from(a.accept(Ticket(u64::from(i)), remote, Instant::ZERO));
+        }
+        assert_eq!(let_in, PENDING_MAX);
+        assert_eq!(a.next_timeout(), Some(Instant::ZERO + TIMEOUT));
+        assert_eq!(a.expired(Instant::ZERO + TIMEOUT).len(), PENDING_MAX);
+        assert!(a.accept(Ticket(5000), addr(1, 1), Instant::ZERO + TIMEOUT));
+    }
+
+    #[test]
+    fn one_address_takes_only_its_share() {
+        let mut a = Accepting::default();
+        let let_in =
+            (0..20u16).filter(|i| a.accept(Ticket(u64::from(*i)), addr(7, *i), Instant::ZERO)).count();
+        assert_eq!(let_in, PENDING_PER_IP_MAX);
+        a.closed(Ticket(0));
+        assert!(a.accept(Ticket(99), addr(7, 99), Instant::ZERO));
+    }
+
+    #[test]
+    fn a_handshake_that_drips_in_is_named_at_byte_48() {
+        let hash = WireHash([7; 20]);
+        let bytes =
+            Handshake { reserved: Reserved::default(), info_hash: hash, peer_id: PeerId([1; 20]) }.encode();
+        let mut a = Accepting::default();
+        assert!(a.accept(Ticket(1), addr(1, 1), Instant::ZERO));
+        for byte in &bytes[..47] {
+            assert_eq!(a.received(Ticket(1), &[*byte]), Verdict::Wait);
+        }
+        match a.received(Ticket(1), &bytes[47..48]) {
+            Verdict::Names(prefix, got) => assert_eq!((prefix.info_hash, got), (hash, bytes[..48].to_vec())),
+            other => panic!("{other:?}"),
+        }
+        assert!(a.accept(Ticket(2), addr(1, 1), Instant::ZERO));
+        assert!(matches!(a.received(Ticket(2), b"GET / HTTP/1.1"), Verdict::Other(_)));
+    }
+}
