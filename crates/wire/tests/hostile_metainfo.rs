@@ -121,6 +121,8 @@ fn row_17_name_missing_or_no_string_or_empty() {
     assert_eq!(err(&torrent(&without(&single(), "name"))), E::MissingName);
     assert_eq!(err(&torrent(&with(&single(), "name", int(1)))), E::MissingName);
     assert_named_by_hash("");
+    let m = Metainfo::parse(&replaced(V2, b"4:name4:NAME", b"4:name0:")).unwrap();
+    assert_eq!((m.info.name.len(), m.info.name), (64, m.info_hashes.best().unwrap().to_string()));
 }
 
 #[test]
@@ -287,14 +289,12 @@ fn row_37_path_101_deep() {
 #[test]
 fn row_38_path_longer_than_4096_bytes() {
     let element = "e".repeat(239);
-    let long = |last: &str| {
-        let mut path = vec![element.as_str(); 17];
-        path[16] = last;
-        file(1, &path)
-    };
-    assert_eq!(paths_of(&[long("e")])[0].len(), 3 + 16 * 240 + 2);
-    let info = with(&listed(&[long(&element)]), "name", str(&"n".repeat(240)));
-    assert_eq!(err(&torrent(&info)), E::PathLength(0));
+    let files = listed(&[file(1, &[element.as_str(); 17])]);
+    // seventeen times a separator and 239 bytes leave sixteen for the name
+    let torrent_of = |name_len| torrent(&with(&files, "name", str(&"n".repeat(name_len))));
+    let m = Metainfo::parse(&torrent_of(16)).unwrap();
+    assert_eq!(m.info.files[0].display_path().len(), limits::PATH_LEN_MAX);
+    assert_eq!(err(&torrent_of(17)), E::PathLength(0));
 }
 
 #[test]
@@ -507,7 +507,8 @@ fn row_54_a_hundred_thousand_tiers() {
 
 #[test]
 fn row_55_trackers_of_other_kinds_and_ports() {
-    let long = format!("http://h/{}", "a".repeat(limits::URL_LEN_MAX));
+    let url_of = |len: usize| format!("http://h/{}", "a".repeat(len - 9));
+    let long = url_of(limits::URL_LEN_MAX + 1);
     for url in [
         "file:///etc/passwd",
         "javascript:alert(1)",
@@ -530,8 +531,9 @@ fn row_55_trackers_of_other_kinds_and_ports() {
         assert!(m.trackers.is_empty(), "{url}");
         assert_eq!(m.warnings, [Warning::TrackersDropped(1)], "{url}");
     }
-    let m = Metainfo::parse(&torrent_with(&[("announce", bytes(b"http://\xff/"))])).unwrap();
-    assert!(m.trackers.is_empty());
+    let announce = |url| Metainfo::parse(&torrent_with(&[("announce", bytes(url))])).unwrap().trackers.len();
+    assert_eq!(announce(b"http://\xff/"), 0);
+    assert_eq!(announce(url_of(limits::URL_LEN_MAX).as_bytes()), 1);
 }
 
 #[test]
@@ -635,8 +637,11 @@ fn row_62_magnets_of_two_torrents_or_all_files() {
 #[test]
 fn row_63_magnets_of_a_megabyte_or_ten_thousand_trackers() {
     let base = format!("magnet:?xt=urn:btih:{}", "a".repeat(40));
-    let big = base.clone() + &"&".repeat(1 << 20);
-    assert_eq!(magnet_err(&big), MagnetError::TooLarge(big.len()));
+    let big = |len: usize| base.clone() + &"&".repeat(len - base.len());
+    assert!(big(limits::MAGNET_LEN_MAX).parse::<Magnet>().is_ok());
+    for len in [limits::MAGNET_LEN_MAX + 1, 1 << 20] {
+        assert_eq!(magnet_err(&big(len)), MagnetError::TooLarge(len));
+    }
     let trackers: String = (0..10_000).map(|i| format!("&tr=udp://t{i}:1")).collect();
     assert!(matches!(magnet_err(&(base.clone() + &trackers)), MagnetError::TooLarge(_)));
     let trackers: String = (0..3_000).map(|i| format!("&tr=udp://t{i}:1")).collect();
@@ -769,7 +774,7 @@ fn magnet_err(text: &str) -> MagnetError {
 }
 
 fn name_of(raw: &[u8]) -> String {
-    let m = Metainfo::parse(&torrent(&with(&single(), "name", bytes(raw)))).unwrap();
+    let m = Metainfo::parse(&torrent(&with(&single(), "name", bytes(raw)))).expect("is read");
     assert_eq!(m.info.files[0].path, [m.info.name.as_str()]);
     m.info.name
 }
@@ -779,13 +784,13 @@ fn assert_named_by_hash(name: &str) {
     let hash: String = Sha1::digest(&info).iter().map(|b| format!("{b:02x}")).collect();
     assert_eq!(name_of(name.as_bytes()), hash, "{name}");
     let many = torrent(&with(&listed(&[file(1, &["a"])]), "name", str(name)));
-    let m = Metainfo::parse(&many).unwrap();
-    assert_eq!(m.info.name, m.info_hashes.best().unwrap().to_string());
+    let m = Metainfo::parse(&many).expect("is read");
+    assert_eq!(m.info.name, m.info_hashes.best().expect("has one").to_string());
     assert_eq!(m.info.files[0].path, [m.info.name.as_str(), "a"]);
 }
 
 fn files_of(files: &[Vec<u8>]) -> Vec<FileEntry> {
-    Metainfo::parse(&torrent(&listed(files))).unwrap().info.files
+    Metainfo::parse(&torrent(&listed(files))).expect("is read").info.files
 }
 
 fn paths_of(files: &[Vec<u8>]) -> Vec<String> {

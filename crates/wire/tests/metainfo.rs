@@ -262,6 +262,28 @@ fn a_magnet_leads_to_its_torrent() {
     assert_eq!((magnet.display_name.as_deref(), magnet.length), (Some("NAME"), Some(76_389)));
 }
 
+#[test]
+fn a_metainfo_is_written_back_with_all_it_holds() {
+    for bytes in [HYBRID, V2, &seed3().build().unwrap()] {
+        let mut m = Metainfo::parse(bytes).unwrap();
+        assert_eq!(m.to_bytes(), bytes);
+        m.trackers = vec![strings(&["udp://a:80"]), strings(&["udp://b:80"])];
+        assert_eq!(Metainfo::parse(&m.to_bytes()), Ok(m));
+    }
+}
+
+//= BEP 9: metadata from peers
+#[test]
+fn the_metadata_of_a_magnet_makes_a_metainfo() {
+    let whole = Metainfo::parse(&seed3().build().unwrap()).unwrap();
+    let m = Metainfo::from_info(whole.raw_info.clone()).unwrap();
+    assert_eq!(m, whole);
+    let hybrid = Metainfo::parse(HYBRID).unwrap();
+    let m = Metainfo::from_info(hybrid.raw_info).unwrap();
+    assert_eq!((m.info_hashes, m.piece_layers.len()), (hybrid.info_hashes, 0));
+    assert_eq!(Metainfo::from_info(b"de".to_vec()), Err(MetainfoError::PieceLength(None)));
+}
+
 /// The one file of the scenario in the notes.
 fn seed3() -> MetainfoBuilder {
     let data: Vec<u8> = (0..75_536).map(pattern).collect();
@@ -283,25 +305,12 @@ fn set() -> MetainfoBuilder {
 }
 
 fn builder(data: &[u8]) -> MetainfoBuilder {
-    MetainfoBuilder {
-        name: String::new(),
-        files: vec![],
-        is_multi_file: true,
-        piece_len: 32_768,
-        pieces: data.chunks(32_768).map(|p| Sha1::digest(p).into()).collect(),
-        trackers: vec![],
-        nodes: vec![],
-        web_seeds: vec![],
-        private: false,
-        source: None,
-        comment: None,
-        created_by: None,
-        creation_date: None,
-    }
+    let pieces = data.chunks(32_768).map(|p| Sha1::digest(p).into()).collect();
+    MetainfoBuilder { piece_len: 32_768, pieces, ..MetainfoBuilder::default() }
 }
 
 fn pattern(i: u64) -> u8 {
-    u8::try_from(i % 251).unwrap()
+    u8::try_from(i % 251).expect("below 251")
 }
 
 fn strings(items: &[&str]) -> Vec<String> {
@@ -311,15 +320,15 @@ fn strings(items: &[&str]) -> Vec<String> {
 /// A torrent of one file with these keys, bencoded and in order, beside its info.
 fn with_keys(keys: &str) -> Metainfo {
     let built = seed3().build_info();
-    Metainfo::parse(&[b"d", keys.as_bytes(), b"4:info", &built, b"e"].concat()).unwrap()
+    Metainfo::parse(&[b"d", keys.as_bytes(), b"4:info", &built, b"e"].concat()).expect("is read")
 }
 
 fn built_hash(b: &MetainfoBuilder) -> String {
-    hash_of(&Metainfo::parse(&b.build().unwrap()).unwrap())
+    hash_of(&Metainfo::parse(&b.build().expect("is good")).expect("is read"))
 }
 
 fn hash_of(m: &Metainfo) -> String {
-    m.info_hashes.best().unwrap().to_string()
+    m.info_hashes.best().expect("has one").to_string()
 }
 
 fn sha1_hex(bytes: &[u8]) -> String {
