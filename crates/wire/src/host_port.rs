@@ -1,7 +1,7 @@
 //! A host that may be a name, and a port: how people and files write where a node or peer is.
 
 use core::fmt;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use core::str::FromStr;
 
 use crate::limits;
@@ -44,6 +44,11 @@ impl HostPort {
     pub fn ip(&self) -> Option<IpAddr> {
         self.host.parse().ok()
     }
+
+    /// Where to send to, unless the host is a name, which must be resolved.
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
+        self.ip().map(|ip| SocketAddr::new(ip, self.port))
+    }
 }
 
 impl FromStr for HostPort {
@@ -82,7 +87,9 @@ mod tests {
             assert_eq!(text.parse::<HostPort>().unwrap().to_string(), text);
         }
         assert!("[::1]:6881".parse::<HostPort>().unwrap().ip().unwrap().is_loopback());
-        assert_eq!("example.org:1".parse::<HostPort>().unwrap().ip(), None);
+        let addr = |text: &str| text.parse::<HostPort>().unwrap().socket_addr();
+        assert_eq!(addr("[::1]:6881"), "[::1]:6881".parse().ok());
+        assert_eq!(addr("example.org:1"), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use core::str::FromStr;
 use crate::host_port::HostPort;
 use crate::info_hash::{InfoHash, InfoHashes};
 use crate::limits;
-use crate::metainfo::urls;
+use crate::metainfo::{Metainfo, urls};
 
 /// A magnet link.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -92,6 +92,21 @@ impl Magnet {
             true
         };
         if is_known { Ok(()) } else { Err(MagnetError::InfoHash) }
+    }
+}
+
+impl From<&Metainfo> for Magnet {
+    /// The magnet that leads to the same torrent.
+    fn from(m: &Metainfo) -> Self {
+        Magnet {
+            info_hashes: m.info_hashes,
+            display_name: Some(m.info.name.clone()),
+            trackers: m.trackers.concat(),
+            web_seeds: m.web_seeds.clone(),
+            nodes: m.nodes.clone(),
+            length: Some(m.info.payload_len()),
+            ..Magnet::default()
+        }
     }
 }
 
@@ -235,4 +250,90 @@ fn escape(text: &str) -> String {
         }
     }
     out
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HELLO: &str = "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d";
+
+    fn magnet(rest: &str) -> Magnet {
+        format!("magnet:?xt=urn:btih:{HELLO}{rest}").parse().unwrap()
+    }
+
+    fn err(text: &str) -> MagnetError {
+        text.parse::<Magnet>().expect_err("must be refused")
+    }
+
+    #[test]
+    fn hex_and_base32_name_the_same_torrent() {
+        let base32 = "magnet:?xt=urn:btih:VL2MMHO4YXUKFWV63YHTWSBM3GXKSQ2N".parse::<Magnet>().unwrap();
+        assert_eq!(base32, magnet(""));
+        assert_eq!(base32, "MAGNET:?XT=URN:BTIH:vl2mmho4yxukfwv63yhtwsbm3gxksq2n".parse().unwrap());
+        assert_eq!(base32.info_hashes.best(), parse_hex_hash(HELLO));
+        assert_eq!(parse_hex_hash(&HELLO[1..]), None);
+        assert_eq!(parse_hex_hash("VL2MMHO4YXUKFWV63YHTWSBM3GXKSQ2N"), None);
+    }
+
+    #[test]
+    fn a_magnet_with_both_hashes_is_a_hybrid() {
+        let v2 = "ab".repeat(32);
+        let m = magnet(&format!("&xt=urn:btmh:1220{v2}"));
+        assert_eq!(m.info_hashes.v2, Some([0xab; 32]));
+        assert!(m.info_hashes.v1.is_some());
+        let only: Magnet = format!("magnet:?xt=urn:btmh:1220{v2}").parse().unwrap();
+        assert_eq!((only.info_hashes.v1, only.info_hashes.v2), (None, Some([0xab; 32])));
+        assert_eq!(err(&format!("magnet:?xt=urn:btmh:1320{v2}")), MagnetError::InfoHash);
+    }
+
+    #[test]
+    fn every_parameter_is_read_and_written_back() {
+        let m = magnet(
+            "&dn=a%20b%26c&xl=75536&tr=http%3A%2F%2Ft.example%2Fann%3Fk%3D1&tr.1=udp://u.example:80\
+             &ws=https://w.example/x%2520y/&x.pe=127.0.0.1:6881&x.pe=[::1]:6882&dht=router.example:6881&so=0,2,4-6&as=x",
+        );
+        assert_eq!(m.display_name.as_deref(), Some("a b&c"));
+        assert_eq!(m.trackers, ["http://t.example/ann?k=1", "udp://u.example:80"]);
+        assert_eq!(m.web_seeds, ["https://w.example/x%20y/"]);
+        assert_eq!(m.peers, ["127.0.0.1:6881".parse().unwrap(), "[::1]:6882".parse().unwrap()]);
+        assert_eq!(m.nodes, ["router.example:6881".parse().unwrap()]);
+        assert_eq!((&m.select[..], m.length), (&[0..=0, 2..=2, 4..=6][..], Some(75_536)));
+        let text = m.to_string();
+        assert_eq!(text.parse::<Magnet>().unwrap(), m);
+        assert!(text.contains("&dn=a%20b%26c&xl=75536&tr=http%3A%2F%2Ft.example%2Fann%3Fk%3D1&"), "{text}");
+        assert!(text.ends_with("&so=0,2,4-6"), "{text}");
+    }
+
+    //= BEP 53: file selection
+    #[test]
+    fn selected_files_are_ascending_ranges() {
+        let select = |so: &str| magnet(&format!("&so={so}")).select;
+        assert_eq!(select("4-6,0,1,5-9,x,,7-3,-1"), [0..=1, 4..=9]);
+        assert_eq!(select(""), []);
+        let last = u32::try_from(limits::FILES_MAX).unwrap() - 1;
+        assert_eq!(select("0-4294967295"), [0..=last]);
+        assert_eq!(select("4294967295"), []);
+        let many: Vec<String> = (0..=limits::SELECT_RANGES_MAX).map(|n| (n * 2).to_string()).collect();
+        assert_eq!(select(&many.join(",")).len(), limits::SELECT_RANGES_MAX);
+    }
+
+    #[test]
+    fn what_a_magnet_repeats_is_kept_once_and_up_to_a_limit() {
+        let peers: String =
+            (1..=limits::MAGNET_PEERS_MAX + 1).map(|n| format!("&x.pe=10.0.0.1:{n}")).collect();
+        assert_eq!(magnet(&peers).peers.len(), limits::MAGNET_PEERS_MAX);
+        let nodes: String = (1..=limits::NODES_MAX + 1).map(|n| format!("&dht=10.0.0.1:{n}")).collect();
+        assert_eq!(magnet(&nodes).nodes.len(), limits::NODES_MAX);
+        let seeds: String = (1..=limits::WEB_SEEDS_MAX + 1).map(|n| format!("&ws=http://w/{n}")).collect();
+        assert_eq!(magnet(&seeds).web_seeds.len(), limits::WEB_SEEDS_MAX);
+        assert_eq!(magnet("&tr=http://a&tr=http://a").trackers.len(), 1);
+    }
+
+    #[test]
+    fn odd_escapes_and_parameters_do_no_harm() {
+        let m = magnet("&&=&dn=%&tr=%zz&tr=%FF&x.pe=1&xl=-1&so&dn=second&%00");
+        assert_eq!(m, Magnet { display_name: Some("%".to_owned()), ..magnet("") });
+        assert_eq!(err("magnet:"), MagnetError::NotMagnet);
+        assert_eq!(err("ma\u{e9}\u{e9}\u{e9}\u{e9}"), MagnetError::NotMagnet);
+    }
 }

@@ -1,4 +1,6 @@
-//! Writes v1 `.torrent` files (BEP 3).
+//! Writes `.torrent` files (BEP 3): new v1 ones, and those that were read.
+
+use std::collections::BTreeMap;
 
 use super::{Metainfo, MetainfoError};
 use crate::bencode::{DictWriter, Writer};
@@ -34,7 +36,7 @@ pub struct BuildFile {
 }
 
 /// What a `.torrent` file is made of.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct MetainfoBuilder {
     /// Name of the file or directory.
     pub name: String,
@@ -68,9 +70,17 @@ impl MetainfoBuilder {
     /// The bytes of the `.torrent` file, which reads back as what was asked for: what [`Metainfo::parse`] would refuse
     /// is refused here.
     pub fn build(&self) -> Result<Vec<u8>, MetainfoError> {
-        let mut w = Writer::new();
-        w.dict(|d| self.write(d));
-        let bytes = w.finish();
+        let outer = Outer {
+            raw_info: &self.build_info(),
+            trackers: &self.trackers,
+            nodes: &self.nodes,
+            web_seeds: &self.web_seeds,
+            comment: self.comment.as_deref(),
+            created_by: self.created_by.as_deref(),
+            creation_date: self.creation_date,
+            piece_layers: &BTreeMap::new(),
+        };
+        let bytes = outer.to_bytes();
         Metainfo::parse(&bytes).map(|_| bytes)
     }
 
@@ -79,34 +89,6 @@ impl MetainfoBuilder {
         let mut w = Writer::new();
         w.dict(|d| self.write_info(d));
         w.finish()
-    }
-
-    fn write(&self, d: &mut DictWriter<'_>) {
-        let trackers: Vec<&Vec<String>> = self.trackers.iter().filter(|t| !t.is_empty()).collect();
-        if let Some(first) = trackers.first().and_then(|t| t.first()) {
-            d.bytes(b"announce", first.as_bytes());
-        }
-        if trackers.iter().map(|t| t.len()).sum::<usize>() > 1 {
-            d.key(b"announce-list").list(|w| trackers.iter().for_each(|tier| write_strings(w, tier)));
-        }
-        if let Some(comment) = &self.comment {
-            d.bytes(b"comment", comment.as_bytes());
-        }
-        if let Some(created_by) = &self.created_by {
-            d.bytes(b"created by", created_by.as_bytes());
-        }
-        if let Some(UnixTime(seconds)) = self.creation_date {
-            d.int(b"creation date", seconds);
-        }
-        d.key(b"info").dict(|d| self.write_info(d));
-        if !self.nodes.is_empty() {
-            d.key(b"nodes").list(|w| self.nodes.iter().for_each(|n| write_node(w, n)));
-        }
-        match &self.web_seeds[..] {
-            [] => {}
-            [one] => d.bytes(b"url-list", one.as_bytes()),
-            many => write_strings(d.key(b"url-list"), many),
-        }
     }
 
     fn write_info(&self, d: &mut DictWriter<'_>) {
@@ -122,6 +104,74 @@ impl MetainfoBuilder {
         }
         if let Some(source) = &self.source {
             d.bytes(b"source", source.as_bytes());
+        }
+    }
+}
+
+impl Metainfo {
+    /// The bytes of a `.torrent` file that holds this: the info dictionary as it was received, the rest canonical.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let outer = Outer {
+            raw_info: &self.raw_info,
+            trackers: &self.trackers,
+            nodes: &self.nodes,
+            web_seeds: &self.web_seeds,
+            comment: self.comment.as_deref(),
+            created_by: self.created_by.as_deref(),
+            creation_date: self.creation_date,
+            piece_layers: &self.piece_layers,
+        };
+        outer.to_bytes()
+    }
+}
+
+/// The outermost dictionary.
+struct Outer<'a> {
+    raw_info: &'a [u8],
+    trackers: &'a [Vec<String>],
+    nodes: &'a [HostPort],
+    web_seeds: &'a [String],
+    comment: Option<&'a str>,
+    created_by: Option<&'a str>,
+    creation_date: Option<UnixTime>,
+    piece_layers: &'a BTreeMap<[u8; 32], Vec<u8>>,
+}
+
+impl Outer<'_> {
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        w.dict(|d| self.write(d));
+        w.finish()
+    }
+
+    fn write(&self, d: &mut DictWriter<'_>) {
+        let tiers = || self.trackers.iter().filter(|t| !t.is_empty());
+        if let Some(first) = tiers().next().and_then(|t| t.first()) {
+            d.bytes(b"announce", first.as_bytes());
+        }
+        if tiers().map(Vec::len).sum::<usize>() > 1 {
+            d.key(b"announce-list").list(|w| tiers().for_each(|tier| write_strings(w, tier)));
+        }
+        if let Some(comment) = self.comment {
+            d.bytes(b"comment", comment.as_bytes());
+        }
+        if let Some(created_by) = self.created_by {
+            d.bytes(b"created by", created_by.as_bytes());
+        }
+        if let Some(UnixTime(seconds)) = self.creation_date {
+            d.int(b"creation date", seconds);
+        }
+        d.key(b"info").raw(self.raw_info);
+        if !self.nodes.is_empty() {
+            d.key(b"nodes").list(|w| self.nodes.iter().for_each(|n| write_node(w, n)));
+        }
+        if !self.piece_layers.is_empty() {
+            d.key(b"piece layers").dict(|d| self.piece_layers.iter().for_each(|(root, l)| d.bytes(root, l)));
+        }
+        match self.web_seeds {
+            [] => {}
+            [one] => d.bytes(b"url-list", one.as_bytes()),
+            many => write_strings(d.key(b"url-list"), many),
         }
     }
 }

@@ -115,8 +115,11 @@ fn listed(dict: Dict<'_>, index: usize, name: &str) -> Result<FileEntry, Metainf
 
 /// What a link names, below the torrent's root; `None` when that is nothing in there.
 fn link_target(value: Value<'_>) -> Option<Vec<String>> {
-    let elements = value.as_list()?;
-    let target: Option<Vec<String>> = elements.map(|e| e.as_bytes().and_then(safe_element)).collect();
+    let element = |e: Value<'_>| match e.as_bytes()? {
+        b"." | b".." => None,
+        raw => Some(safe_element(raw).unwrap_or_else(|| SUBSTITUTE.to_owned())),
+    };
+    let target: Option<Vec<String>> = value.as_list()?.map(element).collect();
     target.filter(|t| !t.is_empty() && t.len() <= limits::PATH_DEPTH_MAX)
 }
 

@@ -82,6 +82,7 @@ impl fmt::Display for Warning {
 const CREATION_DATE_MAX: i64 = 253_402_300_799;
 
 impl Metainfo {
+    //= BEP 3: metainfo files
     /// Reads a `.torrent` file.
     pub fn parse(bytes: &[u8]) -> Result<Self, MetainfoError> {
         if bytes.len() > limits::METAINFO_LEN_MAX {
@@ -116,6 +117,24 @@ impl Metainfo {
             creation_date: root.get(b"creation date").and_then(|v| v.as_u64()).map(clamped_date),
             piece_layers,
             warnings: warnings.into_iter().filter(|(_, n)| *n > 0).map(|(w, n)| w(n)).collect(),
+        })
+    }
+    /// What a magnet becomes once its metadata is here: the raw info dictionary, and nothing beside it. Whether it is
+    /// the right one is told by comparing [`info_hashes`](Self::info_hashes).
+    pub fn from_info(raw: Vec<u8>) -> Result<Self, MetainfoError> {
+        let info = Info::parse(&raw)?;
+        Ok(Metainfo {
+            info_hashes: info.hashes_of(&raw),
+            raw_info: raw,
+            info,
+            trackers: Vec::new(),
+            web_seeds: Vec::new(),
+            nodes: Vec::new(),
+            comment: None,
+            created_by: None,
+            creation_date: None,
+            piece_layers: BTreeMap::new(),
+            warnings: Vec::new(),
         })
     }
 }

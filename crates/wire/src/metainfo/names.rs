@@ -3,7 +3,9 @@
 //! Data must be found where other clients left it, so the rules are those of libtorrent, byte for byte. Beyond them,
 //! names that Windows cannot hold are rewritten on every system, so that a torrent has the same names everywhere.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use unicode_normalization::UnicodeNormalization;
 
 use super::{FileEntry, MetainfoError};
@@ -100,23 +102,25 @@ fn is_reserved(name: &str) -> bool {
         || numbered("LPT")
 }
 
-/// Gives files whose paths collide new names: `a.txt` becomes `a.1.txt`. Directories and earlier files keep theirs;
-/// pad files never reach a disk and do not take part. Paths are compared as the least capable file system would:
-/// normalized and without regard to case.
+/// Gives files whose paths collide new names: `a.txt` becomes `a.1.txt`. Directories and earlier files keep theirs, and
+/// pad files of the same size may share one, for they never reach a disk. Paths are compared as the least capable file
+/// system would: normalized and without regard to case.
 pub(super) fn resolve_duplicates(files: &mut [FileEntry]) -> Result<(), MetainfoError> {
     if !may_collide(files) {
         return Ok(());
     }
-    let mut taken = BTreeSet::new();
-    for file in files.iter().filter(|f| !f.is_pad) {
+    // what is at each path: a pad file of this size, or anything else
+    let mut taken: BTreeMap<String, Option<u64>> = BTreeMap::new();
+    for file in files.iter() {
         let mut dir = String::new();
         for element in &file.path[..file.path.len() - 1] {
             push_folded(&mut dir, element);
-            taken.insert(dir.clone());
+            taken.insert(dir.clone(), None);
         }
     }
     let mut probes = 0;
-    for (index, file) in files.iter_mut().enumerate().filter(|(_, f)| !f.is_pad) {
+    for (index, file) in files.iter_mut().enumerate() {
+        let pad = file.is_pad.then_some(file.length);
         let (last, dirs) = file.path.split_last_mut().expect("no path is empty");
         let mut dir = String::new();
         dirs.iter().for_each(|d| push_folded(&mut dir, d));
@@ -124,8 +128,13 @@ pub(super) fn resolve_duplicates(files: &mut [FileEntry]) -> Result<(), Metainfo
         for n in 1.. {
             let mut key = dir.clone();
             push_folded(&mut key, last);
-            if taken.insert(key) {
-                break;
+            match taken.entry(key) {
+                Entry::Vacant(free) => {
+                    free.insert(pad);
+                    break;
+                }
+                Entry::Occupied(other) if n == 1 && pad.is_some() && *other.get() == pad => break,
+                Entry::Occupied(_) => {}
             }
             // the first collision is the file's own name, which is no probe yet
             probes += usize::from(n > 1);
@@ -153,7 +162,7 @@ fn numbered(name: &str, n: usize) -> String {
 /// Whether two paths may collide: told from 64-bit hashes, which errs on one side only.
 fn may_collide(files: &[FileEntry]) -> bool {
     let mut seen: Vec<(u64, bool)> = Vec::with_capacity(files.len());
-    for file in files.iter().filter(|f| !f.is_pad) {
+    for file in files {
         let mut hash = 0xcbf2_9ce4_8422_2325u64;
         for (i, element) in file.path.iter().enumerate() {
             fold(element, |b| hash = (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
@@ -187,6 +196,180 @@ fn fold(element: &str, mut each: impl FnMut(u8)) {
             c.to_lowercase().for_each(|l| l.encode_utf8(&mut buffer).bytes().for_each(&mut each));
         } else {
             c.to_ascii_lowercase().encode_utf8(&mut buffer).bytes().for_each(&mut each);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What libtorrent 2.1.1 makes of these, on Linux.
+    const AS_LIBTORRENT: &[(&[u8], &str)] = &[
+        (b"a", "a"),
+        (b"abc/../../def", "abc....def"),
+        (b"/foobar", "foobar"),
+        (b"foobar/", "foobar"),
+        (b"/etc/passwd", "etcpasswd"),
+        (b"\\\\srv\\s", "srvs"),
+        (b".a", ".a"),
+        (b"a\0b", "ab"),
+        (b"a\x1fb", "a_b"),
+        (b"a\x7fb", "a_b"),
+        (b"a\xc2\x80b", "a_b"),
+        (b"a\xc2\x9fb", "a_b"),
+        (b"a\xc2\xa0b", "a\u{a0}b"),
+        (b"a\xffb", "a_b"),
+        (b"a\xc0\xafb", "a_b"),
+        (b"a\xc0b", "a_"),
+        (b"a\xed\xa0\x80b", "a_b"),
+        (b"a\xf4\x90\x80\x80b", "a_b"),
+        (b"a\xf8\x88\x80\x80\x80b", "a_b"),
+        (b"a\xe0xyz", "a_z"),
+        (b"a\xe2\x82", "a_"),
+        (b"a\x80\x80b", "a__b"),
+        (b"a\xe2\x80\xaeb", "ab"),
+        (b"a\xe2\x80\x8bb", "ab"),
+        (b"a\xe2\x80\x8fb", "ab"),
+        (b"a\xe2\x81\xa0b", "ab"),
+        (b"a\xe2\x81\xa6b", "ab"),
+        (b"a\xd8\x9cb", "ab"),
+        (b"a\xef\xbb\xbfb", "ab"),
+        (b"a\xc2\xadb", "a\u{ad}b"),
+        (b"a\xe2\x80\xa8b", "a\u{2028}b"),
+        (b"a\xef\xbf\xbeb", "a\u{fffe}b"),
+    ];
+
+    fn name(raw: &[u8]) -> String {
+        safe_element(raw).unwrap_or_default()
+    }
+
+    #[test]
+    fn names_become_what_libtorrent_makes_of_them() {
+        for (raw, expected) in AS_LIBTORRENT {
+            assert_eq!(name(raw), *expected, "{}", raw.escape_ascii());
+        }
+        for nothing in [&b""[..], b".", b"..", b"/", b"\\", b"//", b"./", b"/..", b".\xe2\x80\x8b.", b"\0"] {
+            assert_eq!(safe_element(nothing), None, "{}", nothing.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn long_names_are_cut_as_libtorrent_cuts_them() {
+        let x = |n| "x".repeat(n);
+        for (raw, expected) in [
+            (x(300), x(240)),
+            (x(65_536) + ".txt", x(240) + ".txt"),
+            (x(300) + ".longextension", x(240)),
+            (x(300) + ".12345678", x(240) + ".12345678"),
+            (x(300) + ".123456789", x(240)),
+            (x(300) + ".a.b", x(240) + ".b"),
+            (x(240) + ".txt", x(240) + ".txt"),
+            (x(238) + ".txt", x(238) + ".t"),
+            (x(300) + ".t\u{200b}xt", x(240) + ".txt"),
+            ("\u{20ac}".repeat(100) + ".txt", "\u{20ac}".repeat(80) + ".txt"),
+            ("a".to_owned() + &"\u{20ac}".repeat(100), "a".to_owned() + &"\u{20ac}".repeat(80)),
+        ] {
+            assert_eq!(name(raw.as_bytes()), expected);
+        }
+        // substitutes alone are not cut before no file system could hold them
+        assert_eq!(name(&[0xff; 255]), "_".repeat(255));
+        assert_eq!(name(&[0xff; 256]), "_".repeat(240));
+    }
+
+    #[test]
+    fn names_that_windows_cannot_hold_are_rewritten_everywhere() {
+        for (raw, expected) in [
+            ("CON", "_CON"),
+            ("con", "_con"),
+            ("nul.txt", "_nul.txt"),
+            ("NUL.tar.gz", "_NUL.tar.gz"),
+            ("Aux .c", "_Aux .c"),
+            ("COM1 ", "_COM1"),
+            ("lpt9", "_lpt9"),
+            ("COM\u{b9}", "_COM\u{b9}"),
+            ("CONOUT$", "_CONOUT$"),
+            ("COM10", "COM10"),
+            ("console", "console"),
+            ("a.", "a"),
+            ("a. .", "a"),
+            ("a:b", "a_b"),
+            ("C:", "C_"),
+            ("a?b*c\"d<e>f|g", "a_b_c_d_e_f_g"),
+        ] {
+            assert_eq!(name(raw.as_bytes()), expected);
+        }
+        assert_eq!(safe_element(b"..."), None);
+        assert_eq!(safe_element(b"  "), None);
+    }
+
+    fn file(path: &str) -> FileEntry {
+        FileEntry { path: path.split('/').map(str::to_owned).collect(), ..FileEntry::default() }
+    }
+
+    fn resolved(paths: &[&str]) -> Vec<String> {
+        let mut files: Vec<FileEntry> = paths.iter().map(|p| file(p)).collect();
+        resolve_duplicates(&mut files).unwrap();
+        files.iter().map(FileEntry::display_path).collect()
+    }
+
+    #[test]
+    fn colliding_files_are_numbered_as_libtorrent_numbers_them() {
+        for (paths, expected) in [
+            (&["N/a", "N/a", "N/A"][..], &["N/a", "N/a.1", "N/A.2"][..]),
+            (&["N/a.txt", "N/A.TXT"], &["N/a.txt", "N/A.1.TXT"]),
+            (&["N/a", "N/a/b"], &["N/a.1", "N/a/b"]),
+            (&["N/a.1", "N/a", "N/a"], &["N/a.1", "N/a", "N/a.2"]),
+            (&["N/d.x/a", "N/d.x/a", "N/d/.a", "N/d/.a"], &["N/d.x/a", "N/d.x/a.1", "N/d/.a", "N/d/.1.a"]),
+            (&["N/a.tar.gz", "N/a.tar.gz"], &["N/a.tar.gz", "N/a.tar.1.gz"]),
+            (&["N/b/x.y", "N/b/x.y", "N/B/x.y"], &["N/b/x.y", "N/b/x.1.y", "N/B/x.2.y"]),
+            (&["a.b/a", "a.b/a"], &["a.b/a", "a.b/a.1"]),
+        ] {
+            assert_eq!(resolved(paths), expected);
+        }
+    }
+
+    #[test]
+    fn a_new_name_never_takes_the_name_of_a_later_file() {
+        assert_eq!(resolved(&["N/a", "N/a", "N/a.1"]), ["N/a", "N/a.1", "N/a.1.1"]);
+    }
+
+    #[test]
+    fn a_numbered_name_is_never_too_long() {
+        let long = format!("N/{}.txt", "x".repeat(251));
+        let all = resolved(&[&long, &long]);
+        assert_eq!(all[1], format!("N/{}.1.txt", "x".repeat(249)));
+        let odd = format!("N/.{}", "\u{20ac}".repeat(84));
+        let all = resolved(&[&odd, &odd]);
+        assert!(all[1].len() <= limits::NAME_LEN_MAX + 2 && all[0] != all[1], "{all:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_name_that_leaves_its_directory(raw in prop::collection::vec(any::<u8>(), 0..400)) {
+            if let Some(name) = safe_element(&raw) {
+                prop_assert!(!name.is_empty() && name.len() <= limits::NAME_LEN_MAX);
+                prop_assert!(!name.contains(['/', '\\', '\0', ':']) && !name.contains(char::is_control));
+                prop_assert!(!name.ends_with(['.', ' ']) && !is_reserved(&name));
+            }
+        }
+
+        #[test]
+        fn no_two_files_share_a_path_and_none_is_a_directory(
+            paths in prop::collection::vec("N(/[aAb.1\u{e9}]{1,2}){1,3}", 1..20)
+        ) {
+            let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+            let mut seen: Vec<String> = resolved(&paths).iter().map(|p| {
+                let mut key = String::new();
+                p.split('/').for_each(|e| push_folded(&mut key, e));
+                key
+            }).collect();
+            seen.sort();
+            for (i, a) in seen.iter().enumerate() {
+                let inside = format!("{a}/");
+                prop_assert!(seen[i + 1..].iter().all(|b| a != b && !b.starts_with(&inside)), "{seen:?}");
+            }
         }
     }
 }

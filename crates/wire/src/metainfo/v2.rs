@@ -83,20 +83,15 @@ fn leaf_file(leaf: Value<'_>, index: usize, path: Vec<String>) -> Result<FileEnt
 
 /// The files with pad files between them, so that each begins a piece in the stream.
 pub(super) fn with_pads(files: Vec<FileEntry>, piece_len: u32, name: &str) -> Vec<FileEntry> {
-    let piece_len = u64::from(piece_len);
+    let last = files.iter().rposition(|f| f.length > 0).unwrap_or(0);
     let mut out = Vec::with_capacity(files.len());
-    // bytes of the last piece that are taken; lengths are below 2⁴⁴ each, but their sum is not checked yet
-    let mut used = 0;
-    for file in files {
-        if file.length > 0 {
-            if used > 0 {
-                let length = piece_len - used;
-                let path = vec![name.to_owned(), ".pad".to_owned(), length.to_string()];
-                out.push(FileEntry { path, length, is_pad: true, ..FileEntry::default() });
-            }
-            used = file.length % piece_len;
-        }
+    for (i, file) in files.into_iter().enumerate() {
+        let length = file.length.next_multiple_of(u64::from(piece_len)) - file.length;
         out.push(file);
+        if length > 0 && i < last {
+            let path = vec![name.to_owned(), ".pad".to_owned(), length.to_string()];
+            out.push(FileEntry { path, length, is_pad: true, ..FileEntry::default() });
+        }
     }
     out
 }
