@@ -1,1 +1,221 @@
-//! Fuzz targets as plain functions.
+//! Fuzz targets: one function for each decoder, which takes any bytes and asserts what must hold for all of them.
+//!
+//! A new target is a function here, its line in [`TARGETS`], a folder of seeds in `corpus/` and its name in
+//! `cargo-fuzz/Cargo.toml`; a test says which of them is missing. `README.md` tells how to run them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use unchoke_wire::bencode::{self, Document, Value, Writer};
+use unchoke_wire::compact::{self, Family, Remainder};
+use unchoke_wire::extension::{self, ExtensionHandshake};
+use unchoke_wire::handshake::{self, Demux, Handshake};
+use unchoke_wire::message::{self, Frame, Message};
+use unchoke_wire::ut_metadata::{self, MetadataMessage};
+use unchoke_wire::ut_pex::PexMessage;
+use unchoke_wire::{Bitfield, PeerId, limits, lt_donthave};
+
+/// A target: takes any bytes, panics when the code under test is wrong.
+pub type Target = fn(&[u8]);
+
+/// Every target with its name, which is also that of its corpus folder.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("bencode", bencode),
+    ("bitfield", bitfield),
+    ("compact", compact),
+    ("extension_handshake", extension_handshake),
+    ("handshake", handshake),
+    ("lt_donthave", lt_donthave),
+    ("message", message),
+    ("peer_id", peer_id),
+    ("upload_only", upload_only),
+    ("ut_metadata", ut_metadata),
+    ("ut_pex", ut_pex),
+];
+
+/// The target of this name.
+pub fn target(name: &str) -> Option<Target> {
+    TARGETS.iter().find(|(known, _)| *known == name).map(|(_, target)| *target)
+}
+
+/// Bencode is one value over the bytes it was read from, and writing it again with sorted keys is stable.
+pub fn bencode(data: &[u8]) {
+    let Ok((prefix, used)) = Document::parse_prefix(data) else {
+        assert!(Document::parse(data).is_err(), "what has no value in front is no value");
+        return;
+    };
+    assert_eq!(prefix.root().span(), &data[..used]);
+    match Document::parse(data) {
+        Ok(_) => assert_eq!(used, data.len()),
+        Err(error) => assert_eq!(error, bencode::Error::Trailing(used)),
+    }
+    let (sorted, was_sorted) = rewritten(prefix.root());
+    assert!(!was_sorted || sorted == data[..used], "bencode has one form once its keys are sorted");
+    let again = Document::parse(&sorted).expect("what we write we read");
+    assert_eq!(rewritten(again.root()), (sorted.clone(), true));
+}
+
+/// The value with sorted keys, and whether they were sorted.
+fn rewritten(value: Value<'_>) -> (Vec<u8>, bool) {
+    let mut w = Writer::new();
+    let was_sorted = rewrite(value, &mut w);
+    (w.finish(), was_sorted)
+}
+
+fn rewrite(value: Value<'_>, w: &mut Writer) -> bool {
+    let mut is_sorted = true;
+    if let Some(i) = value.as_int() {
+        w.int(i);
+    } else if let Some(s) = value.as_bytes() {
+        w.bytes(s);
+    } else if let Some(items) = value.as_list() {
+        w.list(|w| items.for_each(|item| is_sorted &= rewrite(item, w)));
+    } else {
+        let dict = value.as_dict().expect("a value is one of four kinds");
+        is_sorted &= dict.entries().map(|(key, _)| key).is_sorted();
+        let map: BTreeMap<&[u8], Value<'_>> = dict.entries().collect();
+        assert_eq!(map.len(), dict.entries().count(), "no key is there twice");
+        w.dict(|d| map.iter().for_each(|(key, item)| is_sorted &= rewrite(*item, d.key(key))));
+    }
+    is_sorted
+}
+
+/// A bitfield is the bytes it was read from, and counts what it lists. The first two bytes say how many pieces.
+pub fn bitfield(data: &[u8]) {
+    let Some((len, bytes)) = data.split_first_chunk() else { return };
+    let len = u32::from(u16::from_be_bytes(*len));
+    let Ok(set) = Bitfield::from_bytes(bytes, len) else { return };
+    assert_eq!(set.as_bytes(), bytes);
+    assert!(set.iter().all(|p| p.0 < len && set.has(p)));
+    assert_eq!(set.iter().count(), set.count() as usize);
+    assert_eq!(set.missing().count(), (len - set.count()) as usize);
+}
+
+/// Compact peers are as many as there is room for, have a port, and survive being written again.
+pub fn compact(data: &[u8]) {
+    for family in [Family::V4, Family::V6] {
+        let entry = family.entry_len();
+        let is_whole = data.len().is_multiple_of(entry);
+        assert_eq!(compact::decode(data, family, Remainder::Refuse).is_ok(), is_whole);
+        let peers = compact::decode(data, family, Remainder::Ignore).expect("nothing is refused");
+        let peers: Vec<SocketAddr> = peers.collect();
+        assert!(peers.len() <= data.len() / entry);
+        for peer in peers {
+            let mut out = Vec::new();
+            compact::encode_into(peer, &mut out);
+            assert!(peer.port() != 0 && out.len() <= entry);
+            assert_eq!(compact::decode_one(&out), Some(peer));
+        }
+    }
+    assert!(compact::decode_one(data).is_none() || data.len() == 6 || data.len() == 18);
+}
+
+/// An extension handshake keeps the limits, and what was understood of it survives being written again.
+pub fn extension_handshake(data: &[u8]) {
+    let Ok(h) = ExtensionHandshake::decode(data) else { return };
+    assert!(data.len() <= limits::EXTENSION_HANDSHAKE_LEN_MAX);
+    assert!(h.port != Some(0) && h.request_queue_len != Some(0));
+    assert!(h.metadata_size.is_none_or(|n| n > 0 && n <= limits::METADATA_LEN_MAX));
+    assert!(h.client.as_deref().is_none_or(|c| is_shown(c) && c.len() <= limits::CLIENT_NAME_LEN_MAX));
+    assert_eq!(ExtensionHandshake::decode(&h.encode()), Ok(h));
+}
+
+fn is_shown(name: &str) -> bool {
+    !name.is_empty() && !name.chars().any(char::is_control)
+}
+
+/// A handshake is the bytes it was read from, at every length of them, and the demultiplexer agrees.
+pub fn handshake(data: &[u8]) {
+    let whole = Handshake::decode(data);
+    for end in 0..data.len().min(handshake::HANDSHAKE_LEN) {
+        match handshake::parse_prefix(&data[..end]) {
+            Ok(prefix) => assert_eq!(prefix.is_some(), end >= handshake::PREFIX_LEN),
+            Err(_) => assert!(whole.is_err(), "what is wrong at first stays wrong"),
+        }
+    }
+    let expected = match whole {
+        Err(_) => Demux::Other,
+        Ok(_) if data.len() < 20 => Demux::NeedMore,
+        Ok(_) => Demux::BitTorrent,
+    };
+    assert_eq!(handshake::demux(data), expected);
+    if let Ok(Some(h)) = whole {
+        assert_eq!(h.encode(), data[..handshake::HANDSHAKE_LEN]);
+    }
+}
+
+/// `lt_donthave` is four bytes and nothing else.
+pub fn lt_donthave(data: &[u8]) {
+    match lt_donthave::decode(data) {
+        Ok(piece) => assert_eq!(lt_donthave::encode(piece), data),
+        Err(_) => assert_ne!(data.len(), 4),
+    }
+}
+
+/// A stream of messages is the bytes it was read from, message by message, and no shorter cut of one is read.
+pub fn message(data: &[u8]) {
+    let mut rest = data;
+    while let Ok(Some((message, used))) = Message::parse(rest) {
+        let bytes = &rest[..used];
+        assert_eq!(message.to_vec(), bytes);
+        let frame = Frame::parse(bytes).expect("it was read").expect("it was read");
+        assert!(frame.total_len() == used && frame.len <= limits::MESSAGE_LEN_MAX);
+        assert_eq!(Message::parse(&bytes[..used - 1]), Ok(None));
+        let header = message::parse_piece_header(bytes).expect("it was read");
+        match message {
+            Message::Piece { piece, begin, data } => {
+                let block = header.expect("a whole piece message has its header");
+                assert_eq!((block.piece, block.begin, block.len as usize), (piece, begin, data.len()));
+                assert!(block.len <= limits::PIECE_DATA_LEN_MAX);
+                assert_eq!(message::piece_header(block), bytes[..message::PIECE_HEADER_LEN]);
+            }
+            _ => assert_eq!(header, None),
+        }
+        rest = &rest[used..];
+    }
+}
+
+/// The name of a client is short and fit to be shown.
+pub fn peer_id(data: &[u8]) {
+    let Some(id) = data.first_chunk() else { return };
+    if let Some(client) = PeerId(*id).client() {
+        assert!(is_shown(&client) && client.len() <= limits::CLIENT_NAME_LEN_MAX);
+    }
+}
+
+/// `upload_only` is one byte and nothing else.
+pub fn upload_only(data: &[u8]) {
+    match extension::decode_upload_only(data) {
+        Ok(flag) => assert_eq!(extension::decode_upload_only(&extension::encode_upload_only(flag)), Ok(flag)),
+        Err(_) => assert_ne!(data.len(), 1),
+    }
+}
+
+/// A metadata message survives being written again, and a block in it has the one length it may have.
+pub fn ut_metadata(data: &[u8]) {
+    let Ok(Some(message)) = MetadataMessage::decode(data) else { return };
+    let encoded = message.encode();
+    assert_eq!(MetadataMessage::decode(&encoded), Ok(Some(message)));
+    if let MetadataMessage::Data { block, total_size, data } = message {
+        assert!(total_size <= limits::METADATA_LEN_MAX && block < ut_metadata::block_count(total_size));
+        assert_eq!(ut_metadata::block_len(total_size, block), u32::try_from(data.len()).ok());
+    }
+}
+
+/// A peer exchange message keeps the limits, and what was understood of it survives being written again.
+pub fn ut_pex(data: &[u8]) {
+    let Ok(mut message) = PexMessage::decode(data) else { return };
+    assert!(data.len() <= limits::PEX_LEN_MAX);
+    assert!(message.added.len() <= limits::PEX_ADDED_MAX && message.dropped.len() <= limits::PEX_DROPPED_MAX);
+    assert!(
+        message.added.iter().map(|p| p.addr).chain(message.dropped.iter().copied()).all(|a| a.port() != 0)
+    );
+    message.surplus = 0;
+    let again = PexMessage::decode(&message.encode()).expect("what we write we read");
+    // an IPv4 address written as IPv6 changes its list, and so its place
+    let sorted = |mut m: PexMessage| {
+        m.added.sort_unstable_by_key(|p| (p.addr, p.flags.bits()));
+        m.dropped.sort_unstable();
+        m
+    };
+    assert_eq!(sorted(again), sorted(message));
+}
