@@ -3,13 +3,15 @@
 //! A new target is a function here, its line in [`TARGETS`], a folder of seeds in `corpus/` and its name in
 //! `cargo-fuzz/Cargo.toml`; a test says which of them is missing. `README.md` tells how to run them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use unchoke_wire::bencode::{self, Document, Value, Writer};
 use unchoke_wire::compact::{self, Family, Remainder};
 use unchoke_wire::extension::{self, ExtensionHandshake};
 use unchoke_wire::handshake::{self, Demux, Handshake};
+use unchoke_wire::magnet::{Magnet, parse_hex_hash};
 use unchoke_wire::message::{self, Frame, Message};
+use unchoke_wire::metainfo::{FileEntry, Info, Metainfo, PieceHashes};
 use unchoke_wire::ut_metadata::{self, MetadataMessage};
 use unchoke_wire::ut_pex::PexMessage;
 use unchoke_wire::{Bitfield, PeerId, limits, lt_donthave};
@@ -25,7 +27,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("extension_handshake", extension_handshake),
     ("handshake", handshake),
     ("lt_donthave", lt_donthave),
+    ("magnet", magnet),
     ("message", message),
+    ("metainfo", metainfo),
     ("peer_id", peer_id),
     ("upload_only", upload_only),
     ("ut_metadata", ut_metadata),
@@ -151,6 +155,27 @@ pub fn lt_donthave(data: &[u8]) {
     }
 }
 
+/// A magnet keeps the limits, and what was understood of it survives being written again.
+pub fn magnet(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Some(hash) = parse_hex_hash(text) {
+        assert_eq!(hash.to_string(), text.to_ascii_lowercase());
+    }
+    let Ok(magnet) = text.parse::<Magnet>() else { return };
+    assert!(text.len() <= limits::MAGNET_LEN_MAX && magnet.info_hashes.best().is_some());
+    assert!(magnet.trackers.len() <= limits::TRACKERS_MAX && magnet.web_seeds.len() <= limits::WEB_SEEDS_MAX);
+    assert!(magnet.peers.len() <= limits::MAGNET_PEERS_MAX && magnet.nodes.len() <= limits::NODES_MAX);
+    assert!(magnet.select.len() <= limits::SELECT_RANGES_MAX);
+    assert!(magnet.select.iter().all(|r| r.start() <= r.end()));
+    assert!(magnet.length.is_none_or(|n| n <= limits::TORRENT_LEN_MAX));
+    assert!(magnet.display_name.as_deref().is_none_or(is_shown));
+    let written = magnet.to_string();
+    // escaping makes text longer
+    if written.len() <= limits::MAGNET_LEN_MAX {
+        assert_eq!(written.parse(), Ok(magnet));
+    }
+}
+
 /// A stream of messages is the bytes it was read from, message by message, and no shorter cut of one is read.
 pub fn message(data: &[u8]) {
     let mut rest = data;
@@ -172,6 +197,49 @@ pub fn message(data: &[u8]) {
         }
         rest = &rest[used..];
     }
+}
+
+/// A `.torrent` file that is read fits together, keeps the limits, and names only safe and different paths.
+pub fn metainfo(data: &[u8]) {
+    let Ok(m) = Metainfo::parse(data) else {
+        // the same bytes may be an info dictionary alone
+        if let Ok(info) = Info::parse(data) {
+            fits_together(&info);
+        }
+        return;
+    };
+    assert!(data.len() <= limits::METAINFO_LEN_MAX);
+    assert!(m.info_hashes.matches(&m.raw_info));
+    assert!(data.windows(m.raw_info.len()).any(|w| w == m.raw_info));
+    assert_eq!(Info::parse(&m.raw_info).as_ref(), Ok(&m.info));
+    fits_together(&m.info);
+    assert!(m.trackers.iter().map(Vec::len).sum::<usize>() <= limits::TRACKERS_MAX);
+    assert!(m.web_seeds.len() <= limits::WEB_SEEDS_MAX && m.nodes.len() <= limits::NODES_MAX);
+    let texts = [&m.comment, &m.created_by];
+    assert!(texts.into_iter().flatten().all(|t| t.len() <= limits::TEXT_LEN_MAX));
+    assert!(m.piece_layers.values().all(|layer| layer.len().is_multiple_of(32)));
+}
+
+fn fits_together(info: &Info) {
+    assert!(!info.files.is_empty() && info.files.len() <= limits::FILES_MAX);
+    assert_eq!(info.files.iter().map(|f| f.length).sum::<u64>(), info.layout.total_len());
+    if let PieceHashes::V1(hashes) = &info.pieces {
+        assert_eq!(hashes.len(), info.layout.piece_count() as usize);
+    }
+    let elements = |f: &FileEntry| f.path.iter().chain(f.symlink.iter().flatten()).all(|e| is_safe(e));
+    assert!(is_safe(&info.name) && info.files.iter().all(elements));
+    let on_disk: Vec<String> =
+        info.files.iter().filter(|f| !f.is_pad).map(|f| f.path.join("/").to_lowercase()).collect();
+    assert!(on_disk.iter().all(|p| !p.is_empty() && p.len() <= 2 * limits::PATH_LEN_MAX));
+    assert_eq!(on_disk.iter().collect::<BTreeSet<_>>().len(), on_disk.len(), "no two files share a path");
+}
+
+/// Whether a path element stays in its directory and can be a name there.
+fn is_safe(element: &str) -> bool {
+    !matches!(element, "" | "." | "..")
+        && element.len() <= limits::NAME_LEN_MAX
+        && !element.contains(['/', '\\', ':'])
+        && !element.chars().any(char::is_control)
 }
 
 /// The name of a client is short and fit to be shown.

@@ -200,7 +200,10 @@ mod tests {
         let (v4, v6) = ([1, 1, 1, 1, 0, 1].repeat(10_000), [1; 18].repeat(10));
         let m = PexMessage::decode(&dict(&[("added", &v4), ("added6", &v6), ("dropped", &v4[..51 * 6])]))
             .unwrap();
-        assert_eq!((m.added.len(), m.dropped.len(), m.surplus), (50, 50, 9961));
+        assert_eq!(
+            (m.added.len(), m.dropped.len(), m.surplus),
+            (limits::PEX_ADDED_MAX, limits::PEX_DROPPED_MAX, 9961)
+        );
         assert_eq!(m.added.iter().filter(|p| p.addr.is_ipv6()).count(), 10);
         let m = PexMessage::decode(&dict(&[("added", &v4[..50 * 6]), ("dropped6", &[1; 18].repeat(50))]))
             .unwrap();
