@@ -4,14 +4,18 @@
 //! `cargo-fuzz/Cargo.toml`; a test says which of them is missing. `README.md` tells how to run them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 use unchoke_wire::bencode::{self, Document, Value, Writer};
 use unchoke_wire::compact::{self, Family, Remainder};
 use unchoke_wire::extension::{self, ExtensionHandshake};
 use unchoke_wire::handshake::{self, Demux, Handshake};
+use unchoke_wire::http_tracker::{AnnounceReply, PeerAddress, ScrapeReply};
+use unchoke_wire::krpc::{self, Kind, Method};
 use unchoke_wire::magnet::{Magnet, parse_hex_hash};
 use unchoke_wire::message::{self, Frame, Message};
 use unchoke_wire::metainfo::{FileEntry, Info, Metainfo, PieceHashes};
+use unchoke_wire::udp_tracker::{Reply, Request};
 use unchoke_wire::ut_metadata::{self, MetadataMessage};
 use unchoke_wire::ut_pex::PexMessage;
 use unchoke_wire::{Bitfield, PeerId, limits, lt_donthave};
@@ -26,11 +30,16 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("compact", compact),
     ("extension_handshake", extension_handshake),
     ("handshake", handshake),
+    ("http_tracker_reply", http_tracker_reply),
+    ("krpc", krpc),
     ("lt_donthave", lt_donthave),
     ("magnet", magnet),
     ("message", message),
     ("metainfo", metainfo),
     ("peer_id", peer_id),
+    ("scrape_reply", scrape_reply),
+    ("udp_tracker_reply", udp_tracker_reply),
+    ("udp_tracker_request", udp_tracker_request),
     ("upload_only", upload_only),
     ("ut_metadata", ut_metadata),
     ("ut_pex", ut_pex),
@@ -147,6 +156,59 @@ pub fn handshake(data: &[u8]) {
     }
 }
 
+/// The reply of an HTTP tracker keeps the limits, and names only peers that can be connected to.
+pub fn http_tracker_reply(data: &[u8]) {
+    let Ok(reply) = AnnounceReply::parse(data) else { return };
+    assert!(data.len() <= limits::TRACKER_REPLY_LEN_MAX && reply.peers.len() <= limits::TRACKER_PEERS_MAX);
+    for peer in &reply.peers {
+        match &peer.address {
+            PeerAddress::Socket(addr) => assert!(addr.port() != 0 && addr.ip() == addr.ip().to_canonical()),
+            PeerAddress::Name { host, port } => {
+                assert!(*port != 0 && is_shown(host) && host.len() <= limits::TRACKER_PEER_NAME_LEN_MAX);
+            }
+        }
+    }
+    assert!([&reply.failure, &reply.warning].into_iter().flatten().all(|t| is_tracker_text(t)));
+    let longest = Duration::from_secs(1 << 31);
+    assert!([reply.interval, reply.min_interval].into_iter().flatten().all(|i| i <= longest));
+    assert!(reply.tracker_id.is_none_or(|id| id.len() <= limits::TRACKER_ID_LEN_MAX));
+}
+
+fn is_tracker_text(text: &str) -> bool {
+    text.chars().count() <= limits::TRACKER_TEXT_LEN_MAX && !text.chars().any(char::is_control)
+}
+
+/// A DHT message keeps the limits, and what was understood of it survives being written again.
+pub fn krpc(data: &[u8]) {
+    let message = match krpc::Message::decode(data) {
+        Ok(message) => message,
+        Err(krpc::Error::BadQuery { transaction, .. }) => {
+            assert!((1..=limits::KRPC_TRANSACTION_LEN_MAX).contains(&transaction.len()));
+            return;
+        }
+        Err(_) => return,
+    };
+    assert!((1..=limits::KRPC_TRANSACTION_LEN_MAX).contains(&message.transaction.len()));
+    match &message.kind {
+        Kind::Query(query) => match &query.method {
+            Method::AnnouncePeer { token, port, implied_port, .. } => {
+                assert!(token.len() <= limits::KRPC_TOKEN_LEN_MAX && (*port != 0 || *implied_port));
+            }
+            method => assert!(method.name().len() <= limits::KRPC_TEXT_LEN_MAX),
+        },
+        Kind::Response(r) => {
+            let lists = [&r.nodes, &r.nodes6].into_iter().flatten();
+            assert!(lists.clone().all(|nodes| nodes.len() <= limits::KRPC_NODES_MAX));
+            assert!(r.values.len() <= limits::KRPC_VALUES_MAX);
+            let addrs = lists.flatten().map(|n| n.addr).chain(r.values.iter().copied());
+            assert!(addrs.into_iter().all(|a| a.port() != 0));
+            assert!(r.token.as_ref().is_none_or(|t| t.len() <= limits::KRPC_TOKEN_LEN_MAX));
+        }
+        Kind::Error { text, .. } => assert!(text.len() <= limits::KRPC_TEXT_LEN_MAX),
+    }
+    assert_eq!(krpc::Message::decode(&message.encode()), Ok(message));
+}
+
 /// `lt_donthave` is four bytes and nothing else.
 pub fn lt_donthave(data: &[u8]) {
     match lt_donthave::decode(data) {
@@ -248,6 +310,47 @@ pub fn peer_id(data: &[u8]) {
     if let Some(client) = PeerId(*id).client() {
         assert!(is_shown(&client) && client.len() <= limits::CLIENT_NAME_LEN_MAX);
     }
+}
+
+/// The reply to a scrape keeps the limits and says something.
+pub fn scrape_reply(data: &[u8]) {
+    let Ok(reply) = ScrapeReply::parse(data) else { return };
+    assert!(data.len() <= limits::TRACKER_REPLY_LEN_MAX && reply.files.len() <= limits::SCRAPE_HASHES_MAX);
+    assert!(reply.failure.as_deref().is_none_or(is_tracker_text));
+}
+
+/// The reply of a UDP tracker keeps the limits, and survives being written again.
+pub fn udp_tracker_reply(data: &[u8]) {
+    for from in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+        let Ok(reply) = Reply::decode(data, from) else { continue };
+        match &reply {
+            Reply::Connect { .. } => {}
+            Reply::Announce { peers, .. } => {
+                assert!(peers.len() <= limits::TRACKER_PEERS_MAX && peers.iter().all(|p| p.port() != 0));
+                // IPv4 addresses written as IPv6 leave the list without one family
+                if peers.iter().any(|p| p.is_ipv4() != from.is_ipv4()) {
+                    continue;
+                }
+            }
+            Reply::Scrape { stats, .. } => assert!(stats.len() <= limits::SCRAPE_HASHES_MAX),
+            Reply::Error { message, .. } => {
+                assert!(is_tracker_text(message));
+                continue;
+            }
+        }
+        assert_eq!(Reply::decode(&reply.encode(), from), Ok(reply));
+    }
+}
+
+/// What a UDP tracker is asked survives being written again.
+pub fn udp_tracker_request(data: &[u8]) {
+    let Ok(request) = Request::decode(data) else { return };
+    match &request {
+        Request::Connect { .. } => {}
+        Request::Announce(a) => assert!(a.url_data.len() <= limits::TRACKER_URL_LEN_MAX),
+        Request::Scrape { hashes, .. } => assert!(hashes.len() <= limits::SCRAPE_HASHES_MAX),
+    }
+    assert_eq!(Request::decode(&request.encode()), Ok(request));
 }
 
 /// `upload_only` is one byte and nothing else.
