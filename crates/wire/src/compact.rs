@@ -88,3 +88,61 @@ pub(crate) fn entries(bytes: &[u8], family: Family) -> impl Iterator<Item = Sock
         SocketAddr::new(ip.to_canonical(), u16::from_be_bytes(*port))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn all(bytes: &[u8], family: Family) -> Vec<String> {
+        decode(bytes, family, Remainder::Ignore).unwrap().map(|a| a.to_string()).collect()
+    }
+
+    #[test]
+    fn the_peers_of_the_example_in_bep_7_are_read() {
+        assert_eq!(all(b"iiiipp", Family::V4), ["105.105.105.105:28784"]);
+        let v6 = "[6969:6969:6969:6969:6969:6969:6969:6969]:28784";
+        assert_eq!(all(b"iiiiiiiiiiiiiiiipp", Family::V6), [v6]);
+    }
+
+    #[test]
+    fn a_remainder_is_ignored_or_refused_as_the_caller_says() {
+        let bytes = b"\x7f\0\0\x01\x1a\xe1\x7f";
+        assert_eq!(all(bytes, Family::V4), ["127.0.0.1:6881"]);
+        assert_eq!(all(bytes, Family::V6), [""; 0]);
+        let refused = decode(bytes, Family::V4, Remainder::Refuse).err();
+        assert_eq!(refused, Some(RemainderError { got: 7, entry: 6 }));
+        assert_eq!(decode(&bytes[..6], Family::V4, Remainder::Refuse).unwrap().count(), 1);
+        assert_eq!(decode(&[], Family::V6, Remainder::Refuse).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn port_zero_is_left_out_and_a_mapped_address_is_ipv4() {
+        assert_eq!(all(b"\x7f\0\0\x01\0\0\x7f\0\0\x02\0\x01", Family::V4), ["127.0.0.2:1"]);
+        let mapped = b"\0\0\0\0\0\0\0\0\0\0\xff\xff\x01\x02\x03\x04\0\x50";
+        assert_eq!(all(mapped, Family::V6), ["1.2.3.4:80"]);
+        assert_eq!(decode_one(mapped), "1.2.3.4:80".parse().ok());
+        let mut out = Vec::new();
+        encode_into("[::ffff:1.2.3.4]:80".parse().unwrap(), &mut out);
+        assert_eq!(out, b"\x01\x02\x03\x04\0\x50");
+    }
+
+    #[test]
+    fn one_peer_is_6_or_18_bytes() {
+        assert_eq!(decode_one(b"axje.u"), "97.120.106.101:11893".parse().ok());
+        assert_eq!(decode_one(b"axje.u6"), None);
+        assert_eq!(decode_one(b"axje\0\0"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(ip: [u8; 16], v4: bool, port in 1u16..) {
+            let [a, b, c, d, ..] = ip;
+            let ip = if v4 { IpAddr::from([a, b, c, d]) } else { IpAddr::from(ip).to_canonical() };
+            let addr = SocketAddr::new(ip, port);
+            let mut out = Vec::new();
+            encode_into(addr, &mut out);
+            prop_assert_eq!(decode_one(&out), Some(addr));
+        }
+    }
+}

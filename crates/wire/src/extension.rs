@@ -291,3 +291,165 @@ fn is_unshown(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn decode(dict: &[u8]) -> ExtensionHandshake {
+        ExtensionHandshake::decode(dict).unwrap()
+    }
+
+    fn full() -> ExtensionHandshake {
+        ExtensionHandshake {
+            ids: ExtensionIds::ours(Extension::ALL),
+            port: Some(6881),
+            client: Some("Unchoke 0.1.0".into()),
+            your_ip: Some(IpAddr::from([1, 2, 3, 4])),
+            ipv4: Some(Ipv4Addr::new(5, 6, 7, 8)),
+            ipv6: Some(Ipv6Addr::LOCALHOST),
+            request_queue_len: Some(500),
+            metadata_size: Some(127),
+            upload_only: Some(true),
+            prefers_encryption: Some(false),
+            complete_ago_s: Some(60),
+        }
+    }
+
+    #[test]
+    fn a_handshake_is_a_sorted_dictionary_of_all_it_says() {
+        let bytes = full().encode();
+        let expected =
+            b"d12:complete_agoi60e1:ei0e4:ipv44:\x05\x06\x07\x084:ipv616:\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\
+            1:md11:lt_donthavei7e11:upload_onlyi3e11:ut_metadatai2e6:ut_pexi1ee13:metadata_sizei127e1:pi6881e\
+            4:reqqi500e11:upload_onlyi1e1:v13:Unchoke 0.1.06:yourip4:\x01\x02\x03\x04e";
+        assert_eq!(bytes.escape_ascii().to_string(), expected.escape_ascii().to_string());
+        assert_eq!(decode(&bytes), full());
+        assert_eq!(ExtensionHandshake::default().encode(), b"d1:mdee");
+        assert_eq!(decode(b"de"), ExtensionHandshake::default());
+    }
+
+    #[test]
+    fn the_example_of_bep_10_is_read() {
+        let h = decode(b"d1:md11:LT_metadatai1e7:\xc2\xb5T_PEXi2ee1:pi6881e1:v13:\xc2\xb5Torrent 1.2e");
+        assert_eq!((h.port, h.client.as_deref()), (Some(6881), Some("\u{b5}Torrent 1.2")));
+        assert!(Extension::ALL.iter().all(|e| h.ids.id_of(*e).is_none()));
+    }
+
+    #[test]
+    fn the_receiver_of_an_extended_message_chose_its_id() {
+        let theirs = decode(b"d1:md11:ut_metadatai3e6:ut_pexi1eee").ids;
+        assert_eq!(theirs.id_of(Extension::UtMetadata), Some(3));
+        assert_eq!(Extension::from_local_id(3), Some(Extension::UploadOnly));
+        assert_eq!(theirs.id_of(Extension::LtDonthave), None);
+        for e in Extension::ALL {
+            assert_eq!(Extension::from_local_id(e.local_id()), Some(e));
+        }
+        assert_eq!(Extension::from_local_id(HANDSHAKE_ID), None);
+        assert_eq!(Extension::from_local_id(255), None);
+    }
+
+    #[test]
+    fn a_later_m_adds_and_zero_switches_off() {
+        let mut ids = decode(b"d1:md11:ut_metadatai3e6:ut_pexi1eee").ids;
+        ids.update(&decode(b"d1:md11:lt_donthavei9e6:ut_pexi0eee").ids);
+        assert_eq!(ids.id_of(Extension::UtMetadata), Some(3));
+        assert_eq!(ids.id_of(Extension::LtDonthave), Some(9));
+        assert_eq!(ids.id_of(Extension::UtPex), None);
+        ids.update(&decode(b"d1:md6:ut_pexi4eee").ids);
+        assert_eq!(ids.id_of(Extension::UtPex), Some(4));
+        ids.update(&decode(b"de").ids);
+        assert_eq!(ids.id_of(Extension::UtPex), Some(4));
+    }
+
+    #[test]
+    fn values_of_a_wrong_type_or_range_are_left_out() {
+        for dict in [
+            &b"d12:complete_agoi-1e1:e1:x4:ipv43:abc4:ipv64:abcd1:mi1e13:metadata_size1:11:pi0e4:reqqi0e1:vi1e6:yourip5:abcdee"[..],
+            b"d1:ml6:ut_pexi1ee13:metadata_sizei-1e1:pi65536e4:reqqi-5e11:upload_onlyle1:v2:\x07\x1b6:youripi1ee",
+            b"d1:md6:ut_pexi256e11:ut_metadatai-1e11:lt_donthave1:1e13:metadata_sizei2147483648e7:unknownd1:ale",
+        ] {
+            let dict = if dict.ends_with(b"ale") { [dict, b"ee"].concat() } else { dict.to_vec() };
+            assert_eq!(decode(&dict), ExtensionHandshake::default(), "{}", dict.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn metadata_above_the_limit_is_not_believed() {
+        let size = |n: u64| decode(format!("d13:metadata_sizei{n}ee").as_bytes()).metadata_size;
+        let max = limits::METADATA_LEN_MAX;
+        assert_eq!(size(u64::from(max)), Some(max));
+        assert_eq!(size(u64::from(max) + 1), None);
+        assert_eq!(size(1 << 62), None);
+        assert_eq!(size(0), None);
+    }
+
+    #[test]
+    fn a_client_name_is_cut_and_cleaned() {
+        let name = |v: &[u8]| {
+            let mut w = bencode::Writer::new();
+            w.dict(|d| d.bytes(b"v", v));
+            decode(&w.finish()).client
+        };
+        assert_eq!(name(b" a\x1b[31m\nb\x7f ").as_deref(), Some("a[31mb"));
+        assert_eq!(name("x\u{202e}y\u{feff}".as_bytes()).as_deref(), Some("xy"));
+        assert_eq!(name(b"\xff\x00").as_deref(), Some("\u{fffd}"));
+        assert_eq!(name(b"\x01\x02"), None);
+        let max = limits::CLIENT_NAME_LEN_MAX;
+        assert_eq!(name(&vec![b'x'; max]).map(|n| n.len()), Some(max));
+        assert_eq!(name(&vec![b'x'; max + 1]).map(|n| n.len()), Some(max));
+        assert_eq!(name("\u{b5}".repeat(40_000 / 2).as_bytes()).map(|n| n.len()), Some(max));
+        assert_eq!(
+            name([b"x", "\u{b5}".repeat(max).as_bytes()].concat().as_slice()).map(|n| n.len()),
+            Some(max - 1)
+        );
+    }
+
+    #[test]
+    fn a_handshake_that_is_too_long_too_deep_or_no_dictionary_is_refused() {
+        let pad = |len: usize| {
+            let mut w = bencode::Writer::new();
+            w.dict(|d| d.bytes(b"x", &vec![0; len]));
+            w.finish()
+        };
+        let max = limits::EXTENSION_HANDSHAKE_LEN_MAX;
+        let room = max - (pad(10_000).len() - 10_000);
+        assert_eq!(pad(room).len(), max);
+        assert!(ExtensionHandshake::decode(&pad(room)).is_ok());
+        let error = ExtensionError::TooLong { extension: "handshake", got: max + 1, max };
+        assert_eq!(ExtensionHandshake::decode(&pad(room + 1)), Err(error));
+        let malformed = ExtensionError::Malformed("handshake");
+        assert_eq!(ExtensionHandshake::decode(b"i1e"), Err(malformed));
+        let deep = [b"d1:x".to_vec(), vec![b'l'; 10_000]].concat();
+        for bytes in [&deep[..], b"", b"d", b"dee"] {
+            assert!(matches!(ExtensionHandshake::decode(bytes), Err(ExtensionError::Bencode { .. })));
+        }
+    }
+
+    #[test]
+    fn upload_only_is_one_byte() {
+        assert_eq!(decode_upload_only(&encode_upload_only(true)), Ok(true));
+        assert_eq!(decode_upload_only(&[0]), Ok(false));
+        for bytes in [&[][..], &[0, 0]] {
+            assert_eq!(decode_upload_only(bytes), Err(ExtensionError::Malformed("upload_only")));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(ids: [Option<u8>; 4], port: u16, name in "[a-z µ.]{0,30}", ip: [u8; 16], n: u32) {
+            let h = ExtensionHandshake {
+                ids: ExtensionIds(ids),
+                port: Some(port).filter(|p| *p != 0),
+                client: Some(name.trim().to_owned()).filter(|n| !n.is_empty()),
+                your_ip: Some(IpAddr::from(ip).to_canonical()),
+                ipv6: Some(ip.into()),
+                request_queue_len: Some(n).filter(|n| *n != 0),
+                complete_ago_s: Some(n),
+                ..Default::default()
+            };
+            prop_assert_eq!(decode(&h.encode()), h);
+        }
+    }
+}

@@ -180,3 +180,76 @@ impl Handshake {
 fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     *bytes[at..].first_chunk().expect("callers hold the whole part")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const V1: [u8; 68] = *b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\x05\
+        \xaa\xf4\xc6\x1d\xdc\xc5\xe8\xa2\xda\xbe\xde\x0f\x3b\x48\x2c\xd9\xae\xa9\x43\x4d-XX0001-abcdefghijkl";
+
+    fn v1() -> Handshake {
+        Handshake {
+            reserved: Reserved::default().with_dht().with_fast().with_extension(),
+            info_hash: WireHash(*V1[28..48].first_chunk().unwrap()),
+            peer_id: PeerId(*b"-XX0001-abcdefghijkl"),
+        }
+    }
+
+    //= S01
+    //= S05
+    //= S06
+    #[test]
+    fn a_handshake_is_the_same_68_bytes_whoever_sends_it() {
+        assert_eq!(v1().encode(), V1);
+        assert_eq!(Handshake::decode(&V1), Ok(Some(v1())));
+        assert_eq!(Handshake::decode(&[&V1[..], b"\0\0\0\x01\x02"].concat()), Ok(Some(v1())));
+    }
+
+    #[test]
+    fn a_prefix_is_read_as_soon_as_48_bytes_are_in_and_the_whole_at_68() {
+        let prefix = Prefix { reserved: v1().reserved, info_hash: v1().info_hash };
+        for at in 0..=V1.len() {
+            assert_eq!(parse_prefix(&V1[..at]), Ok((at >= 48).then_some(prefix)));
+            assert_eq!(Handshake::decode(&V1[..at]), Ok((at >= 68).then(v1)));
+        }
+    }
+
+    //= S01
+    #[test]
+    fn any_wrong_byte_of_the_protocol_string_is_refused_at_once() {
+        for at in 0..20 {
+            let mut bytes = V1;
+            bytes[at] ^= 0x20;
+            assert_eq!(parse_prefix(&bytes[..=at]), Err(HandshakeError::Protocol(at)));
+            assert_eq!(Handshake::decode(&bytes), Err(HandshakeError::Protocol(at)));
+            assert_eq!(demux(&bytes[..=at]), Demux::Other);
+            assert_eq!(demux(&bytes[..at]), Demux::NeedMore);
+        }
+        assert_eq!(demux(&V1[..20]), Demux::BitTorrent);
+        assert_eq!(demux(&V1), Demux::BitTorrent);
+    }
+
+    //= S03
+    #[test]
+    fn unknown_reserved_bits_are_kept_and_ignored() {
+        let all = Handshake { reserved: Reserved([0xff; 8]), ..v1() };
+        assert_eq!(Handshake::decode(&all.encode()), Ok(Some(all)));
+        let bits = |r: Reserved| [r.has_dht(), r.has_fast(), r.has_extension(), r.has_v2_upgrade()];
+        assert_eq!(bits(all.reserved), [true; 4]);
+        assert_eq!(bits(Reserved([0xff, 0xff, 0xff, 0xff, 0xff, 0xef, 0xff, 0xea])), [false; 4]);
+        assert_eq!(bits(Reserved([0, 0, 0, 0, 0, 0, 0, 0x01])), [true, false, false, false]);
+        assert_eq!(bits(Reserved([0, 0, 0, 0, 0, 0, 0, 0x04])), [false, true, false, false]);
+        assert_eq!(bits(Reserved([0, 0, 0, 0, 0, 0x10, 0, 0])), [false, false, true, false]);
+        assert_eq!(Reserved::default().with_v2_upgrade().0, [0, 0, 0, 0, 0, 0, 0, 0x10]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(reserved: [u8; 8], hash: [u8; 20], id: [u8; 20]) {
+            let h = Handshake { reserved: Reserved(reserved), info_hash: WireHash(hash), peer_id: PeerId(id) };
+            prop_assert_eq!(Handshake::decode(&h.encode()), Ok(Some(h)));
+        }
+    }
+}

@@ -25,7 +25,7 @@ pub const MESSAGE_LEN_MAX: u32 = 1 << 20;
 pub const BITFIELD_LEN_MAX: u32 = PIECES_MAX / 8;
 /// Bytes of a block in a piece message: the unit everybody requests, and nobody may answer more than was asked.
 pub const PIECE_DATA_LEN_MAX: u32 = crate::layout::BLOCK_LEN;
-/// Bytes of an extended message after its extension id: the largest of the four caps below.
+/// Bytes of an extended message after its extension id: room for the largest of them, peer exchange.
 pub const EXTENDED_LEN_MAX: u32 = 128 << 10;
 /// Bytes of an extension handshake; honest ones stay below 1 KiB.
 pub const EXTENSION_HANDSHAKE_LEN_MAX: usize = 64 << 10;
@@ -43,7 +43,8 @@ pub const METADATA_DICT_LEN_MAX: usize = 1 << 10;
 pub const METADATA_LEN_MAX: u32 = 32 << 20;
 /// Bytes kept of the client name a peer tells us; it is only shown.
 pub const CLIENT_NAME_LEN_MAX: usize = 64;
-// Metainfo and magnets.
+
+// Metainfo and magnets
 
 /// Trackers kept of one `.torrent` file or magnet, all tiers together; more are ignored.
 pub const TRACKERS_MAX: usize = 512;

@@ -17,3 +17,17 @@ pub fn decode(payload: &[u8]) -> Result<PieceIndex, ExtensionError> {
 pub fn encode(piece: PieceIndex) -> [u8; 4] {
     piece.0.to_be_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_lost_is_four_bytes() {
+        assert_eq!(encode(PieceIndex(0x0102_0304)), [1, 2, 3, 4]);
+        assert_eq!(decode(&[1, 2, 3, 4]), Ok(PieceIndex(0x0102_0304)));
+        for bytes in [&[][..], &[0; 3], &[0; 5]] {
+            assert_eq!(decode(bytes), Err(ExtensionError::Malformed("lt_donthave")));
+        }
+    }
+}

@@ -327,3 +327,181 @@ fn be32(bytes: &[u8], at: usize) -> u32 {
 fn block(payload: &[u8]) -> BlockRef {
     BlockRef { piece: PieceIndex(be32(payload, 0)), begin: be32(payload, 4), len: be32(payload, 8) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bitfield::{Bitfield, BitfieldError};
+    use proptest::prelude::*;
+
+    const BLOCK: BlockRef = BlockRef { piece: PieceIndex(1), begin: 0x4000, len: 0x4000 };
+
+    fn head(len: u32, message: u8) -> Vec<u8> {
+        [&len.to_be_bytes()[..], &[message]].concat()
+    }
+
+    /// Every message with the bytes it has on the wire.
+    fn samples() -> Vec<(Message<'static>, &'static [u8])> {
+        vec![
+            (Message::KeepAlive, b"\0\0\0\0"),
+            (Message::Choke, b"\0\0\0\x01\0"),
+            (Message::Unchoke, b"\0\0\0\x01\x01"),
+            (Message::Interested, b"\0\0\0\x01\x02"),
+            (Message::NotInterested, b"\0\0\0\x01\x03"),
+            (Message::Have(PieceIndex(0x0102_0304)), b"\0\0\0\x05\x04\x01\x02\x03\x04"),
+            (Message::Bitfield(b"\xe0"), b"\0\0\0\x02\x05\xe0"),
+            (Message::Request(BLOCK), b"\0\0\0\x0d\x06\0\0\0\x01\0\0\x40\0\0\0\x40\0"),
+            (
+                Message::Piece { piece: PieceIndex(1), begin: 2, data: b"abc" },
+                b"\0\0\0\x0c\x07\0\0\0\x01\0\0\0\x02abc",
+            ),
+            (Message::Cancel(BLOCK), b"\0\0\0\x0d\x08\0\0\0\x01\0\0\x40\0\0\0\x40\0"),
+            (Message::Port(6881), b"\0\0\0\x03\x09\x1a\xe1"),
+            (Message::Suggest(PieceIndex(5)), b"\0\0\0\x05\x0d\0\0\0\x05"),
+            (Message::HaveAll, b"\0\0\0\x01\x0e"),
+            (Message::HaveNone, b"\0\0\0\x01\x0f"),
+            (Message::Reject(BLOCK), b"\0\0\0\x0d\x10\0\0\0\x01\0\0\x40\0\0\0\x40\0"),
+            (Message::AllowedFast(PieceIndex(5)), b"\0\0\0\x05\x11\0\0\0\x05"),
+            (Message::Extended { id: 0, payload: b"de" }, b"\0\0\0\x04\x14\0de"),
+            (Message::Unknown { id: 99, payload: b"?" }, b"\0\0\0\x02\x63?"),
+        ]
+    }
+
+    //= S17
+    #[test]
+    fn every_message_has_a_binary_length_an_id_and_a_payload() {
+        for (message, bytes) in samples() {
+            assert_eq!(message.to_vec(), bytes, "{message:?}");
+            assert_eq!(Message::parse(bytes), Ok(Some((message, bytes.len()))));
+        }
+    }
+
+    //= S17
+    #[test]
+    fn a_message_cut_at_any_byte_is_read_when_the_rest_is_in() {
+        let stream: Vec<u8> = samples().iter().flat_map(|(m, _)| m.to_vec()).collect();
+        for cut in 0..=stream.len() {
+            let (mut at, mut have, mut seen) = (0, cut, Vec::new());
+            while at < stream.len() {
+                match Message::parse(&stream[at..have]).unwrap() {
+                    Some((message, used)) => {
+                        seen.push(message);
+                        at += used;
+                    }
+                    None => {
+                        assert!(have < stream.len(), "a whole message is read");
+                        have = stream.len();
+                    }
+                }
+            }
+            assert_eq!(seen, samples().into_iter().map(|(m, _)| m).collect::<Vec<_>>());
+        }
+    }
+
+    //= S18
+    #[test]
+    fn a_keep_alive_is_four_zero_bytes_without_an_id() {
+        assert_eq!(Frame::parse(&[0; 4]), Ok(Some(Frame { len: 0, id: None })));
+        assert_eq!(Frame::parse(&[0; 3]), Ok(None));
+        let then_bitfield = [&[0; 4][..], b"\0\0\0\x02\x05\xa3"].concat();
+        let (first, used) = Message::parse(&then_bitfield).unwrap().unwrap();
+        assert_eq!((first, used), (Message::KeepAlive, 4));
+        assert_eq!(Message::parse(&then_bitfield[used..]), Ok(Some((Message::Bitfield(&[0xa3]), 6))));
+    }
+
+    //= S32
+    #[test]
+    fn an_empty_bitfield_is_refused_and_a_full_length_one_of_zeros_is_not() {
+        let empty = MessageError::Length { id: id::BITFIELD, got: 0, min: 1, max: limits::BITFIELD_LEN_MAX };
+        assert_eq!(Frame::parse(&head(1, id::BITFIELD)), Err(empty));
+        assert_eq!(Bitfield::from_bytes(&[], 3), Err(BitfieldError::Length { expected: 1, got: 0 }));
+        let zeros = Message::parse(b"\0\0\0\x02\x05\0").unwrap().unwrap().0;
+        assert_eq!(zeros, Message::Bitfield(&[0]));
+        assert_eq!(Bitfield::from_bytes(&[0], 3), Ok(Bitfield::none(3)));
+        assert_eq!(Message::parse(b"\0\0\0\x01\x0f"), Ok(Some((Message::HaveNone, 5))));
+    }
+
+    #[test]
+    fn a_length_above_the_limit_is_refused_on_the_prefix_alone() {
+        assert_eq!(Frame::parse(&[0xff; 4]), Err(MessageError::TooLong(u32::MAX)));
+        let over = limits::MESSAGE_LEN_MAX + 1;
+        assert_eq!(Frame::parse(&over.to_be_bytes()), Err(MessageError::TooLong(over)));
+        assert_eq!(Frame::parse(&limits::MESSAGE_LEN_MAX.to_be_bytes()), Ok(None));
+        assert!(Frame::parse(&head(limits::MESSAGE_LEN_MAX, 99)).is_ok());
+    }
+
+    #[test]
+    fn each_message_is_refused_one_byte_beyond_what_it_may_have() {
+        for (message, min, max) in [
+            (id::CHOKE, 0, 0),
+            (id::UNCHOKE, 0, 0),
+            (id::INTERESTED, 0, 0),
+            (id::NOT_INTERESTED, 0, 0),
+            (id::HAVE, 4, 4),
+            (id::BITFIELD, 1, limits::BITFIELD_LEN_MAX),
+            (id::REQUEST, 12, 12),
+            (id::PIECE, 8, 8 + limits::PIECE_DATA_LEN_MAX),
+            (id::CANCEL, 12, 12),
+            (id::PORT, 2, 2),
+            (id::SUGGEST, 4, 4),
+            (id::HAVE_ALL, 0, 0),
+            (id::HAVE_NONE, 0, 0),
+            (id::REJECT, 12, 12),
+            (id::ALLOWED_FAST, 4, 4),
+            (id::EXTENDED, 1, 1 + limits::EXTENDED_LEN_MAX),
+        ] {
+            for got in [min, max] {
+                let frame = Frame { len: got + 1, id: Some(message) };
+                assert_eq!(Frame::parse(&head(got + 1, message)), Ok(Some(frame)));
+                assert_eq!((frame.payload_len(), frame.total_len()), (got, got as usize + 5));
+            }
+            for got in min.checked_sub(1).into_iter().chain([max + 1]) {
+                let error = MessageError::Length { id: message, got, min, max };
+                assert_eq!(Frame::parse(&head(got + 1, message)), Err(error));
+                assert_eq!(Message::decode(message, &vec![0; got as usize]), Err(error));
+            }
+        }
+    }
+
+    #[test]
+    fn block_data_can_be_placed_from_the_first_13_bytes() {
+        let block = BlockRef { piece: PieceIndex(7), begin: 0x8000, len: 0x4000 };
+        let head = piece_header(block);
+        for at in 0..head.len() {
+            assert_eq!(parse_piece_header(&head[..at]), Ok(None));
+        }
+        assert_eq!(parse_piece_header(&head), Ok(Some(block)));
+        let data = vec![9; 0x4000];
+        let whole = Message::Piece { piece: block.piece, begin: block.begin, data: &data }.to_vec();
+        assert_eq!(whole, [&head[..], &data].concat());
+        assert_eq!(parse_piece_header(&Message::Request(block).to_vec()), Ok(None));
+        let empty = BlockRef { len: 0, ..block };
+        assert_eq!(parse_piece_header(&piece_header(empty)), Ok(Some(empty)));
+    }
+
+    #[test]
+    #[should_panic(expected = "keeps the limits")]
+    fn an_empty_bitfield_cannot_be_sent() {
+        Message::Bitfield(&[]).to_vec();
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_the_same_however_they_are_cut(
+            bytes in prop::collection::vec(prop_oneof![3 => 0u8..22, 1 => any::<u8>()], 0..64),
+            len in 0u8..20,
+        ) {
+            let bytes = [&[0, 0, 0, len], &bytes[..]].concat();
+            let whole = Message::parse(&bytes);
+            for cut in 0..bytes.len() {
+                match Message::parse(&bytes[..cut]) {
+                    Ok(None) => {}
+                    early => prop_assert_eq!(early, whole),
+                }
+            }
+            if let Ok(Some((message, used))) = whole {
+                prop_assert_eq!(message.to_vec(), &bytes[..used]);
+            }
+        }
+    }
+}

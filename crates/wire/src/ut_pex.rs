@@ -139,3 +139,112 @@ fn share<T>(mut a: impl Iterator<Item = T>, mut b: impl Iterator<Item = T>, max:
     let left = a.count() + b.count();
     (kept, left)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn peer(addr: &str, flags: PexFlags) -> PexPeer {
+        PexPeer { addr: addr.parse().unwrap(), flags }
+    }
+
+    fn dict(entries: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut w = bencode::Writer::new();
+        w.dict(|d| entries.iter().for_each(|(key, value)| d.bytes(key.as_bytes(), value)));
+        w.finish()
+    }
+
+    #[test]
+    fn peers_of_both_families_come_and_go_with_their_flags() {
+        let message = PexMessage {
+            added: vec![
+                peer("1.2.3.4:5", PexFlags::SEED.with(PexFlags::UTP)),
+                peer("[::1]:80", PexFlags::REACHABLE),
+            ],
+            dropped: vec!["9.9.9.9:9".parse().unwrap(), "[::2]:1".parse().unwrap()],
+            surplus: 0,
+        };
+        let bytes = message.encode();
+        let expected = dict(&[
+            ("added", b"\x01\x02\x03\x04\0\x05"),
+            ("added.f", b"\x06"),
+            ("added6", b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\x50"),
+            ("added6.f", b"\x10"),
+            ("dropped", b"\x09\x09\x09\x09\0\x09"),
+            ("dropped6", b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02\0\x01"),
+        ]);
+        assert_eq!(bytes.escape_ascii().to_string(), expected.escape_ascii().to_string());
+        assert_eq!(PexMessage::decode(&bytes), Ok(message));
+    }
+
+    #[test]
+    fn missing_keys_and_flags_and_torn_entries_are_let_pass() {
+        assert_eq!(PexMessage::decode(b"de"), Ok(PexMessage::default()));
+        assert_eq!(PexMessage::decode(b"d5:addedi1e7:added.flee"), Ok(PexMessage::default()));
+        let bytes =
+            dict(&[("added", b"\x01\x01\x01\x01\0\x01\x02\x02\x02\x02\0\x02\x03"), ("added.f", b"\xe2")]);
+        let added = vec![peer("1.1.1.1:1", PexFlags::SEED), peer("2.2.2.2:2", PexFlags::default())];
+        assert_eq!(PexMessage::decode(&bytes).unwrap().added, added);
+    }
+
+    #[test]
+    fn an_entry_with_port_zero_is_left_out_and_the_flags_stay_in_step() {
+        let bytes =
+            dict(&[("added", b"\x01\x01\x01\x01\0\0\x02\x02\x02\x02\0\x02"), ("added.f", b"\x01\x02")]);
+        assert_eq!(PexMessage::decode(&bytes).unwrap().added, [peer("2.2.2.2:2", PexFlags::SEED)]);
+    }
+
+    #[test]
+    fn peers_above_the_limit_are_counted_and_not_kept() {
+        let (v4, v6) = ([1, 1, 1, 1, 0, 1].repeat(10_000), [1; 18].repeat(10));
+        let m = PexMessage::decode(&dict(&[("added", &v4), ("added6", &v6), ("dropped", &v4[..51 * 6])]))
+            .unwrap();
+        assert_eq!(
+            (m.added.len(), m.dropped.len(), m.surplus),
+            (limits::PEX_ADDED_MAX, limits::PEX_DROPPED_MAX, 9961)
+        );
+        assert_eq!(m.added.iter().filter(|p| p.addr.is_ipv6()).count(), 10);
+        let m = PexMessage::decode(&dict(&[("added", &v4[..50 * 6]), ("dropped6", &[1; 18].repeat(50))]))
+            .unwrap();
+        assert_eq!((m.added.len(), m.dropped.len(), m.surplus), (50, 50, 0));
+    }
+
+    #[test]
+    fn a_message_above_the_limit_is_refused() {
+        let pad = |len: usize| dict(&[("added", &vec![0; len])]);
+        let room = limits::PEX_LEN_MAX - (pad(100_000).len() - 100_000);
+        assert!(PexMessage::decode(&pad(room)).is_ok());
+        let error = ExtensionError::TooLong {
+            extension: "ut_pex",
+            got: limits::PEX_LEN_MAX + 1,
+            max: limits::PEX_LEN_MAX,
+        };
+        assert_eq!(PexMessage::decode(&pad(room + 1)), Err(error));
+        assert_eq!(PexMessage::decode(b"le"), Err(ExtensionError::Malformed("ut_pex")));
+        assert!(matches!(PexMessage::decode(b"d"), Err(ExtensionError::Bencode { .. })));
+    }
+
+    #[test]
+    #[should_panic(expected = "added peers keep the limit")]
+    fn more_than_fifty_peers_cannot_be_sent() {
+        let added = vec![peer("1.1.1.1:1", PexFlags::default()); 51];
+        PexMessage { added, ..Default::default() }.encode();
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(added: Vec<([u8; 16], u8)>, v4: Vec<[u8; 4]>) {
+            let mut message = PexMessage::default();
+            for (ip, bits) in added.into_iter().take(20) {
+                let addr = SocketAddr::new(core::net::IpAddr::from(ip).to_canonical(), 1);
+                message.added.push(PexPeer { addr, flags: PexFlags::from_bits(bits) });
+            }
+            message.dropped = v4.into_iter().take(50).map(|ip| SocketAddr::from((ip, 1))).collect();
+            let mut decoded = PexMessage::decode(&message.encode()).unwrap();
+            message.added.sort_by_key(|p| p.addr);
+            decoded.added.sort_by_key(|p| p.addr);
+            prop_assert_eq!(decoded, message);
+        }
+    }
+}

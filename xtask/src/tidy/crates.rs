@@ -24,6 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("crates/sim", &["engine", "storage", "wire"]),
     ("crates/unchoke", &["runtime", "sim", "wire"]),
     ("fuzz", &["engine", "storage", "wire"]),
+    ("fuzz/cargo-fuzz", &["fuzz"]),
     ("interop", &["unchoke", "runtime", "storage", "wire"]),
     ("xtask", &[]),
 ];
