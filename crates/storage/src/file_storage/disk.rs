@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
+use rustix::fs::FileType;
 use unchoke_wire::FileIndex;
 
 use super::{Allocation, FileStorage};
@@ -57,10 +58,15 @@ impl FileStorage {
         let (file, is_new) =
             sys::create_file(&root, &path).map_err(|e| self.failed_number("write", number, e))?;
         if is_new {
-            self.dirty().created.insert(number);
+            self.note_created(number);
             self.claim(&file, number)?;
         }
         Ok(file)
+    }
+
+    /// Remembers that a name is new until the next sync.
+    pub(super) fn note_created(&self, number: u32) {
+        self.dirty().created.insert(number);
     }
 
     /// Claims the space of a file under full allocation.
@@ -86,21 +92,44 @@ impl FileStorage {
             Err(e) if e.kind() == io::ErrorKind::NotFound && create && self.options.may_create_root => {
                 match std::fs::create_dir(&self.root) {
                     Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(missing(e)),
-                    _ => sys::open_root(&self.root).map_err(missing),
+                    _ => {
+                        self.sync_parent_of_root();
+                        sys::open_root(&self.root).map_err(missing)
+                    }
                 }
             }
             other => other.map_err(missing),
         }
     }
 
-    /// What stands in the place of a file, links not followed. `None` too when the root is missing.
-    pub(super) fn is_on_disk(&self, number: u32) -> Result<bool, StorageError> {
-        let root = match self.open_root(false) {
-            Err(e) if e.kind == ErrorKind::MissingRoot => return Ok(false),
-            other => other?,
-        };
-        let entry = sys::entry_type(&root, &self.path_of(number));
-        entry.map(|t| t.is_some()).map_err(|e| self.failed_number("examine", number, e))
+    /// Makes the name of a new root durable as far as its parent lets us.
+    fn sync_parent_of_root(&self) {
+        if let Some(parent) = self.root.parent().filter(|p| !p.as_os_str().is_empty()) {
+            let _ = sys::open_root(parent).and_then(sys::sync_dir);
+        }
+    }
+
+    /// For asking about many files; `None` when the root is missing.
+    pub(super) fn lookup(&self) -> Result<Option<sys::Lookup>, StorageError> {
+        match self.open_root(false) {
+            Err(e) if e.kind == ErrorKind::MissingRoot => Ok(None),
+            Err(e) => Err(e),
+            Ok(root) => {
+                let lookup = sys::Lookup::new(root);
+                lookup.map(Some).map_err(|e| StorageError::new("open the folder", &self.root, e))
+            }
+        }
+    }
+
+    /// Whether anything stands in the place of a file, a link included.
+    pub(super) fn is_on_disk(
+        &self,
+        lookup: &mut Option<sys::Lookup>,
+        number: u32,
+    ) -> Result<bool, StorageError> {
+        let Some(lookup) = lookup else { return Ok(false) };
+        let entry = lookup.find(&self.path_of(number));
+        entry.map(|e| e.is_some()).map_err(|e| self.failed_number("examine", number, e))
     }
 
     /// Components of a file beneath the root.
@@ -179,31 +208,30 @@ impl FileStorage {
     pub(super) fn examine(&self) -> Vec<FileFact> {
         let count = u32::try_from(self.spec.files.len()).expect("files are counted in u32");
         let Ok(homes) = self.homes() else { return vec![FileFact::Doubtful; self.spec.files.len()] };
-        let part = homes.has_parted().then(|| self.fact(PART));
+        let Ok(mut lookup) = self.lookup() else { return vec![FileFact::Doubtful; self.spec.files.len()] };
+        let part = homes.has_parted().then(|| self.fact(&mut lookup, PART));
         let mut facts = Vec::with_capacity(self.spec.files.len());
         for file in (0..count).map(FileIndex) {
             facts.push(match (self.spec.file(file).is_stored(), part) {
                 (false, _) => FileFact::Missing,
                 (true, Some(part)) if homes.is_parted(file) => part,
-                (true, _) => self.fact(file.0),
+                (true, _) => self.fact(&mut lookup, file.0),
             });
         }
         facts
     }
 
-    fn fact(&self, number: u32) -> FileFact {
+    fn fact(&self, lookup: &mut Option<sys::Lookup>, number: u32) -> FileFact {
         if self.dirty().lost.contains(&number) {
             return FileFact::Doubtful;
         }
-        let root = match self.open_root(false) {
-            Ok(root) => root,
-            Err(e) if e.kind == ErrorKind::MissingRoot => return FileFact::Missing,
-            Err(_) => return FileFact::Doubtful,
-        };
-        match sys::examine(&root, &self.path_of(number)) {
-            Ok(Some((len, mtime_ns, inode))) => FileFact::Present { len, mtime_ns, inode },
+        let Some(lookup) = lookup else { return FileFact::Missing };
+        match lookup.find(&self.path_of(number)) {
+            Ok(Some(e)) if e.kind == FileType::RegularFile => {
+                FileFact::Present { len: e.len, mtime_ns: e.mtime_ns, inode: e.inode }
+            }
             Ok(None) => FileFact::Missing,
-            Err(_) => FileFact::Doubtful,
+            Ok(Some(_)) | Err(_) => FileFact::Doubtful,
         }
     }
 }
