@@ -30,7 +30,7 @@ impl FileStorage {
         for number in self.selected(|f| f.is_executable && !f.is_pad && (f.len > 0 || f.symlink.is_none()))? {
             let file = self.file_by_number(number, false)?;
             sys::make_executable(&file).map_err(|e| self.failed_number("make executable", number, e))?;
-            self.dirty().files.insert(number);
+            self.note_written(number);
         }
         if self.options.makes_symlinks {
             self.make_links()?;
@@ -40,7 +40,7 @@ impl FileStorage {
 
     pub(super) fn delete_files(&self) -> Result<(), StorageError> {
         self.options.pool.close_all(self.id);
-        self.dirty().files.clear();
+        self.note_all_removed();
         let root = match self.open_root(false) {
             Err(e) if e.kind == ErrorKind::MissingRoot => return Ok(()),
             other => other?,

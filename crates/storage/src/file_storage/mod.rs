@@ -65,6 +65,8 @@ pub struct FileStorage {
     /// `None` until a part file is found or needed. Locked after `homes`.
     part: Mutex<Option<PartTable>>,
     dirty: Mutex<Dirty>,
+    /// Held during a sync. Locked after `part`, before `dirty`.
+    syncing: Mutex<()>,
 }
 
 impl Default for Options {
@@ -99,6 +101,7 @@ impl FileStorage {
             homes: RwLock::new(Homes::new(selected)),
             part: Mutex::default(),
             dirty: Mutex::default(),
+            syncing: Mutex::default(),
         })
     }
 
@@ -119,8 +122,7 @@ impl FileStorage {
         }
         let file = self.file(span.file, true)?;
         crate::sys::write_at(&file, data, span.offset).map_err(|e| self.failed("write", span.file, e))?;
-        // only after the write: a sync between the two must not take this file off the list
-        self.dirty().files.insert(span.file.0);
+        self.note_written(span.file.0);
         Ok(())
     }
 

@@ -84,7 +84,7 @@ impl FileStorage {
         let Some(index) = table.place(piece, span.file.0) else { return Ok(false) };
         let file = self.file_by_number(PART, true)?;
         table.write(&file, index, span.offset, data).map_err(|e| self.failed_number("write", PART, e))?;
-        self.dirty().files.insert(PART);
+        self.note_written(PART);
         Ok(true)
     }
 
@@ -148,7 +148,7 @@ impl FileStorage {
             let file = self.file_by_number(segment.file, true)?;
             let written = sys::write_at(&file, &buf, segment.file_offset);
             written.map_err(|e| self.failed_number("write", segment.file, e))?;
-            self.dirty().files.insert(segment.file);
+            self.note_written(segment.file);
         }
         if moving.is_empty() {
             return Ok(());
@@ -158,14 +158,14 @@ impl FileStorage {
         for index in moving {
             table.set_filled(&part, index, false).map_err(|e| self.failed_number("write", PART, e))?;
         }
-        self.dirty().files.insert(PART);
+        self.note_written(PART);
         Ok(())
     }
 
     /// Removes the part file from the disk, if it is there.
     pub(super) fn remove_part(&self) -> Result<(), StorageError> {
         self.options.pool.close((self.id, PART));
-        self.dirty().files.remove(&PART);
+        self.note_removed(PART);
         let root = self.open_root(false)?;
         match sys::remove_file(&root, &self.path_of(PART)) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(self.failed_number("remove", PART, e)),

@@ -217,8 +217,8 @@ fn plain(fd: OwnedFd) -> io::Result<File> {
     let stat = rustix::fs::fstat(&fd)?;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => {
-            let flags = rustix::fs::fcntl_getfl(&fd)?;
-            rustix::fs::fcntl_setfl(&fd, flags - OFlags::NONBLOCK)?;
+            // takes back the one status flag that file_flags() set
+            rustix::fs::fcntl_setfl(&fd, OFlags::empty())?;
             Ok(File::from(fd))
         }
         _ => Err(Errno::ISDIR.into()),

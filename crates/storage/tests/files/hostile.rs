@@ -2,8 +2,9 @@
 
 use std::os::unix::fs::symlink;
 
-use unchoke_storage::{ErrorKind, FileFact, Storage};
-use unchoke_wire::{BlockRef, PieceIndex};
+use proptest::prelude::*;
+use unchoke_storage::{ErrorKind, FileFact, FileSpec, FileStorage, Options, Storage, StorageSpec};
+use unchoke_wire::{BlockRef, Layout, PieceIndex};
 
 use crate::support::{open, piece, spec, tree, write_all};
 
@@ -83,4 +84,38 @@ fn a_pipe_in_a_files_place_does_not_block() {
     assert_eq!(s.write(PieceIndex(0), 0, &[1; 10]).unwrap_err().kind, ErrorKind::NotAFile);
     let block = BlockRef { piece: PieceIndex(0), begin: 0, len: 10 };
     assert_eq!(s.read(block, &mut [0; 10]).unwrap_err().kind, ErrorKind::NotAFile);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #[test]
+    fn no_path_of_any_components_leaves_the_root(
+        path in prop::collection::vec(
+            prop_oneof![
+                2 => Just("..".to_owned()),
+                2 => Just("out".to_owned()),
+                2 => Just("in".to_owned()),
+                1 => Just(String::new()),
+                1 => Just("../x".to_owned()),
+                1 => Just("/tmp/x".to_owned()),
+                1 => "[./a\\\\-]{1,6}",
+                1 => any::<String>(),
+            ],
+            1..6,
+        ),
+    ) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let root = dir.path().join("root");
+        std::fs::create_dir_all(root.join("in")).expect("makes it");
+        symlink(dir.path(), root.join("out")).expect("makes it");
+        let files = vec![FileSpec { path, len: 3, ..FileSpec::default() }];
+        let spec = StorageSpec { layout: Layout::new(3, [3]).expect("a sound layout"), files };
+        if let Ok(storage) = FileStorage::open(&root, spec, Options::default()) {
+            let _ = storage.write(PieceIndex(0), 0, b"abc");
+            let _ = storage.finish();
+            let _ = storage.delete();
+        }
+        prop_assert_eq!(std::fs::read_dir(dir.path()).expect("a folder").count(), 1);
+        prop_assert!(root.join("out").is_symlink());
+    }
 }

@@ -154,3 +154,28 @@ fn more_files_than_descriptors_are_written_and_synced() {
     storage.close_files();
     assert_eq!(pool.open_count(), 0);
 }
+
+#[test]
+fn workers_write_and_read_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (0..20).map(|i| format!("d{}/f{i}", i % 5)).collect();
+    let files: Vec<(&str, u64)> = names.iter().map(|n| (n.as_str(), 70)).collect();
+    let selection: Vec<bool> = (0..20).map(|i| i % 3 != 0).collect();
+    let storage = crate::support::open_selected(dir.path(), spec(50, &files), &selection);
+    std::thread::scope(|scope| {
+        for worker in 0..4 {
+            let storage = &storage;
+            scope.spawn(move || {
+                for p in (0..storage.spec().layout.piece_count()).filter(|p| p % 4 == worker) {
+                    storage.write(PieceIndex(p), 0, &piece(storage.spec(), p)).expect("writes");
+                    assert_eq!(read_piece(storage, p), piece(storage.spec(), p));
+                    storage.sync().expect("syncs");
+                }
+            });
+        }
+    });
+    storage.set_selection(&[true; 20]).unwrap();
+    for p in 0..storage.spec().layout.piece_count() {
+        assert_eq!(read_piece(&storage, p), piece(storage.spec(), p));
+    }
+}

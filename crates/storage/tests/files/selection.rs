@@ -119,3 +119,33 @@ fn the_part_file_of_another_torrent_is_not_touched() {
         assert_eq!(std::fs::read(dir.path().join(PART)).unwrap(), foreign);
     }
 }
+
+#[test]
+fn a_part_file_that_a_crash_left_blank_is_begun_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    for blank in [0, 10, 10_000] {
+        std::fs::write(dir.path().join(PART), vec![0; blank]).unwrap();
+        let s = open_selected(dir.path(), spec(10, &files()), &[true, false, true, true]);
+        s.write(PieceIndex(1), 0, &piece(s.spec(), 1)).unwrap();
+        drop(s);
+        let s = open_selected(dir.path(), spec(10, &files()), &[true, false, true, true]);
+        assert_eq!(read_piece(&s, 1), piece(s.spec(), 1));
+        s.delete().unwrap();
+    }
+}
+
+#[test]
+fn a_crash_between_move_and_clear_moves_the_same_bytes_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let s = open_selected(dir.path(), spec(10, &files()), &[true, false, true, true]);
+    s.write(PieceIndex(1), 0, &piece(s.spec(), 1)).unwrap();
+    s.sync().unwrap();
+    let part = std::fs::read(dir.path().join(PART)).unwrap();
+    s.set_selection(&[true; 4]).unwrap();
+    drop(s);
+    std::fs::write(dir.path().join(PART), part).unwrap();
+    // deselected again, but on the disk already
+    let s = open_selected(dir.path(), spec(10, &files()), &[true, false, true, true]);
+    assert_eq!(read_piece(&s, 1), piece(s.spec(), 1));
+    assert_eq!(tree(dir.path()), ["t", "t/a", "t/b"]);
+}
