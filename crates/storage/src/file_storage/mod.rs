@@ -1,7 +1,7 @@
 //! A torrent in files under a root folder.
 //!
 //! Nothing is opened or made before it is needed. Every path is opened beneath the root without following a link below
-//! it, so nothing outside is ever touched. Bytes of unwanted files go to the part file ([`part_file`]) unless the file
+//! it, so nothing outside is ever touched. Bytes of unwanted files go to the part file (see `part_file.rs`) unless the file
 //! is on the disk already.
 
 mod check;
