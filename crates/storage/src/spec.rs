@@ -17,7 +17,8 @@ pub struct FileSpec {
     pub is_pad: bool,
     /// Whether it gets its execute bits when the torrent is finished.
     pub is_executable: bool,
-    /// Where a symbolic link points: components below the torrent's NAME folder, NAME itself left out.
+    /// For a symbolic link, what it points to: the whole path of another file or folder of the torrent, beginning with
+    /// NAME. Empty for a link that leads nowhere; then nothing is made in its place.
     pub symlink: Option<Vec<String>>,
 }
 
@@ -26,7 +27,7 @@ pub struct FileSpec {
 pub struct StorageSpec {
     /// How the files are cut into pieces; made of exactly the lengths of `files`.
     pub layout: Layout,
-    /// All files in the torrent's order, pad files included.
+    /// All files in the torrent's order, pad files included. The paths of pads mean nothing.
     pub files: Vec<FileSpec>,
 }
 

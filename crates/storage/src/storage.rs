@@ -44,8 +44,9 @@ pub trait Storage: Send + Sync {
     /// sending then ends early, and the sender has to notice.
     fn locate(&self, block: BlockRef) -> Option<Located>;
 
-    /// Makes all that was written before durable, names of new files included. After an error the files it hit are
-    /// [`FileFact::Doubtful`] from then on: a second try proves nothing.
+    /// Makes all that was written before durable, names of new files included. After an error every later sync fails
+    /// too and the files it hit are [`FileFact::Doubtful`], as a second try proves nothing: the torrent has to be
+    /// opened anew and these files checked.
     fn sync(&self) -> Result<(), StorageError>;
 
     /// What the disk says about each file, in the torrent's order.

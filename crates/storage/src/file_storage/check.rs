@@ -61,6 +61,10 @@ impl FileStorage {
         if homes.is_parted(span.file) {
             return self.check_parted(run, span, range);
         }
+        self.check_file(run, span, range)
+    }
+
+    fn check_file(&self, run: &mut Run<'_>, span: FileSpan, range: Range<u64>) -> Result<(), StorageError> {
         match self.file(span.file, false) {
             Ok(file) => run.read(&file, &span, range).map_err(|e| self.failed("read", span.file, e)),
             Err(e) if matches!(e.kind, ErrorKind::Missing | ErrorKind::MissingRoot) => {
@@ -71,20 +75,19 @@ impl FileStorage {
         }
     }
 
-    /// Only pieces at the edge of a wanted file have a place in the part file; all others are missing.
+    /// Piece by piece, as only those at the edge of the file have a place in the part file.
     fn check_parted(&self, run: &mut Run<'_>, span: FileSpan, range: Range<u64>) -> Result<(), StorageError> {
         let mut at = range.start;
         while at < range.end {
             let piece = run.piece_at(at);
             let end = range.end.min((u64::from(piece.0 - run.first) + 1) * run.piece_len);
             let part = FileSpan { offset: span.offset + (at - range.start), len: end - at, ..span };
-            let state = match self.read_part(piece, part, run.bytes(&(at..end))) {
-                Ok(true) => PieceRead::Data,
-                Ok(false) => PieceRead::Missing,
-                Err(e) if e.kind == ErrorKind::Missing => PieceRead::Missing,
+            match self.read_part(piece, part, run.bytes(&(at..end))) {
+                Ok(true) => run.mark(&(at..end), PieceRead::Data),
+                Ok(false) => self.check_file(run, part, at..end)?,
+                Err(e) if e.kind == ErrorKind::Missing => run.mark(&(at..end), PieceRead::Missing),
                 Err(e) => return Err(e),
-            };
-            run.mark(&(at..end), state);
+            }
             at = end;
         }
         Ok(())

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
+use rustix::fs::FileType;
 use unchoke_wire::FileIndex;
 
 use super::{Allocation, FileStorage};
@@ -20,9 +21,11 @@ pub(super) const PART: u32 = u32::MAX;
 #[derive(Debug, Default)]
 pub(super) struct Dirty {
     /// Files written since the last sync.
-    pub(super) files: BTreeSet<u32>,
-    /// Files made since the last sync: the folders they are in have new names.
-    created: BTreeSet<u32>,
+    files: BTreeSet<u32>,
+    /// Files and links whose names the folders they are in may not hold durably.
+    unnamed: BTreeSet<u32>,
+    /// Files whose names were synced.
+    named: BTreeSet<u32>,
     /// Files a sync has failed on: what the disk holds of them is unknown until they are checked.
     lost: BTreeSet<u32>,
 }
@@ -38,14 +41,19 @@ impl FileStorage {
         if let Some(file) = self.options.pool.find(key, writable) {
             return Ok(file);
         }
-        let opened = match self.open_now(number, writable) {
+        let opened = self.with_descriptors(|| self.open_now(number, writable))?;
+        Ok(self.options.pool.put(key, opened, writable))
+    }
+
+    /// Does what needs descriptors, once more with fewer in the pool if there are none left.
+    fn with_descriptors<T>(&self, f: impl Fn() -> Result<T, StorageError>) -> Result<T, StorageError> {
+        match f() {
             Err(e) if e.kind == ErrorKind::TooManyFiles => {
                 self.options.pool.shed();
-                self.open_now(number, writable)?
+                f()
             }
-            other => other?,
-        };
-        Ok(self.options.pool.put(key, opened, writable))
+            other => other,
+        }
     }
 
     fn open_now(&self, number: u32, writable: bool) -> Result<File, StorageError> {
@@ -57,10 +65,40 @@ impl FileStorage {
         let (file, is_new) =
             sys::create_file(&root, &path).map_err(|e| self.failed_number("write", number, e))?;
         if is_new {
-            self.dirty().created.insert(number);
+            self.note_created(number);
             self.claim(&file, number)?;
         }
         Ok(file)
+    }
+
+    /// Puts a name that is new on the list of the next sync.
+    pub(super) fn note_created(&self, number: u32) {
+        self.dirty().unnamed.insert(number);
+    }
+
+    /// Puts a file on the list of the next sync. Called after the write: a sync between the two must not take it off.
+    pub(super) fn note_written(&self, number: u32) {
+        let mut dirty = self.dirty();
+        dirty.files.insert(number);
+        // another thread may have made it and not have come to say so
+        if !dirty.named.contains(&number) {
+            dirty.unnamed.insert(number);
+        }
+    }
+
+    /// Takes a file off the list, as it is going to be removed. Waits for a sync that is at it.
+    pub(super) fn note_removed(&self, number: u32) {
+        let _one = self.sync_turn();
+        let mut dirty = self.dirty();
+        dirty.files.remove(&number);
+        dirty.unnamed.remove(&number);
+        dirty.named.remove(&number);
+    }
+
+    /// Empties the list, as all is going to be removed.
+    pub(super) fn note_all_removed(&self) {
+        let _one = self.sync_turn();
+        *self.dirty() = Dirty::default();
     }
 
     /// Claims the space of a file under full allocation.
@@ -86,21 +124,44 @@ impl FileStorage {
             Err(e) if e.kind() == io::ErrorKind::NotFound && create && self.options.may_create_root => {
                 match std::fs::create_dir(&self.root) {
                     Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(missing(e)),
-                    _ => sys::open_root(&self.root).map_err(missing),
+                    _ => {
+                        self.sync_parent_of_root();
+                        sys::open_root(&self.root).map_err(missing)
+                    }
                 }
             }
             other => other.map_err(missing),
         }
     }
 
-    /// What stands in the place of a file, links not followed. `None` too when the root is missing.
-    pub(super) fn is_on_disk(&self, number: u32) -> Result<bool, StorageError> {
-        let root = match self.open_root(false) {
-            Err(e) if e.kind == ErrorKind::MissingRoot => return Ok(false),
-            other => other?,
-        };
-        let entry = sys::entry_type(&root, &self.path_of(number));
-        entry.map(|t| t.is_some()).map_err(|e| self.failed_number("examine", number, e))
+    /// Makes the name of a new root durable as far as its parent lets us.
+    fn sync_parent_of_root(&self) {
+        if let Some(parent) = self.root.parent().filter(|p| !p.as_os_str().is_empty()) {
+            let _ = sys::open_root(parent).and_then(sys::sync_dir);
+        }
+    }
+
+    /// For asking about many files; `None` when the root is missing.
+    pub(super) fn lookup(&self) -> Result<Option<sys::Lookup>, StorageError> {
+        self.with_descriptors(|| match self.open_root(false) {
+            Err(e) if e.kind == ErrorKind::MissingRoot => Ok(None),
+            Err(e) => Err(e),
+            Ok(root) => {
+                let lookup = sys::Lookup::new(root);
+                lookup.map(Some).map_err(|e| StorageError::new("open the folder", &self.root, e))
+            }
+        })
+    }
+
+    /// Whether anything stands in the place of a file, a link included.
+    pub(super) fn is_on_disk(
+        &self,
+        lookup: &mut Option<sys::Lookup>,
+        number: u32,
+    ) -> Result<bool, StorageError> {
+        let Some(lookup) = lookup else { return Ok(false) };
+        let entry = lookup.find(&self.path_of(number));
+        entry.map(|e| e.is_some()).map_err(|e| self.failed_number("examine", number, e))
     }
 
     /// Components of a file beneath the root.
@@ -129,10 +190,16 @@ impl FileStorage {
         self.dirty.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn sync_turn(&self) -> MutexGuard<'_, ()> {
+        self.syncing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn sync_dirty(&self) -> Result<(), StorageError> {
-        let (files, created) = {
+        // one at a time: a second caller may return only when what the first took off the list is durable
+        let _one = self.sync_turn();
+        let (files, unnamed) = {
             let mut dirty = self.dirty();
-            (std::mem::take(&mut dirty.files), std::mem::take(&mut dirty.created))
+            (std::mem::take(&mut dirty.files), std::mem::take(&mut dirty.unnamed))
         };
         let mut first_error = None;
         for number in files {
@@ -141,11 +208,22 @@ impl FileStorage {
                 first_error.get_or_insert(e);
             }
         }
-        if let Err(e) = self.sync_names(&created) {
-            self.dirty().lost.extend(&created);
-            first_error.get_or_insert(e);
+        match self.with_descriptors(|| self.sync_names(&unnamed)) {
+            Ok(()) => self.dirty().named.extend(&unnamed),
+            Err(e) => {
+                self.dirty().lost.extend(&unnamed);
+                first_error.get_or_insert(e);
+            }
         }
-        first_error.map_or(Ok(()), Err)
+        match (first_error, self.dirty().lost.first()) {
+            (Some(e), _) => Err(e),
+            (None, Some(lost)) => Err(self.failed_number(
+                "sync",
+                *lost,
+                io::Error::other("an earlier sync failed; recheck the torrent"),
+            )),
+            (None, None) => Ok(()),
+        }
     }
 
     /// A descriptor that was closed meanwhile does no harm: a sync is of the file, and a new descriptor is told of a
@@ -159,13 +237,13 @@ impl FileStorage {
         file.sync_all().map_err(|e| self.failed_number("sync", number, e))
     }
 
-    fn sync_names(&self, created: &BTreeSet<u32>) -> Result<(), StorageError> {
-        if created.is_empty() {
+    fn sync_names(&self, unnamed: &BTreeSet<u32>) -> Result<(), StorageError> {
+        if unnamed.is_empty() {
             return Ok(());
         }
         let root = self.open_root(false)?;
         let mut dirs = BTreeSet::new();
-        for number in created {
+        for number in unnamed {
             let path = self.path_of(*number);
             dirs.extend((0..path.len()).map(|depth| path[..depth].to_vec()));
         }
@@ -179,31 +257,30 @@ impl FileStorage {
     pub(super) fn examine(&self) -> Vec<FileFact> {
         let count = u32::try_from(self.spec.files.len()).expect("files are counted in u32");
         let Ok(homes) = self.homes() else { return vec![FileFact::Doubtful; self.spec.files.len()] };
-        let part = homes.has_parted().then(|| self.fact(PART));
+        let Ok(mut lookup) = self.lookup() else { return vec![FileFact::Doubtful; self.spec.files.len()] };
+        let part = homes.has_parted().then(|| self.fact(&mut lookup, PART));
         let mut facts = Vec::with_capacity(self.spec.files.len());
         for file in (0..count).map(FileIndex) {
             facts.push(match (self.spec.file(file).is_stored(), part) {
                 (false, _) => FileFact::Missing,
                 (true, Some(part)) if homes.is_parted(file) => part,
-                (true, _) => self.fact(file.0),
+                (true, _) => self.fact(&mut lookup, file.0),
             });
         }
         facts
     }
 
-    fn fact(&self, number: u32) -> FileFact {
+    fn fact(&self, lookup: &mut Option<sys::Lookup>, number: u32) -> FileFact {
         if self.dirty().lost.contains(&number) {
             return FileFact::Doubtful;
         }
-        let root = match self.open_root(false) {
-            Ok(root) => root,
-            Err(e) if e.kind == ErrorKind::MissingRoot => return FileFact::Missing,
-            Err(_) => return FileFact::Doubtful,
-        };
-        match sys::examine(&root, &self.path_of(number)) {
-            Ok(Some((len, mtime_ns, inode))) => FileFact::Present { len, mtime_ns, inode },
+        let Some(lookup) = lookup else { return FileFact::Missing };
+        match lookup.find(&self.path_of(number)) {
+            Ok(Some(e)) if e.kind == FileType::RegularFile => {
+                FileFact::Present { len: e.len, mtime_ns: e.mtime_ns, inode: e.inode }
+            }
             Ok(None) => FileFact::Missing,
-            Err(_) => FileFact::Doubtful,
+            Ok(Some(_)) | Err(_) => FileFact::Doubtful,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The ends of a torrent's life on disk: claiming space, finishing, removing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -9,7 +9,7 @@ use unchoke_wire::FileIndex;
 
 use super::{Allocation, FileStorage};
 use crate::error::{ErrorKind, StorageError};
-use crate::spec::FileSpec;
+use crate::spec::{FileSpec, StorageSpec};
 use crate::sys;
 
 impl FileStorage {
@@ -27,10 +27,10 @@ impl FileStorage {
 
     pub(super) fn finish_files(&self) -> Result<(), StorageError> {
         self.create_empty_files()?;
-        for number in self.selected(|f| f.is_executable && f.is_stored())? {
+        for number in self.selected(|f| f.is_executable && !f.is_pad && (f.len > 0 || f.symlink.is_none()))? {
             let file = self.file_by_number(number, false)?;
             sys::make_executable(&file).map_err(|e| self.failed_number("make executable", number, e))?;
-            self.dirty().files.insert(number);
+            self.note_written(number);
         }
         if self.options.makes_symlinks {
             self.make_links()?;
@@ -40,15 +40,17 @@ impl FileStorage {
 
     pub(super) fn delete_files(&self) -> Result<(), StorageError> {
         self.options.pool.close_all(self.id);
-        self.dirty().files.clear();
+        self.note_all_removed();
         let root = match self.open_root(false) {
             Err(e) if e.kind == ErrorKind::MissingRoot => return Ok(()),
             other => other?,
         };
+        let failed = |e| StorageError::new("open the folder", &self.root, e);
+        let mut lookup = sys::Lookup::new(root.try_clone().map_err(failed)?).map_err(failed)?;
         let mut first_error = None;
         let mut dirs = BTreeSet::new();
         for (number, file) in (0u32..).zip(&self.spec.files).filter(|(_, f)| !f.is_pad) {
-            if let Err(e) = self.delete_file(&root, number, file) {
+            if let Err(e) = self.delete_file(&root, &mut lookup, number, file) {
                 first_error.get_or_insert(e);
             }
             dirs.extend((1..file.path.len()).map(|depth| &file.path[..depth]));
@@ -70,11 +72,17 @@ impl FileStorage {
     }
 
     /// Removes a plain file, or the link the torrent made. What else stands in its place is not ours.
-    fn delete_file(&self, root: &OwnedFd, number: u32, file: &FileSpec) -> Result<(), StorageError> {
+    fn delete_file(
+        &self,
+        root: &OwnedFd,
+        lookup: &mut sys::Lookup,
+        number: u32,
+        file: &FileSpec,
+    ) -> Result<(), StorageError> {
         let failed = |e| self.failed_number("remove", number, e);
-        let ours = match sys::entry_type(root, &file.path) {
+        let ours = match lookup.find(&file.path).map(|e| e.map(|e| e.kind)) {
             Ok(Some(FileType::RegularFile)) => true,
-            Ok(Some(FileType::Symlink)) => self.options.makes_symlinks && self.link_target(file).is_some(),
+            Ok(Some(FileType::Symlink)) => self.options.makes_symlinks && file.symlink.is_some(),
             Ok(_) => false,
             Err(e) if is_kept(&e) => false,
             Err(e) => return Err(failed(e)),
@@ -83,41 +91,29 @@ impl FileStorage {
     }
 
     fn create_empty_files(&self) -> Result<(), StorageError> {
+        let mut lookup = self.lookup()?;
         for number in self.selected(|f| !f.is_pad && f.len == 0 && f.symlink.is_none())? {
-            self.file_by_number(number, true)?;
+            if !self.is_on_disk(&mut lookup, number)? {
+                self.file_by_number(number, true)?;
+            }
         }
         Ok(())
     }
 
     fn make_links(&self) -> Result<(), StorageError> {
         let root = self.open_root(false)?;
-        for number in self.selected(|f| f.len == 0 && f.symlink.is_some())? {
+        let places = Places::of(&self.spec);
+        for number in self.selected(|f| f.symlink.is_some())? {
             let file = self.spec.file(FileIndex(number));
-            let Some(target) = self.link_target(file) else { continue };
+            let Some(target) = places.link_target(file) else { continue };
             match sys::make_link(&root, &file.path, &target) {
                 Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(self.failed_number("link", number, e));
                 }
-                _ => {}
+                _ => self.note_created(number),
             }
         }
         Ok(())
-    }
-
-    //= BEP 47: a symlink's target is relative to the torrent's folder
-    /// What to write into the link, relative to the folder it is in. `None` unless it points to a plain file of the
-    /// same torrent.
-    fn link_target(&self, file: &FileSpec) -> Option<String> {
-        if file.len > 0 {
-            return None;
-        }
-        let target = file.symlink.as_ref()?;
-        let is_ours = |f: &FileSpec| !f.is_pad && f.symlink.is_none() && f.path.get(1..) == Some(&target[..]);
-        if target.is_empty() || !self.spec.files.iter().any(is_ours) {
-            return None;
-        }
-        let up = file.path.len().checked_sub(2)?;
-        Some("../".repeat(up) + &target.join("/"))
     }
 
     /// The wanted files that `f` accepts.
@@ -125,6 +121,44 @@ impl FileStorage {
         let homes = self.homes()?;
         let all = (0u32..).zip(&self.spec.files);
         Ok(all.filter(|(i, file)| homes.is_selected(FileIndex(*i)) && f(file)).map(|(i, _)| i).collect())
+    }
+}
+
+/// What links of the torrent may lead to.
+struct Places<'a>(BTreeMap<&'a [String], &'a FileSpec>);
+
+/// Links followed before they are taken for a loop.
+const LINK_HOPS_MAX: usize = 40;
+
+impl<'a> Places<'a> {
+    fn of(spec: &'a StorageSpec) -> Self {
+        Places(spec.files.iter().filter(|f| !f.is_pad).map(|f| (&f.path[..], f)).collect())
+    }
+
+    //= BEP 47: a symlink leads to a file or folder of its torrent
+    /// What to write into the link, relative to the folder it is in. `None` unless it leads, over other links if need
+    /// be, to a file or folder of the same torrent.
+    fn link_target(&self, link: &'a FileSpec) -> Option<String> {
+        let target = link.symlink.as_deref().filter(|t| link.len == 0 && self.reach(t))?;
+        let up = link.path.len().checked_sub(2)?;
+        let steps: Vec<&str> =
+            std::iter::repeat_n("..", up).chain(target[1..].iter().map(String::as_str)).collect();
+        Some(if steps.is_empty() { ".".to_owned() } else { steps.join("/") })
+    }
+
+    fn reach(&self, mut target: &'a [String]) -> bool {
+        for _ in 0..LINK_HOPS_MAX {
+            match self.0.get(target).map(|f| f.symlink.as_deref()) {
+                Some(Some(next)) => target = next,
+                Some(None) => return true,
+                // a folder comes right before what is in it
+                None => {
+                    let next = self.0.range(target..).next();
+                    return !target.is_empty() && next.is_some_and(|(path, _)| path.starts_with(target));
+                }
+            }
+        }
+        false
     }
 }
 

@@ -1,7 +1,7 @@
 //! A torrent in files under a root folder.
 //!
 //! Nothing is opened or made before it is needed. Every path is opened beneath the root without following a link below
-//! it, so nothing outside is ever touched. Bytes of unwanted files go to the part file ([`part_file`]) unless the file
+//! it, so nothing outside is ever touched. Bytes of unwanted files go to the part file (see `part_file.rs`) unless the file
 //! is on the disk already.
 
 mod check;
@@ -65,6 +65,8 @@ pub struct FileStorage {
     /// `None` until a part file is found or needed. Locked after `homes`.
     part: Mutex<Option<PartTable>>,
     dirty: Mutex<Dirty>,
+    /// Held during a sync. Locked after `part`, before `dirty`.
+    syncing: Mutex<()>,
 }
 
 impl Default for Options {
@@ -99,6 +101,7 @@ impl FileStorage {
             homes: RwLock::new(Homes::new(selected)),
             part: Mutex::default(),
             dirty: Mutex::default(),
+            syncing: Mutex::default(),
         })
     }
 
@@ -119,8 +122,7 @@ impl FileStorage {
         }
         let file = self.file(span.file, true)?;
         crate::sys::write_at(&file, data, span.offset).map_err(|e| self.failed("write", span.file, e))?;
-        // only after the write: a sync between the two must not take this file off the list
-        self.dirty().files.insert(span.file.0);
+        self.note_written(span.file.0);
         Ok(())
     }
 

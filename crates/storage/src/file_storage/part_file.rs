@@ -112,6 +112,11 @@ impl PartTable {
             part.write_all_at(&[&self.header[..], &blank].concat(), 0)?;
         }
         let segment = self.segments[index];
+        // a piece may come in runs: the rest of the segment reads as zeros until then
+        let end = self.data_start + segment.start + segment.len;
+        if !segment.is_filled && part.metadata()?.len() < end {
+            part.set_len(end)?;
+        }
         part.write_all_at(data, self.data_start + segment.start + (offset - segment.file_offset))?;
         if !segment.is_filled {
             self.set_filled(part, index, true)?;

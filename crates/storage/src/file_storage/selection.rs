@@ -84,7 +84,7 @@ impl FileStorage {
         let Some(index) = table.place(piece, span.file.0) else { return Ok(false) };
         let file = self.file_by_number(PART, true)?;
         table.write(&file, index, span.offset, data).map_err(|e| self.failed_number("write", PART, e))?;
-        self.dirty().files.insert(PART);
+        self.note_written(PART);
         Ok(true)
     }
 
@@ -95,10 +95,8 @@ impl FileStorage {
         span: FileSpan,
         buf: &mut [u8],
     ) -> Result<bool, StorageError> {
-        let part = self.part();
-        let Some(table) = &*part else {
-            return Err(self.failed("read", span.file, std::io::ErrorKind::UnexpectedEof.into()));
-        };
+        let mut part = self.part();
+        let table = part.get_or_insert_with(|| PartTable::new(&self.spec));
         let Some(index) = table.place(piece, span.file.0) else { return Ok(false) };
         let file = self.file_by_number(PART, false)?;
         table.read(&file, index, span.offset, buf).map_err(|e| self.failed_number("read", PART, e))?;
@@ -107,16 +105,18 @@ impl FileStorage {
 
     /// Finds out where each file is, and moves out of the part file what does not belong there.
     fn settle(&self, homes: &mut Homes) -> Result<(), StorageError> {
+        let mut lookup = self.lookup()?;
         let mut parted = vec![false; if homes.selected.is_some() { self.spec.files.len() } else { 0 }];
         for (i, is_parted) in (0u32..).zip(&mut parted) {
             let file = FileIndex(i);
             // a file begun before it was deselected goes on where it is
-            *is_parted =
-                !homes.is_selected(file) && self.spec.file(file).is_stored() && !self.is_on_disk(i)?;
+            *is_parted = !homes.is_selected(file)
+                && self.spec.file(file).is_stored()
+                && !self.is_on_disk(&mut lookup, i)?;
         }
         let parted = Some(parted).filter(|p| p.contains(&true));
         let mut part = self.part();
-        if self.is_on_disk(PART)? {
+        if self.is_on_disk(&mut lookup, PART)? {
             let mut table = PartTable::new(&self.spec);
             let file = self.file_by_number(PART, false)?;
             table.load(&file).map_err(|e| self.failed_number("read", PART, e))?;
@@ -148,7 +148,7 @@ impl FileStorage {
             let file = self.file_by_number(segment.file, true)?;
             let written = sys::write_at(&file, &buf, segment.file_offset);
             written.map_err(|e| self.failed_number("write", segment.file, e))?;
-            self.dirty().files.insert(segment.file);
+            self.note_written(segment.file);
         }
         if moving.is_empty() {
             return Ok(());
@@ -158,14 +158,14 @@ impl FileStorage {
         for index in moving {
             table.set_filled(&part, index, false).map_err(|e| self.failed_number("write", PART, e))?;
         }
-        self.dirty().files.insert(PART);
+        self.note_written(PART);
         Ok(())
     }
 
     /// Removes the part file from the disk, if it is there.
     pub(super) fn remove_part(&self) -> Result<(), StorageError> {
         self.options.pool.close((self.id, PART));
-        self.dirty().files.remove(&PART);
+        self.note_removed(PART);
         let root = self.open_root(false)?;
         match sys::remove_file(&root, &self.path_of(PART)) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(self.failed_number("remove", PART, e)),

@@ -94,8 +94,8 @@ impl ResumeStore {
     /// Makes `record` the newest one of its torrent, durably; the one before stays as the generation before.
     ///
     /// The caller has synced the storage after the last piece in `record.have` was written and before
-    /// `record.facts` were taken: a have bit becomes durable only after its bytes. After an error the earlier records
-    /// are as they were.
+    /// `record.facts` were taken: a have bit becomes durable only after its bytes. It holds the [`lock`](Self::lock) and
+    /// saves a torrent from one thread at a time. After an error a record saved earlier is still loaded.
     pub fn save(&self, record: &ResumeRecord) -> Result<(), StorageError> {
         let path = self.path(record.info_hash, "resume");
         let temp = self.path(record.info_hash, "resume.tmp");

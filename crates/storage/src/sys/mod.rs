@@ -66,42 +66,62 @@ pub(crate) fn create_file(root: &OwnedFd, path: &[String]) -> io::Result<(File, 
     plain(fd).map(|f| (f, true))
 }
 
-/// What stands at `path` beneath `root`, links not followed. A missing folder on the way is `None` too.
-pub(crate) fn entry_type(root: &OwnedFd, path: &[String]) -> io::Result<Option<FileType>> {
-    let (name, dirs) = path.split_last().ok_or(Errno::INVAL)?;
-    let stat = match open_dir(root, dirs, false) {
-        Ok(dir) => {
-            rustix::fs::statat(&dir, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).map_err(io::Error::from)
+/// Asks what stands at paths beneath a folder, links not followed. Keeps the last folder open, as a torrent's files
+/// come folder by folder.
+#[derive(Debug)]
+pub(crate) struct Lookup {
+    root: OwnedFd,
+    dirs: Vec<String>,
+    /// The folder `dirs`, if it is there.
+    dir: Option<OwnedFd>,
+}
+
+/// What stands at a path.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    pub(crate) kind: FileType,
+    pub(crate) len: u64,
+    /// Time of the last change, in nanoseconds since 1970.
+    pub(crate) mtime_ns: i64,
+    pub(crate) inode: u64,
+}
+
+impl Lookup {
+    /// Looks beneath `root`.
+    pub(crate) fn new(root: OwnedFd) -> io::Result<Self> {
+        let dir = Some(root.try_clone()?);
+        Ok(Lookup { root, dirs: Vec::new(), dir })
+    }
+
+    /// What stands at `path`; `None` when nothing does, or a folder on the way is missing.
+    pub(crate) fn find(&mut self, path: &[String]) -> io::Result<Option<Entry>> {
+        let (name, dirs) = path.split_last().ok_or(Errno::INVAL)?;
+        if self.dirs != dirs {
+            self.dir = None;
+            self.dirs = dirs.to_vec();
+            self.dir = found(open_dir(&self.root, dirs, false)).inspect_err(|_| self.dirs.clear())?;
         }
-        Err(e) => Err(e),
-    };
-    match stat {
-        Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e),
+        let Some(dir) = &self.dir else { return Ok(None) };
+        let stat = rustix::fs::statat(dir, name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
+        let Some(stat) = found(stat.map_err(io::Error::from))? else { return Ok(None) };
+        Ok(Some(Entry {
+            kind: FileType::from_raw_mode(stat.st_mode),
+            len: u64::try_from(stat.st_size).map_err(|_| Errno::OVERFLOW)?,
+            mtime_ns: stat
+                .st_mtime
+                .saturating_mul(1_000_000_000)
+                .saturating_add(i64::try_from(stat.st_mtime_nsec).unwrap_or(0)),
+            inode: stat.st_ino,
+        }))
     }
 }
 
-/// Length in bytes, time of the last change in nanoseconds since 1970, and inode of the plain file `path` beneath
-/// `root`; `None` when nothing is there. Anything that is not a plain file is an error.
-pub(crate) fn examine(root: &OwnedFd, path: &[String]) -> io::Result<Option<(u64, i64, u64)>> {
-    let (name, dirs) = path.split_last().ok_or(Errno::INVAL)?;
-    let stat = open_dir(root, dirs, false)
-        .and_then(|dir| Ok(rustix::fs::statat(&dir, name.as_str(), AtFlags::SYMLINK_NOFOLLOW)?));
-    let stat = match stat {
-        Ok(stat) => stat,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e),
-    };
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(Errno::ISDIR.into());
+fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
     }
-    let len = u64::try_from(stat.st_size).map_err(|_| Errno::OVERFLOW)?;
-    let mtime_ns = stat
-        .st_mtime
-        .saturating_mul(1_000_000_000)
-        .saturating_add(i64::try_from(stat.st_mtime_nsec).unwrap_or(0));
-    Ok(Some((len, mtime_ns, stat.st_ino)))
 }
 
 /// Writes all of `data` at `offset`; interrupted and short writes go on.
@@ -196,7 +216,11 @@ fn step(dir: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
 fn plain(fd: OwnedFd) -> io::Result<File> {
     let stat = rustix::fs::fstat(&fd)?;
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Ok(File::from(fd)),
+        FileType::RegularFile => {
+            // takes back the one status flag that file_flags() set
+            rustix::fs::fcntl_setfl(&fd, OFlags::empty())?;
+            Ok(File::from(fd))
+        }
         _ => Err(Errno::ISDIR.into()),
     }
 }

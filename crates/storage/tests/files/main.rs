@@ -1,0 +1,8 @@
+//! Storage through its public interface, on real files.
+
+mod hostile;
+mod layout;
+mod lifecycle;
+mod model;
+mod selection;
+mod support;
