@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 /// Files on disk to be seeded, with the piece length they are cut by.
+#[derive(Clone)]
 pub(crate) struct Payload {
     /// For case names: what it is.
     pub(crate) label: &'static str,
@@ -34,9 +35,9 @@ impl Payload {
         self.parent.join(self.name)
     }
 
-    /// An error that names the first file in which the copy below `dir` differs.
-    pub(crate) fn check_copy(&self, dir: &Path) -> Result<()> {
-        match first_difference(&self.path(), &dir.join(self.name))? {
+    /// An error that names the first file in which the copy below `dir` differs; `without_empty` files is no difference.
+    pub(crate) fn check_copy(&self, dir: &Path, without_empty: bool) -> Result<()> {
+        match first_difference(&self.path(), &dir.join(self.name), without_empty)? {
             None => Ok(()),
             Some(difference) => bail!("the copy differs: {difference}"),
         }
@@ -91,8 +92,8 @@ pub(crate) fn allocated_bytes(path: &Path) -> u64 {
     entries.flatten().map(|entry| allocated_bytes(&entry.path())).sum()
 }
 
-/// The first file that is missing in, differs in, or exists only in `got`.
-pub(crate) fn first_difference(expected: &Path, got: &Path) -> Result<Option<String>> {
+/// The first file that is missing in, differs in, or exists only in `got`; with `without_empty` an empty file may be missing.
+fn first_difference(expected: &Path, got: &Path, without_empty: bool) -> Result<Option<String>> {
     let name = got.display();
     if expected.is_dir() {
         if !got.is_dir() {
@@ -100,7 +101,9 @@ pub(crate) fn first_difference(expected: &Path, got: &Path) -> Result<Option<Str
         }
         for entry in fs::read_dir(expected)? {
             let entry = entry?;
-            if let Some(difference) = first_difference(&entry.path(), &got.join(entry.file_name()))? {
+            if let Some(difference) =
+                first_difference(&entry.path(), &got.join(entry.file_name()), without_empty)?
+            {
                 return Ok(Some(difference));
             }
         }
@@ -110,6 +113,9 @@ pub(crate) fn first_difference(expected: &Path, got: &Path) -> Result<Option<Str
                 return Ok(Some(format!("{} does not belong there", entry.path().display())));
             }
         }
+        return Ok(None);
+    }
+    if without_empty && !got.exists() && fs::metadata(expected)?.len() == 0 {
         return Ok(None);
     }
     if !got.is_file() {
@@ -191,9 +197,9 @@ mod tests {
         let (a, b) = (dir.path().join("a"), dir.path().join("b"));
         write_tree(&a, &mut Rng::new(1)).unwrap();
         write_tree(&b, &mut Rng::new(1)).unwrap();
-        assert_eq!(first_difference(&a, &b).unwrap(), None);
+        assert_eq!(first_difference(&a, &b, false).unwrap(), None);
         fs::write(b.join("folder 01/file-0001.bin"), "other").unwrap();
-        assert!(first_difference(&a, &b).unwrap().unwrap().ends_with("has other bytes"));
+        assert!(first_difference(&a, &b, false).unwrap().unwrap().ends_with("has other bytes"));
     }
 
     #[test]
@@ -203,8 +209,11 @@ mod tests {
         fs::create_dir_all(&a).unwrap();
         fs::create_dir_all(&b).unwrap();
         fs::write(a.join("x"), "x").unwrap();
-        assert!(first_difference(&a, &b).unwrap().unwrap().ends_with("is missing"));
-        assert!(first_difference(&b, &a).unwrap().unwrap().ends_with("does not belong there"));
+        assert!(first_difference(&a, &b, false).unwrap().unwrap().ends_with("is missing"));
+        assert!(first_difference(&b, &a, false).unwrap().unwrap().ends_with("does not belong there"));
+        assert!(first_difference(&a, &b, true).unwrap().unwrap().ends_with("is missing"));
+        fs::write(a.join("x"), "").unwrap();
+        assert_eq!(first_difference(&a, &b, true).unwrap(), None);
     }
 
     #[test]

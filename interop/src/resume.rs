@@ -87,7 +87,7 @@ fn run(interruption: Interruption, lab: &Lab, other: &dyn Client, dir: &Path) ->
         }
     }
     wait_for_completion(leecher, &mut getting)?;
-    payload.check_copy(&folders.copy)?;
+    payload.check_copy(&folders.copy, leecher.omits_empty_files())?;
     if interruption == Interruption::OursKilled {
         check_nothing_twice(seeder, &seeding, payload)?;
     }

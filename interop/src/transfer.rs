@@ -164,7 +164,7 @@ impl Transfer {
         get.dht_node = meeting.dht_node();
         let (seeding, mut getting) = start_both(seeder, &seed, leecher, &get, || meeting.wait_for_seed())?;
         wait_for_completion(leecher, &mut getting)?;
-        payload.check_copy(&folders.copy)?;
+        payload.check_copy(&folders.copy, leecher.omits_empty_files())?;
         finish(seeding).context("stop the seeder")?;
         finish(getting).context("stop the downloader")
     }

@@ -60,6 +60,10 @@ impl Client for Aria2 {
         let process = Process::start(command, &job.state.join("log"))?;
         let mut peer = Peer::controlled(process, job.host, control_port);
         peer._tracker = tracker;
+        wait_until("aria2's RPC", Duration::from_secs(20), || {
+            peer.process.expect_running()?;
+            Ok(call(&peer, "aria2.getVersion", "").is_ok())
+        })?;
         if job.role == Role::Seed {
             wait_until("aria2 to seed", Duration::from_secs(30), || {
                 peer.process.expect_running()?;

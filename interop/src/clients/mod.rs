@@ -31,6 +31,11 @@ pub(crate) trait Client: Sync {
         false
     }
 
+    /// True for a client that leaves files of no bytes out.
+    fn omits_empty_files(&self) -> bool {
+        false
+    }
+
     /// Starts it on `job`. A seeder serves when this returns; a downloader listens.
     fn start(&self, job: &Job<'_>) -> Result<Peer>;
 

@@ -26,6 +26,10 @@ impl Client for Transmission {
         true
     }
 
+    fn omits_empty_files(&self) -> bool {
+        true
+    }
+
     fn start(&self, job: &Job<'_>) -> Result<Peer> {
         let control_port = free_port()?;
         fs::write(job.state.join("settings.json"), settings(job, control_port).to_string())?;
