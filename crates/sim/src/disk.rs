@@ -6,8 +6,8 @@ use sha1::Digest;
 use unchoke_engine::input::VerifyOutcome;
 use unchoke_engine::output::VerifyJob;
 use unchoke_storage::{MemoryStorage, Storage};
-use unchoke_wire::time::{Duration, Instant};
 use unchoke_wire::BLOCK_LEN;
+use unchoke_wire::time::{Duration, Instant};
 
 /// How a disk behaves.
 #[derive(Clone, Debug)]

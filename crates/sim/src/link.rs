@@ -78,7 +78,8 @@ impl Link {
     /// The latency of one packet.
     pub fn delay(&self, rng: &mut ChaCha12Rng) -> Duration {
         let jitter = u64::try_from(self.settings.jitter.as_micros()).unwrap_or(u64::MAX);
-        self.settings.latency + Duration::from_micros(if jitter > 0 { rng.random_range(0..jitter) } else { 0 })
+        self.settings.latency
+            + Duration::from_micros(if jitter > 0 { rng.random_range(0..jitter) } else { 0 })
     }
 
     /// Whether a datagram is lost.

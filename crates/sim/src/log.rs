@@ -2,9 +2,9 @@
 
 use crate::host::HostId;
 use core::net::SocketAddr;
+use unchoke_engine::Event;
 use unchoke_engine::hub::HubEvent;
 use unchoke_engine::output::Trace;
-use unchoke_engine::Event;
 use unchoke_wire::message::Message;
 use unchoke_wire::time::Instant;
 

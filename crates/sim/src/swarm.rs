@@ -7,7 +7,7 @@ use sha1::Digest;
 use unchoke_engine::input::{AddTorrent, Discovery, TorrentSource, Totals};
 use unchoke_engine::{Command, Event, TorrentId};
 use unchoke_storage::{FileSpec, MemoryStorage, Storage, StorageSpec};
-use unchoke_wire::metainfo::{BuildFile, MetainfoBuilder};
+use unchoke_wire::metainfo::build::{BuildFile, MetainfoBuilder};
 use unchoke_wire::{Bitfield, HostPort, Metainfo, PieceIndex};
 
 /// A torrent and the data it describes.
@@ -26,7 +26,8 @@ impl Content {
     /// When the sizes are none of a torrent.
     pub fn new(name: &str, data: Vec<u8>, piece_len: u32, nodes: Vec<HostPort>) -> Self {
         let pieces = data.chunks(piece_len as usize).map(|p| sha1::Sha1::digest(p).into()).collect();
-        let file = BuildFile { path: vec![name.to_owned()], length: data.len() as u64, ..BuildFile::default() };
+        let file =
+            BuildFile { path: vec![name.to_owned()], length: data.len() as u64, ..BuildFile::default() };
         let builder = MetainfoBuilder {
             name: name.to_owned(),
             files: vec![file],
@@ -59,7 +60,11 @@ impl Content {
     /// When the content is malformed.
     pub fn storage(&self, have: &Bitfield) -> MemoryStorage {
         let info = &self.metainfo.info;
-        let files = info.files.iter().map(|f| FileSpec { path: f.path.clone(), len: f.length, ..FileSpec::default() });
+        let files = info.files.iter().map(|f| FileSpec {
+            path: f.path.clone(),
+            len: f.length,
+            ..FileSpec::default()
+        });
         let spec = StorageSpec { layout: info.layout.clone(), files: files.collect() };
         let storage = MemoryStorage::new(spec).expect("made-up files are well-formed");
         for piece in have.iter() {
@@ -85,7 +90,13 @@ impl Content {
 ///
 /// # Panics
 /// When the host has it already.
-pub fn add(world: &mut World, host: HostId, content: &Content, have: Bitfield, discovery: Discovery) -> TorrentId {
+pub fn add(
+    world: &mut World,
+    host: HostId,
+    content: &Content,
+    have: Bitfield,
+    discovery: Discovery,
+) -> TorrentId {
     let add = AddTorrent {
         source: TorrentSource::Metainfo(Box::new(content.metainfo.clone())),
         discovery,

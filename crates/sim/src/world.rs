@@ -13,8 +13,8 @@ use unchoke_engine::input::{ClosedBy, PeerSource, VerifyOutcome};
 use unchoke_engine::output::{SendPart, SendPlan};
 use unchoke_engine::{Command, ConnId, Input, Output, ShardId, Ticket, TorrentId};
 use unchoke_storage::{MemoryStorage, Storage};
-use unchoke_wire::time::{Duration, Instant};
 use unchoke_wire::PieceIndex;
+use unchoke_wire::time::{Duration, Instant};
 
 /// Something that will happen.
 #[derive(Debug)]
@@ -316,7 +316,9 @@ impl World {
             }
             HubOutput::Drop { ticket } => self.close_named(host, EndName::Ticket(ticket)),
             HubOutput::Datagram { to, bytes } => self.send_datagram(host, to, bytes),
-            HubOutput::Resolve { request, .. } => self.hub(host, HubInput::Resolved { request, addresses: &[] }),
+            HubOutput::Resolve { request, .. } => {
+                self.hub(host, HubInput::Resolved { request, addresses: &[] })
+            }
             HubOutput::Peers { torrent, peers, .. } => {
                 self.engine(host, Input::PeersFound { torrent, source: PeerSource::Dht, peers: &peers });
             }
@@ -389,14 +391,16 @@ impl World {
         let ip = self.hosts[peer.host.0].ip;
         // the dialler's port is made of its place among all ends, the acceptor listens on the common one
         let is_dialler = self.ends[end].peer % 2 == 0;
-        let port = if is_dialler { 20_000 + u16::try_from(self.ends[end].peer % 40_000).unwrap_or(0) } else { PORT };
+        let port =
+            if is_dialler { 20_000 + u16::try_from(self.ends[end].peer % 40_000).unwrap_or(0) } else { PORT };
         SocketAddr::new(ip, port)
     }
 
     fn dialled_by(&mut self, host: HostId, conn: ConnId, addr: SocketAddr) {
         let target = self.by_ip.get(&addr.ip()).copied().filter(|_| addr.port() == PORT);
         let Some(target) = target.filter(|t| self.hosts[t.0].is_up) else { return };
-        let back = self.hosts[target.0].link.delay(&mut self.rng) + self.hosts[host.0].link.delay(&mut self.rng);
+        let back =
+            self.hosts[target.0].link.delay(&mut self.rng) + self.hosts[host.0].link.delay(&mut self.rng);
         let near = self.ends.len();
         self.next_ticket += 1;
         let ticket = Ticket(self.next_ticket);
@@ -448,7 +452,8 @@ impl World {
         let len = bytes.len();
         let left = self.hosts[from.0].link.send(len, self.now);
         let fates = [self.hosts[from.0].link.fate(&mut self.rng), self.hosts[to.0].link.fate(&mut self.rng)];
-        let mut arrival = left + self.hosts[from.0].link.delay(&mut self.rng) + self.hosts[to.0].link.delay(&mut self.rng);
+        let mut arrival =
+            left + self.hosts[from.0].link.delay(&mut self.rng) + self.hosts[to.0].link.delay(&mut self.rng);
         for fate in fates {
             match fate {
                 Fate::After(delay) => arrival = arrival + delay,
@@ -526,7 +531,8 @@ impl World {
         let from = h.addr();
         let left = h.link.send(bytes.len() + 28, self.now) + h.link.delay(&mut self.rng);
         let Some(target) = self.by_ip.get(&to.ip()).copied() else { return };
-        let is_lost = self.hosts[host.0].link.loses(&mut self.rng) || self.hosts[target.0].link.loses(&mut self.rng);
+        let is_lost =
+            self.hosts[host.0].link.loses(&mut self.rng) || self.hosts[target.0].link.loses(&mut self.rng);
         if to.port() == PORT && !is_lost {
             let arrival = left + self.hosts[target.0].link.delay(&mut self.rng);
             self.at(arrival, Pending::Datagram(from, to, bytes));

@@ -59,10 +59,16 @@ fn debug_print() {
     let end = world.now() + Duration::from_secs(10);
     world.run_until(end);
     swarm::add(&mut world, a, &content, Bitfield::none(3), Discovery::default());
-    let ok = world.run_while(Duration::from_secs(60), |w| swarm::is_complete(w.log(), a) && swarm::is_complete(w.log(), c));
+    let ok = world.run_while(Duration::from_secs(60), |w| {
+        swarm::is_complete(w.log(), a) && swarm::is_complete(w.log(), c)
+    });
     for e in world.log().entries() {
-        if let What::Event(ev) = &e.what { eprintln!("{:?} {:?} {ev:?}", e.at, e.host); }
-        if let What::Hub(ev) = &e.what { eprintln!("{:?} {:?} {ev:?}", e.at, e.host); }
+        if let What::Event(ev) = &e.what {
+            eprintln!("{:?} {:?} {ev:?}", e.at, e.host);
+        }
+        if let What::Hub(ev) = &e.what {
+            eprintln!("{:?} {:?} {ev:?}", e.at, e.host);
+        }
     }
     eprintln!("A-B {:#?}", talk(&world, a, b));
     eprintln!("A-C {:#?}", talk(&world, a, c));
