@@ -423,7 +423,7 @@ mod tests {
     }
 
     //= S60
-    //= BEP 3: test
+    //= BEP 3: tracker announces and replies
     #[test]
     fn an_announce_says_all_in_order_and_escapes_what_is_reserved() {
         let url = announce_url("http://t/announce", &params());
@@ -458,7 +458,7 @@ mod tests {
         assert!(url.contains("&left=3&corrupt=9&key="));
     }
 
-    //= BEP 48: test
+    //= BEP 48: scrapes
     #[test]
     fn scrape_urls_follow_the_table_of_bep_48() {
         for (announce, scrape) in [
@@ -475,8 +475,8 @@ mod tests {
         }
     }
 
-    //= BEP 7: test
-    //= BEP 23: test
+    //= BEP 7: one announce over each address family
+    //= BEP 23: compact peers
     #[test]
     fn compact_peers_of_both_families_parse() {
         let reply =
@@ -488,7 +488,7 @@ mod tests {
 
     //= S13
     //= S60
-    //= BEP 3: test
+    //= BEP 3: tracker announces and replies
     #[test]
     fn peers_as_dictionaries_carry_ids_addresses_of_both_families_and_names() {
         let body = b"d8:intervali900e5:peersl\
@@ -513,8 +513,8 @@ mod tests {
         assert_eq!(reply.peers.len(), 5);
     }
 
-    //= BEP 24: test
-    //= BEP 31: test
+    //= BEP 24: external ip
+    //= BEP 31: retry in
     #[test]
     fn every_other_key_parses() {
         let body = b"d8:completei7e10:downloadedi9e11:external ip4:\xc0\x00\x02\x0914:failure reason4:full\
@@ -601,8 +601,8 @@ mod tests {
         assert!(AnnounceReply::parse(b"d8:intervali5ee\r\n").is_ok());
     }
 
-    //= BEP 48: test
-    //= BEP 21: test
+    //= BEP 48: scrapes
+    //= BEP 21: downloaders in scrapes
     #[test]
     fn the_scrape_response_of_bep_48_parses() {
         let body = b"d5:filesd20:xxxxxxxxxxxxxxxxxxxxd8:completei11e10:downloadedi13772e10:incompletei19ee\

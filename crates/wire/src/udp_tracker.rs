@@ -392,7 +392,7 @@ mod tests {
     }
 
     //= S60
-    //= BEP 15: test
+    //= BEP 15: UDP trackers
     #[test]
     fn requests_have_the_bytes_of_the_vectors() {
         let connect = Request::Connect { transaction: 0x1122_3344 };
@@ -410,7 +410,7 @@ mod tests {
         }
     }
 
-    //= BEP 41: test
+    //= BEP 41: URLData
     #[test]
     fn url_data_has_the_bytes_of_bep_41() {
         let options = |url: &[u8]| {
@@ -464,7 +464,7 @@ mod tests {
         assert_eq!(scrape, Ok(Reply::Scrape { transaction: 1, stats }));
     }
 
-    //= BEP 7: test
+    //= BEP 7: one announce over each address family
     #[test]
     fn the_family_of_the_sender_decides_the_size_of_a_peer() {
         let head =

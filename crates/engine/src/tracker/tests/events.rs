@@ -10,7 +10,7 @@ const UDP: &str = "udp://192.0.2.2:6969/announce";
 
 //= S59
 //= S60
-//= BEP 3: test
+//= BEP 3: tracker announces and replies
 #[test]
 fn each_event_is_said_once_over_http_and_udp() {
     for (url, host) in [(HTTP, "192.0.2.1"), (UDP, "192.0.2.2")] {
@@ -175,6 +175,24 @@ fn an_unknown_size_is_never_said_to_be_complete() {
     assert!(world.asked[0].url.contains("&left=16384&"));
 }
 
+#[test]
+fn hedged_trackers_that_all_answer_hear_each_event_once() {
+    let tiers: &[&[&str]] = &[&[HTTP, "http://192.0.2.3/announce"], &["http://192.0.2.4/announce"]];
+    let script =
+        |a: &super::world::Ask| if a.event == "started" { Answer::Late(12_000) } else { Answer::Ok(1800) };
+    let mut world = World::new(tiers, script).start();
+    world.run_to(30);
+    world.put(AnnounceInput::Completed);
+    world.run_to(4000);
+    world.put(AnnounceInput::Stop);
+    world.run_to(4010);
+    for host in ["192.0.2.1", "192.0.2.3", "192.0.2.4"] {
+        let of_host = world.announces().into_iter().filter(|(h, e)| *h == host && !e.is_empty());
+        let events: Vec<_> = of_host.map(|(_, e)| e).collect();
+        assert_eq!(events, ["started", "completed", "stopped"], "{host}");
+    }
+}
+
 /// One step of a random life.
 #[derive(Clone, Debug)]
 enum Step {
@@ -195,16 +213,16 @@ const LISTS: [&[&[&str]]; 4] = [
 ];
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        4 => (1u64..40_000).prop_map(Step::Wait),
-        2 => (1u64..4_000_000).prop_map(Step::Wait),
-        2 => any::<bool>().prop_map(Step::Start),
-        1 => Just(Step::Stop),
-        1 => Just(Step::Completed),
-        1 => Just(Step::AnnounceNow),
-        1 => Just(Step::Scrape),
-        1 => (0..LISTS.len()).prop_map(Step::SetTiers),
-    ];
+    let step = (0u8..12, 1u64..4_000_000, any::<bool>()).prop_map(|(kind, n, is_complete)| match kind {
+        0..4 => Step::Wait(n % 40_000 + 1),
+        4 | 5 => Step::Wait(n),
+        6 | 7 => Step::Start(is_complete),
+        8 => Step::Stop,
+        9 => Step::Completed,
+        10 if is_complete => Step::AnnounceNow,
+        10 => Step::Scrape,
+        _ => Step::SetTiers(usize::try_from(n).unwrap() % LISTS.len()),
+    });
     prop::collection::vec(step, 1..30)
 }
 

@@ -11,7 +11,7 @@ fn changes(world: &World) -> usize {
     world.told.iter().filter(|(_, o)| *o == AnnounceOutput::PrivateTrackerChanged).count()
 }
 
-//= BEP 27: test
+//= BEP 27: one tracker at a time
 #[test]
 fn the_next_tracker_is_asked_only_when_one_has_failed() {
     let script = |a: &Ask| if a.host == "192.0.2.1" { Answer::Silent } else { Answer::Ok(1800) };
@@ -22,7 +22,7 @@ fn the_next_tracker_is_asked_only_when_one_has_failed() {
     assert_eq!(changes(&world), 0, "there were no peers to drop");
 }
 
-//= BEP 27: test
+//= BEP 27: one tracker at a time
 #[test]
 fn a_change_of_tracker_drops_the_peers_and_leaves_the_old_one() {
     let script = |a: &Ask| match (a.host.as_str(), a.at) {
@@ -46,7 +46,7 @@ fn a_change_of_tracker_drops_the_peers_and_leaves_the_old_one() {
     assert_eq!(stopped, [("192.0.2.1", "stopped"), ("192.0.2.2", "stopped")]);
 }
 
-//= BEP 27: test
+//= BEP 27: one tracker at a time
 #[test]
 fn both_families_stay_with_the_same_tracker() {
     let script = |a: &Ask| match (a.host.as_str(), a.family) {

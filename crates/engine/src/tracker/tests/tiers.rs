@@ -12,7 +12,7 @@ fn hosts(world: &World) -> Vec<u8> {
     world.asked.iter().map(last).collect()
 }
 
-//= BEP 12: test
+//= BEP 12: tiers
 #[test]
 fn only_the_first_tracker_that_answers_is_asked() {
     let mut world = World::new(&[&[A], &[B], &[C]], |_| Answer::Ok(1800)).start();
@@ -20,7 +20,7 @@ fn only_the_first_tracker_that_answers_is_asked() {
     assert_eq!(hosts(&world), [1, 1]);
 }
 
-//= BEP 12: test
+//= BEP 12: tiers
 #[test]
 fn a_tier_that_fails_gives_way_to_the_next_and_is_tried_first_again() {
     let script = |a: &Ask| match a.host.as_str() {
@@ -34,7 +34,7 @@ fn a_tier_that_fails_gives_way_to_the_next_and_is_tried_first_again() {
     assert_eq!(world.times(), [0, 0, 1800, 1800, 3600, 5400]);
 }
 
-//= BEP 12: test
+//= BEP 12: tiers
 #[test]
 fn a_tracker_that_answers_moves_to_the_front_of_its_tier() {
     let script = |a: &Ask| if a.host == "192.0.2.3" { Answer::Ok(1800) } else { Answer::Error("refused") };
@@ -46,7 +46,7 @@ fn a_tracker_that_answers_moves_to_the_front_of_its_tier() {
     assert_eq!(hosts(&world)[before..], [3, 3]);
 }
 
-//= BEP 12: test
+//= BEP 12: tiers
 #[test]
 fn a_tier_is_shuffled_and_the_order_of_tiers_is_not() {
     let mut firsts = [0; 4];
@@ -149,7 +149,7 @@ fn seen(world: &World) -> Vec<(&str, bool)> {
     seen
 }
 
-//= BEP 7: test
+//= BEP 7: one announce over each address family
 #[test]
 fn both_families_announce_with_the_same_key() {
     let mut world = dual(BOTH, |_| Answer::Ok(1800)).start();
@@ -164,7 +164,7 @@ fn both_families_announce_with_the_same_key() {
     assert_eq!((count("started"), count("completed"), count("stopped")), (2, 2, 2));
 }
 
-//= BEP 7: test
+//= BEP 7: one announce over each address family
 #[test]
 fn a_family_that_fails_goes_on_alone() {
     let script = |a: &Ask| match (a.host.as_str(), a.family) {
@@ -184,7 +184,7 @@ fn a_family_that_fails_goes_on_alone() {
     assert_eq!(seen(&world), want);
 }
 
-//= BEP 7: test
+//= BEP 7: one announce over each address family
 #[test]
 fn a_tracker_without_an_address_in_a_family_has_not_failed() {
     let mut world = dual(BOTH, |_| Answer::Ok(1800));

@@ -101,7 +101,7 @@ fn a_success_ends_the_back_off() {
     assert!(waits[0] < 20 && waits[2] > 100 && waits[3] < 20, "{waits:?}");
 }
 
-//= BEP 31: test
+//= BEP 31: retry in
 #[test]
 fn a_refusal_says_when_to_come_again() {
     let mut world = one(Answer::Body("d14:failure reason4:full8:retry in2:10e"));
@@ -159,7 +159,7 @@ fn keys_in_urls_are_never_shown() {
 }
 
 //= S13
-//= BEP 24: test
+//= BEP 24: external ip
 #[test]
 fn a_reply_hands_out_warning_counts_address_and_peers() {
     let body = "d8:completei3e11:external ip4:abcd10:incompletei4e8:intervali900e5:peersl\
@@ -218,7 +218,7 @@ fn peers_by_name_above_the_limit_are_left_out() {
     assert!(world.announcer.named_peers.is_empty());
 }
 
-//= BEP 48: test
+//= BEP 48: scrapes
 #[test]
 fn a_scrape_tells_the_counts() {
     let body = "d5:filesd20:\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\

@@ -20,8 +20,8 @@ fn transaction(bytes: &[u8]) -> u32 {
 }
 
 //= S60
-//= BEP 15: test
-//= BEP 41: test
+//= BEP 15: UDP trackers
+//= BEP 41: URLData
 #[test]
 fn a_connect_and_an_announce_with_url_data_bring_peers() {
     let mut world = World::new(&[&[URL]], |_| Answer::Peer("198.51.100.1:5")).start();
@@ -44,7 +44,7 @@ fn a_connect_and_an_announce_with_url_data_bring_peers() {
     assert_ne!(transaction(&world.datagrams[0].2), transaction(&world.datagrams[1].2));
 }
 
-//= BEP 15: test
+//= BEP 15: UDP trackers
 #[test]
 fn lost_packets_are_sent_again_after_three_and_six_seconds() {
     let mut world = World::new(&[&[URL]], |_| Answer::Ok(1800));
@@ -68,7 +68,7 @@ fn a_silent_tracker_fails_after_fifteen_seconds() {
     assert_eq!(world.failures()[0].1, "no reply in 15 seconds");
 }
 
-//= BEP 15: test
+//= BEP 15: UDP trackers
 #[test]
 fn forged_replies_are_ignored() {
     let mut world = World::new(&[&[URL]], |_| Answer::Silent);
@@ -102,7 +102,7 @@ fn forged_replies_are_ignored() {
     assert_eq!(world.peers().len(), 1);
 }
 
-//= BEP 15: test
+//= BEP 15: UDP trackers
 #[test]
 fn a_connection_id_serves_a_minute() {
     let mut world = World::new(&[&[URL]], |_| Answer::Ok(300)).start();
@@ -148,7 +148,7 @@ fn an_error_reply_is_a_failure_with_its_text() {
     assert_eq!((failure.0, failure.1), ("udp://192.0.2.1:6969/…", "tracker says: not registered"));
 }
 
-//= BEP 7: test
+//= BEP 7: one announce over each address family
 #[test]
 fn peers_are_of_the_family_of_the_tracker() {
     let script = |a: &Ask| match a.family {
