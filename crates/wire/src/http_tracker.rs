@@ -392,3 +392,253 @@ fn is_host_name(name: &str) -> bool {
 pub(crate) fn compact_peers(bytes: &[u8], family: Family) -> impl Iterator<Item = SocketAddr> {
     compact::entries(bytes, family).filter(|a| a.port() != 0).take(limits::TRACKER_PEERS_MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn params() -> AnnounceParams<'static> {
+        AnnounceParams {
+            info_hash: WireHash(
+                *b"\x12\x34\x56\x78\x9a\xbc\xde\xf1\x23\x45\x67\x89\xab\xcd\xef\x12\x34\x56\x78\x9a",
+            ),
+            peer_id: PeerId(*b"-UK0100-abc/ ~._+%&="),
+            port: 6881,
+            uploaded: 1,
+            downloaded: 2,
+            left: 3,
+            corrupt: 0,
+            key: 0xdead_beef,
+            event: AnnounceEvent::Started,
+            numwant: 200,
+            tracker_id: None,
+        }
+    }
+
+    const HASH: &str = "%124Vx%9A%BC%DE%F1%23Eg%89%AB%CD%EF%124Vx%9A";
+
+    fn sock(text: &str) -> TrackerPeer {
+        text.parse::<SocketAddr>().unwrap().into()
+    }
+
+    //= S60
+    //= BEP 3: tracker announces and replies
+    #[test]
+    fn an_announce_says_all_in_order_and_escapes_what_is_reserved() {
+        let url = announce_url("http://t/announce", &params());
+        let rest = "&port=6881&uploaded=1&downloaded=2&left=3&key=DEADBEEF&event=started&numwant=200\
+                    &compact=1&no_peer_id=1";
+        let id = "-UK0100-abc%2F%20~._%2B%25%26%3D";
+        assert_eq!(url, format!("http://t/announce?info_hash={HASH}&peer_id={id}{rest}"));
+    }
+
+    #[test]
+    fn an_announce_goes_behind_a_query_and_drops_a_fragment() {
+        let begins = |base: &str, with: &str| {
+            let url = announce_url(base, &params());
+            assert!(url.starts_with(&format!("{with}info_hash=%12")), "{url}");
+            assert!(!url.contains('#'));
+        };
+        begins("http://t/a?passkey=1", "http://t/a?passkey=1&");
+        begins("http://t/a?passkey=1&", "http://t/a?passkey=1&");
+        begins("http://t/a?", "http://t/a?");
+        begins("http://t/a#x?y", "http://t/a?");
+    }
+
+    #[test]
+    fn events_tracker_id_and_corrupt_bytes_are_said_when_there_are_any() {
+        let with = |event| announce_url("http://t/a", &AnnounceParams { event, ..params() });
+        assert!(!with(AnnounceEvent::None).contains("event"));
+        assert!(with(AnnounceEvent::Completed).contains("&event=completed&"));
+        assert!(with(AnnounceEvent::Stopped).contains("&event=stopped&"));
+        let p = AnnounceParams { tracker_id: Some(b"a&b"), corrupt: 9, ..params() };
+        let url = announce_url("http://t/a", &p);
+        assert!(url.ends_with("&trackerid=a%26b"));
+        assert!(url.contains("&left=3&corrupt=9&key="));
+    }
+
+    //= BEP 48: scrapes
+    #[test]
+    fn scrape_urls_follow_the_table_of_bep_48() {
+        for (announce, scrape) in [
+            ("http://example.com/announce", Some("http://example.com/scrape?")),
+            ("http://example.com/x/announce", Some("http://example.com/x/scrape?")),
+            ("http://example.com/announce.php", Some("http://example.com/scrape.php?")),
+            ("http://example.com/a", None),
+            ("http://example.com/announce?x2%0644", Some("http://example.com/scrape?x2%0644&")),
+            ("http://example.com/announce?x=2/4", None),
+            ("http://example.com/x%064announce", None),
+        ] {
+            let want = scrape.map(|s| format!("{s}info_hash={HASH}"));
+            assert_eq!(scrape_url(announce, &params().info_hash), want);
+        }
+    }
+
+    //= BEP 7: one announce over each address family
+    //= BEP 23: compact peers
+    #[test]
+    fn compact_peers_of_both_families_parse() {
+        let reply =
+            AnnounceReply::parse(b"d8:intervali1800e5:peers6:iiiipp6:peers618:iiiiiiiiiiiiiiiippe").unwrap();
+        assert_eq!(reply.interval, Some(Duration::from_secs(1800)));
+        let v6 = "[6969:6969:6969:6969:6969:6969:6969:6969]:28784";
+        assert_eq!(reply.peers, [sock("105.105.105.105:28784"), sock(v6)]);
+    }
+
+    //= S13
+    //= S60
+    //= BEP 3: tracker announces and replies
+    #[test]
+    fn peers_as_dictionaries_carry_ids_addresses_of_both_families_and_names() {
+        let body = b"d8:intervali900e5:peersl\
+            d2:ip9:192.0.2.17:peer id20:-XX0001-abcdefghijkl4:porti6881ee\
+            d2:ip11:2001:db8::14:porti6882ee\
+            d2:ip16:peer.example.org4:porti6883ee\
+            d2:ip16:::ffff:192.0.2.24:porti6884ee\
+            d2:ip9:192.0.2.34:porti0ee\
+            d2:ip9:192.0.2.44:porti65536ee\
+            d2:ip9:192.0.2.5e\
+            d2:ip10:0x7f.1.1.14:porti1ee\
+            d2:ip9:a/b?c d:e4:porti1ee\
+            d2:ip3:1.24:porti1ee\
+            i5eee";
+        let reply = AnnounceReply::parse(body).unwrap();
+        let with_id =
+            TrackerPeer { peer_id: Some(PeerId(*b"-XX0001-abcdefghijkl")), ..sock("192.0.2.1:6881") };
+        let address = PeerAddress::Name { host: "peer.example.org".into(), port: 6883 };
+        let name = TrackerPeer { address, peer_id: None };
+        assert_eq!(reply.peers[..4], [with_id, sock("[2001:db8::1]:6882"), name, sock("192.0.2.2:6884")]);
+        // a name that a resolver would take for an address is a name still: what it resolves to is judged
+        assert_eq!(reply.peers.len(), 5);
+    }
+
+    //= BEP 24: external ip
+    //= BEP 31: retry in
+    #[test]
+    fn every_other_key_parses() {
+        let body = b"d8:completei7e10:downloadedi9e11:external ip4:\xc0\x00\x02\x0914:failure reason4:full\
+            10:incompletei8e8:intervali1200e12:min intervali600e5:peers0:8:retry in1:5\
+            10:tracker id3:abc15:warning message5:slow\ne";
+        let reply = AnnounceReply::parse(body).unwrap();
+        let want = AnnounceReply {
+            failure: Some("full".into()),
+            warning: Some("slow".into()),
+            interval: Some(Duration::from_secs(1200)),
+            min_interval: Some(Duration::from_secs(600)),
+            tracker_id: Some(b"abc".to_vec()),
+            complete: Some(7),
+            incomplete: Some(8),
+            downloaded: Some(9),
+            peers: vec![],
+            external_ip: Some("192.0.2.9".parse().unwrap()),
+            retry_in: Some(RetryIn::After(Duration::from_secs(300))),
+        };
+        assert_eq!(reply, want);
+        let retry = |body: &[u8]| AnnounceReply::parse(body).unwrap().retry_in;
+        assert_eq!(retry(b"d8:retry in5:nevere"), Some(RetryIn::Never));
+        assert_eq!(retry(b"d8:retry ini2ee"), Some(RetryIn::After(Duration::from_secs(120))));
+        assert_eq!(retry(b"d8:retry in4:soone"), None);
+        let v6 =
+            AnnounceReply::parse(b"d11:external ip16:\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01e").unwrap();
+        assert_eq!(v6.external_ip, Some("2001:db8::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn absurd_numbers_are_clamped_and_wrong_types_ignored() {
+        let interval =
+            |text: &str| AnnounceReply::parse(format!("d8:interval{text}e").as_bytes()).unwrap().interval;
+        assert_eq!(interval("i0e"), Some(Duration::ZERO));
+        assert_eq!(interval("i-1e"), Some(Duration::ZERO));
+        assert_eq!(interval("i9223372036854775807e"), Some(Duration::from_secs(1 << 31)));
+        assert_eq!(interval("4:1800"), Some(Duration::from_secs(1800)));
+        assert_eq!(interval("4:soon"), None);
+        assert_eq!(interval("le"), None);
+        let reply =
+            AnnounceReply::parse(b"d8:completei-5e14:failure reasoni1e5:peersi1e6:peers6lee").unwrap();
+        assert_eq!(reply, AnnounceReply { complete: Some(0), ..AnnounceReply::default() });
+    }
+
+    #[test]
+    fn caps_hold_at_one_above_them() {
+        let wrap = |peers: &[u8]| {
+            let len = peers.len();
+            [format!("d5:peers{len}:").as_bytes(), peers, b"e"].concat()
+        };
+        let list = wrap(&[1; 6].repeat(limits::TRACKER_PEERS_MAX + 1));
+        assert_eq!(AnnounceReply::parse(&list).unwrap().peers.len(), limits::TRACKER_PEERS_MAX);
+        let id = |len: usize| format!("d10:tracker id{len}:{}e", "x".repeat(len));
+        let has_id = |len| AnnounceReply::parse(id(len).as_bytes()).unwrap().tracker_id.is_some();
+        assert!(has_id(limits::TRACKER_ID_LEN_MAX));
+        assert!(!has_id(limits::TRACKER_ID_LEN_MAX + 1));
+        let name = |len: usize| {
+            let host = "x".repeat(len);
+            let body = format!("d5:peersld2:ip{len}:{host}4:porti1eeee");
+            AnnounceReply::parse(body.as_bytes()).unwrap().peers.len()
+        };
+        assert_eq!(name(limits::TRACKER_PEER_NAME_LEN_MAX), 1);
+        assert_eq!(name(limits::TRACKER_PEER_NAME_LEN_MAX + 1), 0);
+        let long = vec![b'x'; limits::TRACKER_REPLY_LEN_MAX + 1];
+        assert_eq!(AnnounceReply::parse(&long), Err(ReplyError::TooLong { len: long.len() }));
+        let failure = |len: usize| format!("d14:failure reason{len}:{}e", "x".repeat(len));
+        let reply = AnnounceReply::parse(failure(limits::TRACKER_TEXT_LEN_MAX + 1).as_bytes()).unwrap();
+        assert_eq!(reply.failure.unwrap().len(), limits::TRACKER_TEXT_LEN_MAX);
+        let files = |n: usize| {
+            let entries: String = (0..n).map(|i| format!("20:{i:020}de")).collect();
+            ScrapeReply::parse(format!("d5:filesd{entries}ee").as_bytes()).unwrap().files.len()
+        };
+        assert_eq!(files(limits::SCRAPE_HASHES_MAX + 1), limits::SCRAPE_HASHES_MAX);
+    }
+
+    #[test]
+    fn what_is_no_reply_is_shown_to_people_without_control_characters() {
+        let error = AnnounceReply::parse(b"<html>\x1b[31m\xff").unwrap_err();
+        let text = "<html> [31m\u{fffd}".to_owned();
+        assert_eq!(error, ReplyError::NotBencode { source: bencode::Error::NotBencode(0), text });
+        assert!(error.to_string().contains("<html>"));
+        assert_eq!(AnnounceReply::parse(b"le"), Err(ReplyError::NotAReply { text: "le".into() }));
+        assert!(matches!(AnnounceReply::parse(b""), Err(ReplyError::NotBencode { .. })));
+        assert!(AnnounceReply::parse(b"d8:intervali5ee\r\n").is_ok());
+    }
+
+    //= BEP 48: scrapes
+    //= BEP 21: downloaders in scrapes
+    #[test]
+    fn the_scrape_response_of_bep_48_parses() {
+        let body = b"d5:filesd20:xxxxxxxxxxxxxxxxxxxxd8:completei11e10:downloadedi13772e10:incompletei19ee\
+            20:yyyyyyyyyyyyyyyyyyyyd8:completei21e10:downloadedi206e10:incompletei20eeee";
+        let stats = |complete, incomplete, downloaded| ScrapeStats { complete, incomplete, downloaded };
+        let want = [(WireHash([b'x'; 20]), stats(11, 19, 13772)), (WireHash([b'y'; 20]), stats(21, 20, 206))];
+        assert_eq!(ScrapeReply::parse(body).unwrap().files, want);
+        let body = b"d5:filesd20:xxxxxxxxxxxxxxxxxxxxd8:completei1e11:downloadersi4eeee";
+        assert_eq!(ScrapeReply::parse(body).unwrap().files, [(WireHash([b'x'; 20]), stats(1, 4, 0))]);
+        let refused = ScrapeReply::parse(b"d14:failure reason2:noe").unwrap();
+        assert_eq!(refused, ScrapeReply { failure: Some("no".into()), files: vec![] });
+        assert!(matches!(ScrapeReply::parse(b"de"), Err(ReplyError::NotAReply { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_parse_or_err(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = AnnounceReply::parse(&bytes);
+            let _ = ScrapeReply::parse(&bytes);
+        }
+
+        #[test]
+        fn any_peers_parse_and_none_has_port_zero(peers in prop::collection::vec(any::<u8>(), 0..100)) {
+            let body = [format!("d5:peers{}:", peers.len()).as_bytes(), &peers, b"e"].concat();
+            let reply = AnnounceReply::parse(&body).unwrap();
+            let is_good = |p: &TrackerPeer| matches!(&p.address, PeerAddress::Socket(a) if a.port() != 0);
+            prop_assert!(reply.peers.iter().all(is_good));
+            prop_assert!(reply.peers.len() <= peers.len() / 6);
+        }
+
+        #[test]
+        fn any_announce_url_is_made_of_ascii_graphic_characters(hash: [u8; 20], id: [u8; 20], tracker_id: Vec<u8>) {
+            let p = AnnounceParams {
+                info_hash: WireHash(hash), peer_id: PeerId(id), tracker_id: Some(&tracker_id), ..params()
+            };
+            prop_assert!(announce_url("http://t/a", &p).bytes().all(|b| b.is_ascii_graphic()));
+        }
+    }
+}

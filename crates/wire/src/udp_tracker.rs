@@ -356,3 +356,174 @@ impl<'a> Reader<'a> {
         &self.bytes[self.at..]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const V4: IpAddr = IpAddr::V4(core::net::Ipv4Addr::LOCALHOST);
+    const V6: IpAddr = IpAddr::V6(core::net::Ipv6Addr::LOCALHOST);
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|b| format!("{b:02x}")).collect()
+    }
+
+    fn hello() -> WireHash {
+        crate::InfoHashes::v1_of(b"hello").best().unwrap().wire()
+    }
+
+    fn announce() -> AnnounceRequest {
+        AnnounceRequest {
+            connection: 0x0102_0304_0506_0708,
+            transaction: 0x1122_3344,
+            info_hash: hello(),
+            peer_id: PeerId(*b"-XX0001-abcdefghijkl"),
+            downloaded: 0,
+            left: 1000,
+            uploaded: 0,
+            event: AnnounceEvent::Started,
+            ip: 0,
+            key: 0xdead_beef,
+            num_want: -1,
+            port: 6881,
+            url_data: vec![],
+        }
+    }
+
+    //= S60
+    //= BEP 15: UDP trackers
+    #[test]
+    fn requests_have_the_bytes_of_the_vectors() {
+        let connect = Request::Connect { transaction: 0x1122_3344 };
+        assert_eq!(hex(&connect.encode()), "00000417271019800000000011223344");
+        let bytes = Request::Announce(announce()).encode();
+        let want = "01020304050607080000000111223344aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d\
+            2d5858303030312d6162636465666768696a6b6c000000000000000000000000000003e80000000000000000\
+            0000000200000000deadbeefffffffff1ae1";
+        assert_eq!((bytes.len(), hex(&bytes).as_str()), (98, want));
+        let scrape = Request::Scrape { connection: 1, transaction: 2, hashes: vec![hello(), hello()] };
+        let hash = "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d";
+        assert_eq!(hex(&scrape.encode()), format!("00000000000000010000000200000002{hash}{hash}"));
+        for request in [connect, Request::Announce(announce()), scrape] {
+            assert_eq!(Request::decode(&request.encode()), Ok(request));
+        }
+    }
+
+    //= BEP 41: URLData
+    #[test]
+    fn url_data_has_the_bytes_of_bep_41() {
+        let options = |url: &[u8]| {
+            Request::Announce(AnnounceRequest { url_data: url.to_vec(), ..announce() }).encode()[98..]
+                .to_vec()
+        };
+        assert_eq!(options(b"/dir?a=b&c=d"), b"\x02\x0c/dir?a=b&c=d");
+        assert_eq!(url_data(b"\x02\x0c/dir?a=b&c=d"), b"/dir?a=b&c=d");
+        assert_eq!(url_data(b"\x02\x0c/dir?a=b&c=d\x01\x01\x00\x02\x01x"), b"/dir?a=b&c=d");
+        assert_eq!(url_data(b"\x02\x00"), b"");
+        assert_eq!(
+            url_data(b"\x02\x01/\x07\x02??\x02\x01a"),
+            b"/a",
+            "an unknown option is skipped by its length"
+        );
+        assert_eq!(url_data(b"\x02\x01/\x02\x05abcd"), b"/", "an option cut off is left out");
+        let long = vec![b'x'; 600];
+        let bytes = options(&long);
+        assert_eq!(
+            (bytes.len(), &bytes[..2], &bytes[257..259], &bytes[514..516]),
+            (606, &[2, 255][..], &[2, 255][..], &[2, 90][..])
+        );
+        assert_eq!(url_data(&bytes), long);
+        let above = Request::Announce(AnnounceRequest {
+            url_data: vec![b'x'; limits::TRACKER_URL_LEN_MAX],
+            ..announce()
+        });
+        let bytes = [above.encode(), b"\x02\x01x".to_vec()].concat();
+        assert_eq!(Request::decode(&bytes), Ok(above));
+    }
+
+    #[test]
+    fn replies_pass_both_ways() {
+        let peers4 = vec!["192.0.2.1:1".parse().unwrap(), "192.0.2.2:65535".parse().unwrap()];
+        let peers6 = vec!["[2001:db8::1]:6881".parse().unwrap()];
+        let announce =
+            |peers| Reply::Announce { transaction: 7, interval: 1800, leechers: 3, seeders: 4, peers };
+        let stats = vec![ScrapeStats { complete: 1, incomplete: 3, downloaded: 2 }];
+        for (reply, from) in [
+            (Reply::Connect { transaction: 7, connection: u64::MAX }, V4),
+            (announce(peers4), V4),
+            (announce(peers6), V6),
+            (Reply::Scrape { transaction: 7, stats }, V4),
+            (Reply::Error { transaction: 7, message: "no".into() }, V6),
+        ] {
+            assert_eq!(reply.transaction(), 7);
+            assert_eq!(Reply::decode(&reply.encode(), from), Ok(reply));
+        }
+        let scrape = Reply::decode(&[0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0, 8, 0, 0, 0, 7], V4);
+        let stats = vec![ScrapeStats { complete: 9, downloaded: 8, incomplete: 7 }];
+        assert_eq!(scrape, Ok(Reply::Scrape { transaction: 1, stats }));
+    }
+
+    //= BEP 7: one announce over each address family
+    #[test]
+    fn the_family_of_the_sender_decides_the_size_of_a_peer() {
+        let head =
+            Reply::Announce { transaction: 1, interval: 1, leechers: 0, seeders: 0, peers: vec![] }.encode();
+        let bytes = [head, vec![1; 18]].concat();
+        let count = |from: &str| match Reply::decode(&bytes, from.parse().unwrap()) {
+            Ok(Reply::Announce { peers, .. }) => peers.len(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((count("192.0.2.1"), count("2001:db8::1"), count("::ffff:192.0.2.1")), (3, 1, 3));
+    }
+
+    #[test]
+    fn packets_may_be_longer_and_never_shorter() {
+        let longer = [Reply::Connect { transaction: 1, connection: 2 }.encode(), vec![0; 9]].concat();
+        assert_eq!(Reply::decode(&longer, V4), Ok(Reply::Connect { transaction: 1, connection: 2 }));
+        assert_eq!(Reply::decode(&longer[..15], V4), Err(Error::TooShort { len: 15 }));
+        assert_eq!(Reply::decode(&[0; 7], V4), Err(Error::TooShort { len: 7 }));
+        assert_eq!(Reply::decode(&[0, 0, 0, 1, 0, 0, 0, 0, 1], V4), Err(Error::TooShort { len: 9 }));
+        let bytes = Request::Announce(announce()).encode();
+        assert_eq!(Request::decode(&bytes[..97]), Err(Error::TooShort { len: 97 }));
+        assert_eq!(Reply::decode(&[0, 0, 0, 9, 0, 0, 0, 0], V4), Err(Error::Action(9)));
+        assert_eq!(Request::decode(&[0; 16]), Err(Error::ProtocolId(0)));
+        let mut paused = bytes;
+        paused[83] = 4;
+        assert_eq!(Request::decode(&paused), Err(Error::Event(4)));
+    }
+
+    #[test]
+    fn caps_hold_at_one_above_them() {
+        let head =
+            Reply::Announce { transaction: 1, interval: 1, leechers: 0, seeders: 0, peers: vec![] }.encode();
+        let bytes = [head, [1; 6].repeat(limits::TRACKER_PEERS_MAX + 1)].concat();
+        assert!(
+            matches!(Reply::decode(&bytes, V4), Ok(Reply::Announce { peers, .. }) if peers.len() == limits::TRACKER_PEERS_MAX)
+        );
+        let head = Request::Scrape { connection: 1, transaction: 1, hashes: vec![] }.encode();
+        let bytes = [head, [1; 20].repeat(limits::SCRAPE_HASHES_MAX + 1)].concat();
+        assert!(
+            matches!(Request::decode(&bytes), Ok(Request::Scrape { hashes, .. }) if hashes.len() == limits::SCRAPE_HASHES_MAX)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_decode_or_err(bytes in prop::collection::vec(any::<u8>(), 0..200), action in 0u8..5) {
+            let mut framed = bytes.clone();
+            framed.splice(0..0, [0, 0, 0, action]);
+            for from in [V4, V6] {
+                let _ = Reply::decode(&bytes, from);
+                let _ = Reply::decode(&framed, from);
+            }
+            let mut framed = PROTOCOL_ID.to_be_bytes().to_vec();
+            framed.extend([0, 0, 0, action]);
+            framed.extend(&bytes);
+            let _ = Request::decode(&bytes);
+            if let Ok(request) = Request::decode(&framed) {
+                prop_assert_eq!(Request::decode(&request.encode()), Ok(request));
+            }
+        }
+    }
+}

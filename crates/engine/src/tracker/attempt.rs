@@ -172,7 +172,8 @@ impl Announcer {
             Scheme::Http | Scheme::Https => self.send_http(attempt, now),
             Scheme::Udp => {
                 let to = SocketAddr::new(ip, self.trackers[tracker].url.port());
-                self.begin_udp(attempt, to, now);
+                let known = self.lanes[lane].slots[tracker].connection_to(to, now);
+                self.begin_udp(attempt, to, known, known.is_some(), now);
             }
         }
     }
@@ -244,13 +245,19 @@ impl Announcer {
         }
     }
 
-    fn begin_udp(&mut self, mut attempt: Attempt, to: SocketAddr, now: Instant) {
-        let connection = self.lanes[attempt.lane].slots[attempt.tracker].connection_to(to, now);
+    fn begin_udp(
+        &mut self,
+        mut attempt: Attempt,
+        to: SocketAddr,
+        connection: Option<u64>,
+        is_reused: bool,
+        now: Instant,
+    ) {
         attempt.stage = Stage::Udp {
             to,
             transaction: self.transaction(),
             connection,
-            is_reused: connection.is_some(),
+            is_reused,
             resend_at: now + RESEND_AFTER,
             resend_after: RESEND_AFTER,
         };
@@ -323,12 +330,12 @@ impl Announcer {
         self.udp_answered(attempt, reply, from, now);
     }
 
-    fn udp_answered(&mut self, mut attempt: Attempt, reply: Reply, from: SocketAddr, now: Instant) {
+    fn udp_answered(&mut self, attempt: Attempt, reply: Reply, from: SocketAddr, now: Instant) {
         match reply {
             Reply::Connect { connection: id, .. } => {
                 let connection = Connection { to: from, id, since: now };
                 self.lanes[attempt.lane].slots[attempt.tracker].connection = Some(connection);
-                self.begin_udp(attempt, from, now);
+                self.begin_udp(attempt, from, Some(id), false, now);
             }
             Reply::Announce { interval, leechers, seeders, peers, .. } => {
                 let seconds = u64::try_from(interval).unwrap_or(0);
@@ -347,8 +354,7 @@ impl Announcer {
             Reply::Error { message, .. } => {
                 self.lanes[attempt.lane].slots[attempt.tracker].connection = None;
                 if let Stage::Udp { is_reused: true, connection: Some(_), .. } = attempt.stage {
-                    attempt.stage = Stage::Resolving { request: 0 };
-                    self.begin_udp(attempt, from, now);
+                    self.begin_udp(attempt, from, None, false, now);
                 } else {
                     self.fail(attempt, &format!("tracker says: {message}"), None, now);
                 }

@@ -13,6 +13,9 @@ mod io;
 mod lane;
 mod url;
 
+#[cfg(test)]
+mod tests;
+
 pub use io::{AnnounceInput, AnnounceOutput, AnnounceOutputs, AnnounceTotals, AnnouncerSettings, Families};
 pub use url::{Scheme, TrackerUrl, UrlError};
 

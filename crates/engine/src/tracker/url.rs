@@ -221,3 +221,86 @@ fn escaped(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn urls_are_taken_apart() {
+        let url = TrackerUrl::parse(" HTTPS://user:pw@Tracker.Example.:8443/key/announce?x=1#frag ").unwrap();
+        assert_eq!(url.as_str(), "https://user:pw@tracker.example:8443/key/announce?x=1");
+        assert_eq!((url.scheme(), url.host(), url.port()), (Scheme::Https, "tracker.example", 8443));
+        assert_eq!((url.target(), url.ip()), ("/key/announce?x=1", None));
+        assert_eq!(url.redacted(), "https://tracker.example:8443/…");
+        let url = TrackerUrl::parse("udp://[2001:db8::1]:6969").unwrap();
+        assert_eq!((url.host(), url.port(), url.target()), ("2001:db8::1", 6969, ""));
+        assert_eq!(url.ip(), Some("2001:db8::1".parse().unwrap()));
+        assert_eq!(url.as_str(), "udp://[2001:db8::1]:6969");
+        let url = TrackerUrl::parse("http://t.example/ä b").unwrap();
+        assert_eq!((url.as_str(), url.port()), ("http://t.example/%C3%A4%20b", 80));
+    }
+
+    #[test]
+    fn urls_that_are_no_trackers_are_refused() {
+        for (text, error) in [
+            ("tracker.example/announce", UrlError::Scheme),
+            ("file:///etc/passwd", UrlError::Scheme),
+            ("wss://t.example/", UrlError::Scheme),
+            ("http:///announce", UrlError::Host),
+            ("http://b\u{fc}cher.example/announce", UrlError::Host),
+            ("http://[::1/announce", UrlError::Host),
+            ("http://[::1]x/announce", UrlError::Host),
+            ("http://a b/announce", UrlError::Host),
+            ("http://2130706433/announce", UrlError::Host),
+            ("http://0x7f.0.0.0x1/announce", UrlError::Host),
+            ("http://0177.0.0.1/announce", UrlError::Host),
+            ("http://127.1/announce", UrlError::Host),
+            ("http://t.example:0/announce", UrlError::Port),
+            ("http://t.example:65536/announce", UrlError::Port),
+            ("http://t.example:/announce", UrlError::Port),
+            ("udp://t.example/announce", UrlError::Port),
+            ("http://t.example/announce\r\nX: y", UrlError::Control),
+            ("http://t.example/announce?a=1&info_hash=x", UrlError::ClientArgument),
+            ("http://t.example/announce?Event=stopped", UrlError::ClientArgument),
+            ("http://127.0.0.1:9091/transmission/rpc", UrlError::LoopbackPath),
+            ("http://[::1]:80/x", UrlError::LoopbackPath),
+            ("http://[::ffff:127.0.0.1]/x", UrlError::LoopbackPath),
+            ("http://0.0.0.0/x", UrlError::LoopbackPath),
+            ("http://localhost./?/announce", UrlError::LoopbackPath),
+            ("http://x.localhost/", UrlError::LoopbackPath),
+        ] {
+            assert_eq!(TrackerUrl::parse(text), Err(error), "{text}");
+        }
+        assert!(TrackerUrl::parse("http://127.0.0.1:6969/announce?key=1").is_ok());
+        assert!(TrackerUrl::parse("udp://localhost:6969").is_ok());
+        let long = |len: usize| format!("http://t.example/{}", "x".repeat(len - 17));
+        assert!(TrackerUrl::parse(&long(limits::TRACKER_URL_LEN_MAX)).is_ok());
+        let above = limits::TRACKER_URL_LEN_MAX + 1;
+        assert_eq!(TrackerUrl::parse(&long(above)), Err(UrlError::TooLong(above)));
+        let grows = format!("http://t.example/{}", "ä".repeat(1000));
+        assert!(matches!(TrackerUrl::parse(&grows), Err(UrlError::TooLong(_))));
+    }
+
+    #[test]
+    fn keys_are_taken_out_of_texts() {
+        let url =
+            TrackerUrl::parse("http://joe:hunter22@t.example/0123456789abcdef/announce?pass=topsecret&n=5")
+                .unwrap();
+        let text = "joe:hunter22 0123456789abcdef/announce topsecret n=5 fine";
+        assert_eq!(url.scrub(text), "joe:… …/announce … n=5 fine");
+        assert_eq!(format!("{url:?}"), "http://t.example/…");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_parses_or_errs(text in "(http|udp)://.{0,60}") {
+            if let Ok(url) = TrackerUrl::parse(&text) {
+                prop_assert_eq!(TrackerUrl::parse(url.as_str()).unwrap(), url.clone());
+                prop_assert!(url.as_str().is_ascii());
+                url.scrub(&text);
+            }
+        }
+    }
+}
