@@ -231,7 +231,8 @@ fn measure(seed: u64, hosts: usize, dead_percent: usize, links: Links) -> Figure
     let (mut recalled, mut queries, mut found) = (0, 0, 0);
     let (mut first, mut done) = (Vec::new(), Vec::new());
     for (n, key) in keys.iter().enumerate() {
-        let asker = (0..hosts).map(|i| (n * 53 + 200 + i) % hosts).find(|h| net.hosts[*h].is_up).unwrap();
+        let asker = (0..hosts).map(|i| (n * 53 + 200 + i) % hosts).find(|h| net.hosts[*h].is_up);
+        let asker = asker.expect("some live");
         let truth: Vec<_> =
             net.closest_up((*key).into()).into_iter().filter(|h| *h != asker).take(8).collect();
         let (from, start) = (net.events.len(), net.now);
@@ -259,8 +260,8 @@ fn measure(seed: u64, hosts: usize, dead_percent: usize, links: Links) -> Figure
     assert_eq!(done.len(), LOOKUPS);
     first.sort_unstable();
     done.sort_unstable();
-    let share =
-        |n: usize, of: usize| f64::from(u32::try_from(n).unwrap()) / f64::from(u32::try_from(of).unwrap());
+    let count = |n: usize| f64::from(u32::try_from(n).expect("small"));
+    let share = |n: usize, of: usize| count(n) / count(of);
     Figures {
         recall: share(recalled, 8 * LOOKUPS),
         queries: share(queries, LOOKUPS),
