@@ -131,7 +131,7 @@ mod tests {
         let mut e = entry(1, None);
         assert!(!e.is_good(Instant::ZERO));
         e.replied(Duration::from_millis(80), Instant::ZERO);
-        let at = |minutes| Instant::ZERO + Duration::from_secs(minutes * 60);
+        let at = |minutes: u64| Instant::ZERO + Duration::from_secs(minutes * 60);
         assert!(e.is_good(at(14)) && !e.is_good(at(15)));
         assert!(!e.is_due_for_ping(at(12)) && e.is_due_for_ping(at(13)));
         e.last_query = Some(at(14));

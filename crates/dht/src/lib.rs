@@ -16,5 +16,6 @@ mod token;
 mod transactions;
 
 pub use io::{Announce, Command, Event, Input, Output, Outputs};
-pub use node::{Family, Node, Settings, TableRow};
+pub use node::{Node, Settings, TableRow};
+pub use unchoke_wire::compact::Family;
 pub use unchoke_wire::krpc::{NodeId, NodeInfo};

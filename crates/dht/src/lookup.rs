@@ -4,8 +4,8 @@ use crate::routing_table::K;
 use crate::scope;
 use unchoke_wire::krpc::{Distance, NodeId, NodeInfo};
 
-/// Queries in flight that are not slow.
-const ALPHA: usize = 4;
+/// First queries in flight that are not slow.
+const ALPHA: usize = 5;
 /// Candidates remembered; the farthest are forgotten.
 const CANDIDATES_MAX: usize = 100;
 /// Queries to one node: one retransmission, for those among the eight closest.
@@ -29,10 +29,15 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// Whether the lookup waits for this node, or has its answer. One that was silent twice may still answer but
-    /// holds nothing up.
+    /// Whether the end of the lookup waits for this node, or has its answer. One that was silent twice may still
+    /// answer but holds nothing up.
     fn counts(&self) -> bool {
         !matches!(self.state, State::Failed | State::Slow { tries: TRIES_MAX })
+    }
+
+    /// Whether the node is thought to live; others are asked in place of one that was silent once.
+    fn is_hopeful(&self) -> bool {
+        matches!(self.state, State::Fresh | State::Waiting { tries: 1 } | State::Answered)
     }
 }
 
@@ -70,16 +75,21 @@ impl Lookup {
 
     /// The next node to ask, if one should be asked at present; it then counts as asked.
     pub(crate) fn next_to_ask(&mut self) -> Option<NodeInfo> {
-        let in_flight = self.candidates.iter().filter(|c| matches!(c.state, State::Waiting { .. })).count();
+        let mut best = self.candidates.iter_mut().filter(|c| c.counts()).take(K);
+        if let Some(silent) = best.find(|c| matches!(c.state, State::Slow { .. })) {
+            silent.state = State::Waiting { tries: TRIES_MAX };
+            self.queries_sent += 1;
+            return Some(silent.node);
+        }
+        let in_flight = self.candidates.iter().filter(|c| c.state == State::Waiting { tries: 1 }).count();
         if in_flight >= ALPHA {
             return None;
         }
-        let mut best = self.candidates.iter_mut().filter(|c| c.counts()).take(K);
-        let candidate = best.find(|c| matches!(c.state, State::Fresh | State::Slow { .. }))?;
-        let tries = if candidate.state == State::Fresh { 1 } else { TRIES_MAX };
-        candidate.state = State::Waiting { tries };
+        let mut best = self.candidates.iter_mut().filter(|c| c.is_hopeful()).take(K);
+        let fresh = best.find(|c| c.state == State::Fresh)?;
+        fresh.state = State::Waiting { tries: 1 };
         self.queries_sent += 1;
-        Some(candidate.node)
+        Some(fresh.node)
     }
 
     /// Whether the closest nodes that live have all answered, or none is left to ask.
@@ -163,16 +173,27 @@ mod tests {
     }
 
     #[test]
-    fn the_closest_four_are_asked_first_and_an_answer_or_slowness_opens_a_slot() {
-        let mut l = lookup([9, 1, 5, 3, 7, 2]);
-        assert_eq!(ask_all(&mut l), [1, 2, 3, 5]);
+    fn the_closest_five_are_asked_first_and_an_answer_or_slowness_opens_a_slot() {
+        let mut l = lookup([9, 1, 5, 3, 7, 2, 8]);
+        assert_eq!(ask_all(&mut l), [1, 2, 3, 5, 7]);
         l.on_reply(&node(2).id, None);
-        assert_eq!(ask_all(&mut l), [7]);
+        assert_eq!(ask_all(&mut l), [8]);
         l.on_slow(&node(1).id);
-        assert_eq!(ask_all(&mut l), [1], "the closest is asked once more");
+        assert_eq!(ask_all(&mut l), [1, 9], "the silent one once more, and one in its place");
         l.on_slow(&node(1).id);
-        assert_eq!(ask_all(&mut l), [9]);
+        assert_eq!(ask_all(&mut l), []);
         assert!(!l.is_done());
+    }
+
+    #[test]
+    fn beyond_the_eight_closest_that_are_hopeful_nobody_is_asked() {
+        let mut l = lookup(1..=20);
+        for n in 1..=8 {
+            ask_all(&mut l);
+            l.on_reply(&node(n).id, None);
+        }
+        assert_eq!((ask_all(&mut l), l.queries_sent()), (vec![], 8));
+        assert!(l.is_done());
     }
 
     #[test]

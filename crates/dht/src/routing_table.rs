@@ -330,7 +330,7 @@ mod tests {
         for n in 0..400u16 {
             let mut id = NodeId([0; 20]);
             rng.fill_bytes(&mut id.0);
-            id.0[0] >>= n % 9;
+            id.0[0] >>= n % 8;
             let node = NodeInfo { id, ..node(0, n) };
             if t.on_reply(node, RTT, Instant::ZERO) {
                 all.push(node);
@@ -339,7 +339,7 @@ mod tests {
         for i in 0..200 {
             let mut target = NodeId([0; 20]);
             rng.fill_bytes(&mut target.0);
-            target.0[0] >>= i % 9;
+            target.0[0] >>= i % 8;
             all.sort_unstable_by_key(|n| n.id.distance(&target));
             assert_eq!(t.closest(&target, K, |_| true), all[..K]);
         }

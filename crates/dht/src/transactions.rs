@@ -13,7 +13,7 @@ use unchoke_wire::time::{Duration, Instant};
 /// When an unanswered query is dead.
 const DEAD_AFTER: Duration = Duration::from_secs(5);
 /// Time until slow, for a node of unknown round-trip time.
-const SLOW_UNKNOWN: Duration = Duration::from_millis(500);
+const SLOW_UNKNOWN: Duration = Duration::from_millis(300);
 /// Bounds of the time until slow.
 const SLOW_MIN: Duration = Duration::from_millis(250);
 const SLOW_MAX: Duration = Duration::from_secs(1);
@@ -108,9 +108,9 @@ impl Transactions {
         tids.into_iter().filter_map(|tid| self.remove(tid)).collect()
     }
 
-    /// Whether a query to `addr` waits.
+    /// Whether a query to `addr` waits and is not slow yet.
     pub(crate) fn is_asking(&self, addr: &SocketAddr) -> bool {
-        self.pending.values().any(|(p, _)| p.to == *addr)
+        self.pending.values().any(|(p, _)| p.to == *addr && !p.is_slow)
     }
 
     /// First contacts that are not slow yet.

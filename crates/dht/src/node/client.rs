@@ -1,12 +1,13 @@
 //! Asking others and taking their answers.
 
-use super::{Family, Goal, LOOKUPS_MAX, Node, Running, VERSION};
+use super::{Goal, LOOKUPS_MAX, Node, Running, VERSION};
 use crate::io::Event;
 use crate::lookup::Lookup;
 use crate::scope;
 use crate::transactions::{LookupId, Pending, Purpose};
 use core::net::SocketAddr;
 use unchoke_wire::WireHash;
+use unchoke_wire::compact::Family;
 use unchoke_wire::krpc::{Kind, Message, Method, NodeId, NodeInfo, Query, Response};
 
 /// Nodes of our table a lookup begins with.

@@ -20,6 +20,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use std::collections::BTreeMap;
 use unchoke_wire::WireHash;
+use unchoke_wire::compact::Family;
 use unchoke_wire::krpc::{Error, Kind, Message, NodeId, NodeInfo};
 use unchoke_wire::time::{Duration, Instant};
 use upkeep::Upkeep;
@@ -28,15 +29,6 @@ use upkeep::Upkeep;
 const LOOKUPS_MAX: usize = 32;
 /// `v` of our messages: client `UK`, version 0.1.
 const VERSION: [u8; 4] = *b"UK\x00\x01";
-
-/// The family a node speaks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Family {
-    /// IPv4: `nodes`.
-    V4,
-    /// IPv6: `nodes6` (BEP 32).
-    V6,
-}
 
 /// How a node is set up.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,10 +1,11 @@
 //! Answering others.
 
-use super::{Family, Node, VERSION};
+use super::{Node, VERSION};
 use crate::routing_table::K;
 use crate::scope;
 use core::net::SocketAddr;
 use unchoke_wire::WireHash;
+use unchoke_wire::compact::Family;
 use unchoke_wire::krpc::{self, Kind, Message, Method, NodeId, NodeInfo, Query, Response, Want};
 use unchoke_wire::limits::KRPC_REPLY_LEN_MAX;
 

@@ -21,6 +21,8 @@ const WAITING_MAX: usize = 512;
 const CONTACTS_IN_FLIGHT: usize = 8;
 /// Endpoints remembered to begin anew with; the oldest make room.
 const CONTACTS_MAX: usize = 64;
+/// Attempts made at an endpoint we were given, until it answers, although enough others are known.
+const CONTACT_TRIES: u8 = 5;
 /// Routers remembered; those beyond it are ignored.
 const ROUTERS_MAX: usize = 16;
 /// First pause between attempts to bootstrap; it doubles with each.
@@ -36,12 +38,21 @@ pub(super) struct Upkeep {
     next_tick: Instant,
     /// Endpoints to contact, and their ids where known.
     waiting: VecDeque<(SocketAddr, Option<NodeId>)>,
-    contacts: VecDeque<SocketAddr>,
+    contacts: VecDeque<Contact>,
     routers: Vec<SocketAddr>,
     next_attempt: Instant,
     attempt_pause: Duration,
     next_own_id: Instant,
     is_bootstrapped: bool,
+}
+
+/// An endpoint to begin anew with.
+#[derive(Clone, Copy, Debug)]
+struct Contact {
+    addr: SocketAddr,
+    /// Attempts still due although enough other nodes are known: nodes that join by us must not be left with us
+    /// apart from the network because our first datagram was lost.
+    tries_left: u8,
 }
 
 impl Upkeep {
@@ -62,14 +73,38 @@ impl Upkeep {
         self.routers.contains(addr)
     }
 
-    fn remember(&mut self, addr: SocketAddr) {
-        if self.contacts.contains(&addr) {
+    fn remember(&mut self, addr: SocketAddr, tries_left: u8) {
+        if let Some(contact) = self.contacts.iter_mut().find(|c| c.addr == addr) {
+            contact.tries_left = tries_left;
             return;
         }
         if self.contacts.len() >= CONTACTS_MAX {
             self.contacts.pop_front();
         }
-        self.contacts.push_back(addr);
+        self.contacts.push_back(Contact { addr, tries_left });
+    }
+
+    /// Whether contacts or routers should be asked, given whether few nodes are known.
+    fn wants_attempt(&self, is_sparse: bool) -> bool {
+        let has_contact = !(self.contacts.is_empty() && self.routers.is_empty());
+        (is_sparse && has_contact) || self.contacts.iter().any(|c| c.tries_left > 0)
+    }
+
+    /// The contacts of one attempt, and the routers if few nodes are known.
+    fn next_contacts(&mut self, is_sparse: bool) -> Vec<SocketAddr> {
+        let mut next = Vec::new();
+        for _ in 0..self.contacts.len() {
+            let Some(mut contact) = self.contacts.pop_front() else { break };
+            if next.len() < CONTACTS_IN_FLIGHT && (is_sparse || contact.tries_left > 0) {
+                contact.tries_left = contact.tries_left.saturating_sub(1);
+                next.push(contact.addr);
+            }
+            self.contacts.push_back(contact);
+        }
+        if is_sparse {
+            next.extend(&self.routers);
+        }
+        next
     }
 
     fn attempt_soon(&mut self, now: Instant) {
@@ -81,7 +116,7 @@ impl Upkeep {
 impl Node {
     pub(super) fn run_upkeep(&mut self) {
         self.run_contacts();
-        if self.is_sparse() && self.now >= self.upkeep.next_attempt {
+        if self.now >= self.upkeep.next_attempt && self.upkeep.wants_attempt(self.is_sparse()) {
             self.attempt_bootstrap();
         }
         if self.now >= self.upkeep.next_tick {
@@ -92,8 +127,7 @@ impl Node {
 
     /// When upkeep has something to do.
     pub(super) fn next_upkeep(&self) -> Instant {
-        let has_contact = !(self.upkeep.contacts.is_empty() && self.upkeep.routers.is_empty());
-        if has_contact && self.is_sparse() {
+        if self.upkeep.wants_attempt(self.is_sparse()) {
             self.upkeep.next_tick.min(self.upkeep.next_attempt)
         } else {
             self.upkeep.next_tick
@@ -105,10 +139,8 @@ impl Node {
         if !self.may_contact(&addr) {
             return;
         }
-        self.upkeep.remember(addr);
-        if self.is_sparse() {
-            self.upkeep.attempt_soon(self.now);
-        }
+        self.upkeep.remember(addr, if id.is_none() { CONTACT_TRIES } else { 0 });
+        self.upkeep.attempt_soon(self.now);
         self.queue_contact(addr, id);
     }
 
@@ -140,6 +172,9 @@ impl Node {
 
     pub(super) fn on_contact(&mut self, from: SocketAddr, response: &Response) {
         let heard = self.usable_nodes(from, response);
+        if let Some(contact) = self.upkeep.contacts.iter_mut().find(|c| c.addr == from) {
+            contact.tries_left = 0;
+        }
         if !self.upkeep.is_bootstrapped || self.is_sparse() {
             self.find_own_id();
         }
@@ -154,7 +189,7 @@ impl Node {
         if self.table.live_count() <= SMALL_TABLE {
             self.searches.on_new_node(&node, self.now);
         }
-        if !self.upkeep.is_bootstrapped {
+        if !self.upkeep.is_bootstrapped || self.is_sparse() {
             self.find_own_id();
         }
     }
@@ -172,7 +207,7 @@ impl Node {
     /// Counts a query without an answer against the node that was asked.
     pub(super) fn note_failure(&mut self, pending: &Pending) {
         if let Some(node) = self.table.on_fail(&pending.to, pending.id, self.now) {
-            self.upkeep.remember(node.addr);
+            self.upkeep.remember(node.addr, 0);
             if self.table.live_count() == 0 {
                 self.upkeep.is_bootstrapped = false;
                 self.upkeep.attempt_soon(self.now);
@@ -217,15 +252,13 @@ impl Node {
         }
     }
 
-    /// Asks every router and the next few contacts, and waits longer before the next attempt.
+    /// Asks the next few contacts anew, and our neighbourhood, and waits longer before the next attempt.
     fn attempt_bootstrap(&mut self) {
+        let is_sparse = self.is_sparse();
         let upkeep = &mut self.upkeep;
         upkeep.next_attempt = self.now + upkeep.attempt_pause;
         upkeep.attempt_pause = (upkeep.attempt_pause * 2).min(ATTEMPT_PAUSE_MAX);
-        let n = upkeep.contacts.len().min(CONTACTS_IN_FLIGHT);
-        let next: Vec<SocketAddr> = upkeep.contacts.range(..n).chain(&upkeep.routers).copied().collect();
-        upkeep.contacts.rotate_left(n);
-        for addr in next {
+        for addr in upkeep.next_contacts(is_sparse) {
             if !self.table.is_live(&addr)
                 && !self.transactions.is_asking(&addr)
                 && !self.transactions.is_full()
@@ -233,11 +266,18 @@ impl Node {
                 self.contact(addr, None);
             }
         }
+        if is_sparse {
+            self.find_own_id();
+        }
     }
 
-    /// First contact: while few nodes are known it also asks for more.
+    /// First contact: it also asks for nodes near us, unless enough are known and this one was merely heard of.
     fn contact(&mut self, addr: SocketAddr, id: Option<NodeId>) {
-        let method = if self.is_sparse() { Method::FindNode { target: self.id } } else { Method::Ping };
+        let method = if self.is_sparse() || id.is_none() {
+            Method::FindNode { target: self.id }
+        } else {
+            Method::Ping
+        };
         self.ask(addr, id, method, Purpose::Contact);
     }
 

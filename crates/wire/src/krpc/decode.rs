@@ -1,7 +1,8 @@
 //! Bytes → [`Message`].
 
-use super::{Error, Kind, Message, Method, NodeId, NodeInfo, Query, Response, Want, compact};
+use super::{Error, Kind, Message, Method, NodeId, NodeInfo, Query, Response, Want, compact_nodes};
 use crate::bencode::{Dict, Document, Value};
+use crate::compact::{self, Family};
 use crate::limits::{KRPC_TEXT_LEN_MAX, KRPC_TOKEN_LEN_MAX, KRPC_TRANSACTION_LEN_MAX, KRPC_VALUES_MAX};
 use core::net::SocketAddr;
 
@@ -34,7 +35,7 @@ impl Message {
             kind,
             version: string(&top, b"v").and_then(|v| v.try_into().ok()),
             is_read_only: flag(&top, b"ro"),
-            ip: string(&top, b"ip").and_then(compact::endpoint),
+            ip: string(&top, b"ip").and_then(compact::decode_one),
         })
     }
 }
@@ -110,13 +111,13 @@ fn want(args: &Dict<'_>) -> Option<Want> {
 }
 
 fn response(r: &Dict<'_>) -> Result<Response, Error> {
-    let nodes = |key: &[u8], endpoint_len| -> Option<Vec<NodeInfo>> {
-        string(r, key).map(|list| compact::nodes(list, endpoint_len))
+    let nodes = |key: &[u8], family| -> Option<Vec<NodeInfo>> {
+        string(r, key).map(|list| compact_nodes::nodes(list, family))
     };
     Ok(Response {
         id: id(r, b"id").ok_or(Error::NotKrpc { what: "id" })?,
-        nodes: nodes(b"nodes", 6),
-        nodes6: nodes(b"nodes6", 18),
+        nodes: nodes(b"nodes", Family::V4),
+        nodes6: nodes(b"nodes6", Family::V6),
         token: string(r, b"token").filter(|t| t.len() <= KRPC_TOKEN_LEN_MAX).map(<[u8]>::to_vec),
         values: r.get(b"values").map(values).unwrap_or_default(),
     })
@@ -125,11 +126,7 @@ fn response(r: &Dict<'_>) -> Result<Response, Error> {
 //= BEP 32: values may mix 6 and 18 byte strings
 fn values(list: Value<'_>) -> Vec<SocketAddr> {
     let Some(items) = list.as_list() else { return Vec::new() };
-    items
-        .filter_map(|v| v.as_bytes().and_then(compact::endpoint))
-        .filter(|addr| addr.port() != 0)
-        .take(KRPC_VALUES_MAX)
-        .collect()
+    items.filter_map(|v| v.as_bytes().and_then(compact::decode_one)).take(KRPC_VALUES_MAX).collect()
 }
 
 /// An error; a malformed one still ends the query it answers.

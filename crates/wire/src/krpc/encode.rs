@@ -1,7 +1,8 @@
 //! [`Message`] → bytes, keys sorted as bencode wants.
 
-use super::{Kind, Message, Method, Query, Response, compact};
+use super::{Kind, Message, Method, Query, Response, compact_nodes};
 use crate::bencode::{DictWriter, Writer};
+use crate::compact;
 
 impl Message {
     /// The canonical bytes of this message.
@@ -18,7 +19,7 @@ impl Message {
             }
             if let Some(ip) = self.ip {
                 let mut endpoint = Vec::with_capacity(18);
-                compact::push_endpoint(&mut endpoint, ip);
+                compact::encode_into(ip, &mut endpoint);
                 top.bytes(b"ip", &endpoint);
             }
             match &self.kind {
@@ -103,10 +104,10 @@ fn arguments(a: &mut DictWriter<'_>, query: &Query) {
 fn results(r: &mut DictWriter<'_>, response: &Response) {
     r.bytes(b"id", &response.id.0);
     if let Some(nodes) = &response.nodes {
-        r.bytes(b"nodes", &compact::node_list(nodes));
+        r.bytes(b"nodes", &compact_nodes::node_list(nodes));
     }
     if let Some(nodes) = &response.nodes6 {
-        r.bytes(b"nodes6", &compact::node_list(nodes));
+        r.bytes(b"nodes6", &compact_nodes::node_list(nodes));
     }
     if let Some(token) = &response.token {
         r.bytes(b"token", token);
@@ -116,7 +117,7 @@ fn results(r: &mut DictWriter<'_>, response: &Response) {
             let mut endpoint = Vec::with_capacity(18);
             for peer in &response.values {
                 endpoint.clear();
-                compact::push_endpoint(&mut endpoint, *peer);
+                compact::encode_into(*peer, &mut endpoint);
                 l.bytes(&endpoint);
             }
         });

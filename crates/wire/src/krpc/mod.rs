@@ -3,7 +3,7 @@
 //! Receiving is liberal: unknown keys, trailing bytes, long lists and cut-off node lists are tolerated. Sending is
 //! canonical.
 
-mod compact;
+mod compact_nodes;
 mod decode;
 mod encode;
 mod node_id;

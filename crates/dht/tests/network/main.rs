@@ -1,0 +1,321 @@
+//! Many nodes in one virtual network: joining, finding, announcing, surviving.
+
+mod net;
+
+use core::net::SocketAddr;
+use net::{CALM, Links, Net, global, global_v6, loopback};
+use std::collections::BTreeSet;
+use unchoke_dht::{Command, Event};
+use unchoke_wire::WireHash;
+use unchoke_wire::time::{Duration, Instant};
+
+const KEY: WireHash = WireHash(*b"mnopqrstuvwxyz123456");
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn with_port(addr: SocketAddr, port: u16) -> SocketAddr {
+    SocketAddr::new(addr.ip(), port)
+}
+
+/// A, B and C know one node; B and C announce; A finds both within three seconds of its own start.
+fn a_finds_b_and_c(mut net: Net, address: fn(usize) -> SocketAddr, others: usize) {
+    let first = net.add(address(0));
+    for n in 1..=others {
+        let host = net.add(address(n));
+        net.command(host, Command::AddNode(address(0)));
+    }
+    let (b, c) = if others == 0 { (first, net.add(address(1))) } else { (1, 2) };
+    if others == 0 {
+        net.command(c, Command::AddNode(address(0)));
+    }
+    net.search(b, KEY, Some(7001));
+    net.search(c, KEY, Some(7002));
+    net.run_for(10 * SECOND);
+    let a = net.add(address(1000));
+    net.search(a, KEY, Some(7000));
+    net.command(a, Command::AddNode(address(0)));
+    net.run_for(3 * SECOND);
+    let (b, c) = (with_port(net.hosts[b].addr, 7001), with_port(net.hosts[c].addr, 7002));
+    let expected = BTreeSet::from([b, c]);
+    let found: BTreeSet<_> = net.peers_of(a, KEY).intersection(&expected).copied().collect();
+    assert_eq!(found, expected);
+    let announced =
+        net.events.iter().any(|(_, h, e)| *h == a && matches!(e, Event::Announced { to: 1.., .. }));
+    assert!(announced, "A is findable too");
+}
+
+//= S42
+//= S45
+#[test]
+fn in_a_dht_of_three_alone_the_third_finds_both_announcers() {
+    for seed in 0..20 {
+        a_finds_b_and_c(Net::new(seed, CALM), global, 0);
+    }
+}
+
+//= S42
+//= S45
+#[test]
+fn on_loopback_three_nodes_on_one_address_find_each_other() {
+    for seed in 0..20 {
+        a_finds_b_and_c(Net::new(seed, CALM), loopback, 0);
+    }
+}
+
+//= S42
+#[test]
+fn over_ipv6_three_nodes_find_each_other() {
+    a_finds_b_and_c(Net::new(1, CALM), global_v6, 0);
+}
+
+//= S42
+//= S45
+#[test]
+fn in_a_dht_of_fifty_alone_a_newcomer_finds_both_announcers() {
+    for seed in 0..3 {
+        a_finds_b_and_c(Net::new(seed, CALM), global, 49);
+        a_finds_b_and_c(Net::new(seed, CALM), loopback, 49);
+    }
+}
+
+#[test]
+fn three_that_start_in_the_same_moment_find_each_other_within_three_seconds() {
+    for seed in 0..20 {
+        let mut net = Net::new(seed, CALM);
+        let hosts: Vec<usize> = (0..3).map(|n| net.add(loopback(n))).collect();
+        for host in &hosts {
+            net.search(*host, KEY, Some(7000 + u16::try_from(*host).unwrap()));
+            net.command(*host, Command::AddNode(loopback(0)));
+        }
+        net.run_for(3 * SECOND);
+        for host in &hosts {
+            let others = net.peers_of(*host, KEY).into_iter().map(|p| usize::from(p.port() - 7000));
+            let others: BTreeSet<usize> = others.filter(|other| other != host).collect();
+            assert_eq!(others.len(), 2, "host {host}, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_node_that_appears_during_a_search_is_used_at_once() {
+    let mut net = Net::new(1, CALM);
+    let a = net.add(global(0));
+    net.search(a, KEY, None);
+    net.run_for(5 * MINUTE);
+    let b = net.add(global(1));
+    let c = net.add(global(2));
+    net.command(c, Command::AddNode(global(1)));
+    net.search(c, KEY, Some(7002));
+    net.run_for(10 * SECOND);
+    net.command(a, Command::AddNode(global(b)));
+    net.run_for(2 * SECOND);
+    assert_eq!(net.peers_of(a, KEY), BTreeSet::from([with_port(global(c), 7002)]));
+}
+
+#[test]
+fn a_dead_bootstrap_node_is_tried_again_until_it_lives() {
+    let mut net = Net::new(1, CALM);
+    let (a, b) = (net.add(global(0)), net.add(global(1)));
+    net.hosts[b].is_up = false;
+    net.command(a, Command::AddNode(global(1)));
+    net.run_for(20 * MINUTE);
+    assert!(net.sent < 40, "attempts are spaced out: {}", net.sent);
+    net.hosts[b].is_up = true;
+    net.run_for(6 * MINUTE);
+    assert_eq!(net.hosts[a].node.good_node_count(), 1);
+    let is_bootstrapped =
+        |(_, host, e): &(Instant, usize, Event)| *host == a && matches!(e, Event::Bootstrapped { .. });
+    assert!(net.events.iter().any(is_bootstrapped));
+}
+
+//= S54
+#[test]
+fn a_node_that_went_away_is_pinged_and_leaves_every_table() {
+    let mut net = Net::new(1, CALM);
+    net.grow(20);
+    net.run_for(5 * MINUTE);
+    let gone = net.hosts[7].addr;
+    let knowing = |net: &Net| {
+        net.hosts.iter().filter(|h| h.is_up && h.node.table().any(|r| r.node.addr == gone)).count()
+    };
+    assert!(knowing(&net) > 10);
+    let good = |net: &Net| -> Vec<usize> { net.hosts.iter().map(|h| h.node.good_node_count()).collect() };
+    let before = good(&net);
+    net.hosts[7].is_up = false;
+    net.run_for(25 * MINUTE);
+    assert_eq!(knowing(&net), 0);
+    for (host, (before, after)) in before.into_iter().zip(good(&net)).enumerate().filter(|(h, _)| *h != 7) {
+        assert!(
+            after + 1 >= before,
+            "those that live stay good through pings: host {host}, {before}, {after}"
+        );
+    }
+}
+
+#[test]
+fn a_table_that_died_whole_is_built_anew() {
+    let mut net = Net::new(1, CALM);
+    net.grow(10);
+    net.run_for(5 * MINUTE);
+    net.hosts[1..].iter_mut().for_each(|h| h.is_up = false);
+    net.run_for(60 * MINUTE);
+    assert_eq!(net.hosts[0].node.good_node_count(), 0);
+    net.hosts[1..].iter_mut().for_each(|h| h.is_up = true);
+    // their timers stand still while they are down; hosts that are asked wake up
+    net.run_for(6 * MINUTE);
+    assert!(net.hosts[0].node.good_node_count() >= 8);
+}
+
+//= S55
+#[test]
+fn an_announcer_stays_findable_for_hours_and_is_forgotten_after_it_stops() {
+    let mut net = Net::new(1, CALM);
+    net.grow(12);
+    let b = 5;
+    net.search(b, KEY, Some(7001));
+    net.run_for(10 * SECOND);
+    let stored = |net: &Net| net.hosts.iter().map(|h| h.node.stored_peer_count()).sum::<usize>();
+    for _ in 0..18 {
+        net.run_for(10 * MINUTE);
+        assert!(stored(&net) >= 8, "{} at {:?}", stored(&net), net.now);
+    }
+    net.command(b, Command::StopSearch { target: KEY });
+    net.run_for(30 * MINUTE);
+    assert!(stored(&net) >= 8, "pings do not keep a peer, but its last announcement still counts");
+    net.run_for(16 * MINUTE);
+    assert_eq!(stored(&net), 0);
+}
+
+#[test]
+fn rounds_of_a_search_are_fifteen_minutes_apart_give_or_take_a_tenth() {
+    let mut net = Net::new(1, CALM);
+    net.grow(150);
+    net.search(3, KEY, Some(7001));
+    net.run_for(10 * SECOND);
+    net.search(9, KEY, Some(7002));
+    net.run_for(180 * MINUTE);
+    let done = |(at, host, e): &(Instant, usize, Event)| {
+        (*host == 9 && matches!(e, Event::SearchDone { .. })).then_some(*at)
+    };
+    let rounds: Vec<Instant> = net.events.iter().filter_map(done).collect();
+    assert!((11..=15).contains(&rounds.len()), "{} rounds", rounds.len());
+    for pair in rounds.windows(2) {
+        let pause = pair[1].since(pair[0]);
+        assert!((13 * MINUTE..=17 * MINUTE).contains(&pause), "{pause:?}");
+    }
+}
+
+struct Figures {
+    recall: f64,
+    queries: f64,
+    first_peer_p50: Duration,
+    done_p50: Duration,
+    done_p95: Duration,
+    found: usize,
+}
+
+/// Fifty announced keys, then `dead_percent` of the nodes die, then fifty lookups of those keys.
+fn measure(seed: u64, hosts: usize, dead_percent: usize, links: Links) -> Figures {
+    const LOOKUPS: usize = 50;
+    let mut net = Net::new(seed, links);
+    net.grow(hosts);
+    net.run_for(2 * MINUTE);
+    let keys: Vec<WireHash> = (0..LOOKUPS).map(|_| net.random_key()).collect();
+    for (n, key) in keys.iter().enumerate() {
+        net.search(n * 5 % hosts, *key, Some(7001));
+    }
+    net.run_for(20 * SECOND);
+    for n in 0..hosts * dead_percent / 100 {
+        net.hosts[(n * 37 + 11) % hosts].is_up = false;
+    }
+    let (mut recalled, mut queries, mut found) = (0, 0, 0);
+    let (mut first, mut done) = (Vec::new(), Vec::new());
+    for (n, key) in keys.iter().enumerate() {
+        let asker = (0..hosts).map(|i| (n * 53 + 200 + i) % hosts).find(|h| net.hosts[*h].is_up);
+        let asker = asker.expect("some live");
+        let truth: Vec<_> =
+            net.closest_up((*key).into()).into_iter().filter(|h| *h != asker).take(8).collect();
+        let (from, start) = (net.events.len(), net.now);
+        net.search(asker, *key, None);
+        net.run_for(6 * SECOND);
+        for (at, host, event) in net.events[from..].iter().filter(|(_, h, _)| *h == asker) {
+            match event {
+                Event::SearchDone { target, queries_sent, closest, .. } if target == key => {
+                    assert_eq!(*host, asker);
+                    done.push(at.since(start));
+                    queries += queries_sent;
+                    let has = |h: &&usize| closest.iter().any(|c| c.addr == net.hosts[**h].addr);
+                    recalled += truth.iter().filter(has).count();
+                    break;
+                }
+                Event::PeersFound { target, .. } if target == key && first.len() == found => {
+                    first.push(at.since(start));
+                }
+                _ => {}
+            }
+        }
+        found = first.len();
+        net.command(asker, Command::StopSearch { target: *key });
+    }
+    assert_eq!(done.len(), LOOKUPS);
+    first.sort_unstable();
+    done.sort_unstable();
+    let count = |n: usize| f64::from(u32::try_from(n).expect("small"));
+    let share = |n: usize, of: usize| count(n) / count(of);
+    Figures {
+        recall: share(recalled, 8 * LOOKUPS),
+        queries: share(queries, LOOKUPS),
+        first_peer_p50: first[first.len() / 2],
+        done_p50: done[LOOKUPS / 2],
+        done_p95: done[LOOKUPS * 95 / 100],
+        found,
+    }
+}
+
+fn check(f: &Figures, name: &str, recall: f64, queries: f64, done_p95_ms: u64) {
+    println!(
+        "{name}: recall {:.3}, {:.1} queries, first peer p50 {:?}, done p50 {:?} p95 {:?}, {} of 50 found",
+        f.recall, f.queries, f.first_peer_p50, f.done_p50, f.done_p95, f.found
+    );
+    assert!(f.recall >= recall && f.queries <= queries, "{name}");
+    assert!(f.done_p95 <= Duration::from_millis(done_p95_ms), "{name}");
+    assert!(f.found >= 49, "{name}");
+}
+
+#[test]
+fn among_five_hundred_nodes_lookups_find_the_true_eight() {
+    check(&measure(1, 500, 0, CALM), "500, none dead", 0.97, 30.0, 700);
+}
+
+#[test]
+fn with_a_fifth_of_the_nodes_dead_and_two_percent_loss_lookups_still_find_the_true_eight() {
+    let rough = Links { latency_ms: (5, 150), loss_permille: 20 };
+    check(&measure(2, 500, 20, rough), "500, 20 % dead, 2 % loss", 0.95, 45.0, 2500);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run_to_the_byte() {
+    let run = |seed| {
+        let mut net = Net::new(seed, Links { latency_ms: (5, 150), loss_permille: 20 });
+        net.grow(40);
+        net.search(3, KEY, Some(7001));
+        net.search(9, KEY, None);
+        net.run_for(40 * MINUTE);
+        (net.digest, net.sent, net.events)
+    };
+    let (a, b, c) = (run(1), run(1), run(2));
+    assert!(a == b && a.0 != c.0);
+}
+
+#[test]
+fn upkeep_costs_at_most_six_kilobytes_a_minute() {
+    let mut net = Net::new(1, CALM);
+    net.grow(200);
+    net.run_for(20 * MINUTE);
+    let before = net.sent;
+    net.run_for(30 * MINUTE);
+    // a query or answer weighs about 100 bytes on average; each is sent by one node and received by another
+    let per_node_minute = (net.sent - before) / 200 / 30;
+    println!("{per_node_minute} datagrams a node and minute");
+    assert!(per_node_minute <= 30);
+}
