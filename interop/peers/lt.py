@@ -4,8 +4,8 @@
   lt.py seed|get SOURCE DIR IP:PORT [--peer IP:PORT] [--dht-node IP:PORT] [--rate BYTES_PER_S]
       SOURCE is a .torrent path or a magnet. Prints READY when it serves (seed) or has started (get), UPLOADED N as it
       sends payload; get exits 0 when the download is complete. --rate limits upload of a seed and download of a get.
-  lt.py node IP:PORT
-      A DHT node without torrents. Prints READY, then ANNOUNCE HASH for each peer announced to it.
+  lt.py node IP:PORT...
+      DHT nodes without torrents that know each other. Prints READY, then ANNOUNCE HASH for each peer announced to them.
   lt.py make PATH OUT PIECE_LENGTH
       A v1 torrent of PATH with its files in byte order of their paths. Prints the info-hash.
   lt.py read TORRENT...
@@ -23,7 +23,7 @@ def host_port(text):
 def session(listen, dht_node=None, dht=False):
     return lt.session({
         "listen_interfaces": listen,
-        "outgoing_interfaces": host_port(listen)[0],
+        "outgoing_interfaces": host_port(listen.split(",")[0])[0],
         "enable_dht": dht,
         "dht_bootstrap_nodes": dht_node or "",
         "dht_restrict_routing_ips": False,
@@ -70,7 +70,7 @@ def peer(args):
 
 
 def node(args):
-    ses = session(args.listen, dht=True)
+    ses = session(",".join(args.listen), args.listen[0], dht=True)
     print("READY", flush=True)
     while True:
         ses.wait_for_alert(500)
@@ -147,7 +147,7 @@ def main():
         p.add_argument("--rate", type=int)
         p.set_defaults(run=peer)
     p = roles.add_parser("node")
-    p.add_argument("listen")
+    p.add_argument("listen", nargs="+")
     p.set_defaults(run=node)
     p = roles.add_parser("make")
     p.add_argument("path")

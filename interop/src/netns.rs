@@ -51,12 +51,19 @@ pub(crate) struct Site {
     pub(crate) seeder: Host,
     pub(crate) leecher: Host,
     pub(crate) meeting: Host,
+    /// Addresses of the meeting host on which DHT nodes answer.
+    pub(crate) dht_ips: Vec<Ipv4Addr>,
 }
 
 impl Site {
     /// All on 127.0.0.1.
     pub(crate) fn loopback() -> Self {
-        Self { seeder: Host::loopback(), leecher: Host::loopback(), meeting: Host::loopback() }
+        Self {
+            seeder: Host::loopback(),
+            leecher: Host::loopback(),
+            meeting: Host::loopback(),
+            dht_ips: vec![Ipv4Addr::LOCALHOST],
+        }
     }
 }
 
@@ -83,8 +90,9 @@ impl Namespaces {
             format!("-n {a} route add default via {LEECHER}"),
             format!("-n {b} route add default via {SEEDER}"),
         ];
-        for step in &steps {
-            ip(step).with_context(|| format!("ip {step}"))?;
+        let dht_steps = dht_ips().map(|dht_ip| format!("-n {a} addr add {dht_ip}/24 dev wire-a"));
+        for step in steps.into_iter().chain(dht_steps) {
+            ip(&step).with_context(|| format!("ip {step}"))?;
         }
         Ok(made)
     }
@@ -96,6 +104,7 @@ impl Namespaces {
             seeder: Host { ip: SEEDER, netns: Some(a.clone()) },
             leecher: Host { ip: LEECHER, netns: Some(b.clone()) },
             meeting: Host { ip: MEETING, netns: Some(a.clone()) },
+            dht_ips: dht_ips().collect(),
         }
     }
 }
@@ -111,6 +120,11 @@ impl Drop for Namespaces {
 
 fn ip(args: &str) -> Result<String> {
     run(&mut command_with("ip", args.split(' ')), Duration::from_secs(10))
+}
+
+/// Sixteen: Transmission announces only when it knows more than eight nodes.
+fn dht_ips() -> impl Iterator<Item = Ipv4Addr> {
+    (10..26).map(|last| Ipv4Addr::new(10, 77, 0, last))
 }
 
 const SEEDER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);

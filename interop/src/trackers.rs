@@ -1,4 +1,4 @@
-//! Trackers and the DHT router of the discovery cases: opentracker, a static HTTP tracker, a libtorrent DHT node.
+//! Trackers and the DHT of the discovery cases: opentracker, a static HTTP tracker, libtorrent DHT nodes.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -83,28 +83,34 @@ fn percent_encoded(info_hash: &str) -> Result<String> {
         .collect())
 }
 
-/// A DHT node that every peer of a case is told to begin at.
-pub(crate) struct DhtRouter {
+/// The DHT of a case: one node or more, known to every peer from the start.
+pub(crate) struct Dht {
     process: Process,
-    /// Where it answers.
-    pub(crate) at: SocketAddr,
+    /// Where the nodes answer.
+    pub(crate) nodes: Vec<SocketAddr>,
 }
 
-impl DhtRouter {
-    /// Starts it on `host`.
-    pub(crate) fn start(libtorrent: &Libtorrent, host: &Host, port: u16, dir: &Path) -> Result<Self> {
+impl Dht {
+    /// Starts its nodes on `host`, all in one process.
+    pub(crate) fn start(
+        libtorrent: &Libtorrent,
+        host: &Host,
+        nodes: Vec<SocketAddr>,
+        dir: &Path,
+    ) -> Result<Self> {
         fs::create_dir_all(dir)?;
-        let at = host.at(port);
         let mut command = libtorrent.script(host);
-        command.args(["node", &at.to_string()]);
+        command.arg("node").args(nodes.iter().map(ToString::to_string));
         let mut process = Process::start(command, &dir.join("log"))?;
         process.wait_for_output("READY", Duration::from_secs(20))?;
-        Ok(Self { process, at })
+        Ok(Self { process, nodes })
     }
 
-    /// Waits until a peer has been announced to it.
-    pub(crate) fn wait_for_announce(&mut self) -> Result<()> {
-        self.process.wait_for_output("ANNOUNCE", Duration::from_secs(90))
+    /// Waits until a peer has been announced to one of them.
+    pub(crate) fn wait_for_announce(&self) -> Result<()> {
+        wait_until("an announce in the DHT", Duration::from_secs(90), || {
+            Ok(self.process.output()?.contains("ANNOUNCE"))
+        })
     }
 }
 

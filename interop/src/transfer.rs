@@ -11,10 +11,10 @@ use crate::case::Case;
 use crate::clients::{Client, Job, Peer, Role, Source};
 use crate::fixtures::Payload;
 use crate::lab::{Lab, Other};
-use crate::netns::{Host, Site};
+use crate::netns::Site;
 use crate::ports::free_port;
 use crate::proc::wait_until;
-use crate::trackers::{DhtRouter, Opentracker};
+use crate::trackers::{Dht, Opentracker};
 
 /// Who is the seeder.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -128,11 +128,13 @@ impl Transfer {
 
     /// Where it happens: on loopback, unless the other client dials nobody it hears of there.
     fn site(self, lab: &Lab) -> Result<Site> {
-        if lab.client(self.other).must_be_dialled() && !self.discovery.is_told() {
-            lab.namespaced_site()
-        } else {
-            Ok(Site::loopback())
-        }
+        let is_deaf = match self.discovery {
+            Discovery::Dial | Discovery::Magnet => false,
+            Discovery::HttpTracker | Discovery::UdpTracker => lab.client(self.other).must_be_dialled(),
+            // qBittorrent takes no loopback peers from the DHT.
+            Discovery::Dht => lab.client(self.other).must_be_dialled() || self.other == Other::Qbittorrent,
+        };
+        if is_deaf { lab.namespaced_site() } else { Ok(Site::loopback()) }
     }
 
     fn missing(self, lab: &Lab) -> Option<String> {
@@ -147,7 +149,7 @@ impl Transfer {
         let payload = self.payload(lab);
         let folders = Folders::new(dir)?;
         let torrent = dir.join("case.torrent");
-        let mut meeting = Meeting::open(lab, self.discovery, payload, &site.meeting, &torrent)?;
+        let meeting = Meeting::open(lab, self.discovery, payload, &site, &torrent)?;
         let magnet = match self.discovery {
             Discovery::Magnet => Some(lab.unchoke.magnet(&torrent)?),
             _ => None,
@@ -160,8 +162,8 @@ impl Transfer {
         if self.discovery.is_told() {
             introduce(&mut seed, &mut get, leecher);
         }
-        seed.dht_node = meeting.dht_node();
-        get.dht_node = meeting.dht_node();
+        seed.dht_nodes = meeting.dht_nodes();
+        get.dht_nodes = meeting.dht_nodes();
         let (seeding, mut getting) = start_both(seeder, &seed, leecher, &get, || meeting.wait_for_seed())?;
         wait_for_completion(leecher, &mut getting)?;
         payload.check_copy(&folders.copy, leecher.omits_empty_files())?;
@@ -174,14 +176,19 @@ impl Transfer {
 enum Meeting {
     Nowhere,
     Tracker(Opentracker),
-    Router(DhtRouter),
+    Dht(Dht),
 }
 
 impl Meeting {
-    /// Opens it on `host` and makes the torrent that names it at `torrent`.
-    fn open(lab: &Lab, discovery: Discovery, payload: &Payload, host: &Host, torrent: &Path) -> Result<Self> {
+    /// Opens it at `site` and makes the torrent that names it at `torrent`.
+    fn open(lab: &Lab, discovery: Discovery, payload: &Payload, site: &Site, torrent: &Path) -> Result<Self> {
         let port = free_port()?;
-        let at = host.at(port);
+        let host = &site.meeting;
+        let at = if discovery == Discovery::Dht {
+            SocketAddr::from((site.dht_ips[0], port))
+        } else {
+            host.at(port)
+        };
         let url = match discovery {
             Discovery::HttpTracker => format!("http://{at}/announce"),
             Discovery::UdpTracker => format!("udp://{at}/announce"),
@@ -195,26 +202,27 @@ impl Meeting {
         if discovery == Discovery::Dht {
             // The node is in the torrent as well, for clients that cannot be told one.
             lab.unchoke.create(payload, torrent, &["--node", &url])?;
-            return Ok(Self::Router(DhtRouter::start(&lab.libtorrent, host, port, &dir)?));
+            let nodes = site.dht_ips.iter().map(|ip| SocketAddr::from((*ip, port))).collect();
+            return Ok(Self::Dht(Dht::start(&lab.libtorrent, host, nodes, &dir)?));
         }
         lab.unchoke.create(payload, torrent, &["--tracker", &url])?;
         let info_hash = lab.unchoke.info_hash(torrent)?;
         Ok(Self::Tracker(Opentracker::start(host, port, &info_hash, &dir)?))
     }
 
-    fn dht_node(&self) -> Option<SocketAddr> {
+    fn dht_nodes(&self) -> &[SocketAddr] {
         match self {
-            Self::Router(router) => Some(router.at),
-            Self::Nowhere | Self::Tracker(_) => None,
+            Self::Dht(dht) => &dht.nodes,
+            Self::Nowhere | Self::Tracker(_) => &[],
         }
     }
 
     /// Waits until the seeder has made itself known: a downloader that asks earlier asks again much later.
-    fn wait_for_seed(&mut self) -> Result<()> {
+    fn wait_for_seed(&self) -> Result<()> {
         match self {
             Self::Nowhere => Ok(()),
             Self::Tracker(tracker) => tracker.wait_for_seed(),
-            Self::Router(router) => router.wait_for_announce(),
+            Self::Dht(dht) => dht.wait_for_announce(),
         }
     }
 }
@@ -254,7 +262,7 @@ pub(crate) fn jobs<'a>(
         dir: &payload.parent,
         state: &folders.seeder,
         dial: None,
-        dht_node: None,
+        dht_nodes: &[],
         rate_limit: None,
     };
     let get = Job {

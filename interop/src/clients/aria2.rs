@@ -36,7 +36,7 @@ impl Client for Aria2 {
         command.arg(format!("--dht-file-path={}", job.state.join("dht.dat").display()));
         // UDP trackers are asked through the DHT's socket: it is on, and without an entry point it knows nobody.
         command.arg("--enable-dht=true");
-        if let Some(node) = job.dht_node {
+        if let Some(node) = job.dht_nodes.first() {
             command.arg(format!("--dht-entry-point={node}"));
         }
         // It has no add-peer call: a tracker that names the peer does it.

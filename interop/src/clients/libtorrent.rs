@@ -53,7 +53,7 @@ impl Client for Libtorrent {
         if let Some(peer) = job.dial {
             command.args(["--peer", &peer.to_string()]);
         }
-        if let Some(node) = job.dht_node {
+        if let Some(node) = job.dht_nodes.first() {
             command.args(["--dht-node", &node.to_string()]);
         }
         if let Some(rate) = job.rate_limit {

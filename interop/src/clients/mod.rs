@@ -88,8 +88,8 @@ pub(crate) struct Job<'a> {
     pub(crate) state: &'a Path,
     /// A peer it is told to dial.
     pub(crate) dial: Option<SocketAddr>,
-    /// DHT off, or on with this node to begin at.
-    pub(crate) dht_node: Option<SocketAddr>,
+    /// Nodes of the DHT to begin at; none: DHT off.
+    pub(crate) dht_nodes: &'a [SocketAddr],
     /// Bytes a second: upload of a seeder, download of a downloader.
     pub(crate) rate_limit: Option<u32>,
 }

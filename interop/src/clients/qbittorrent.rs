@@ -115,7 +115,7 @@ fn settings(job: &Job<'_>, control_port: u16) -> String {
          WebUI\\UseUPnP=false\n",
         port = job.port,
         ip = job.host.ip,
-        dht = job.dht_node.is_some(),
+        dht = !job.dht_nodes.is_empty(),
         dir = job.dir.display(),
     )
 }
