@@ -7,6 +7,7 @@
 
 pub mod choker;
 pub mod id;
+pub mod peer_list;
 pub mod picker;
 pub mod settings;
 pub mod tracker;

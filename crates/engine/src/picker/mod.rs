@@ -257,8 +257,14 @@ impl Picker {
         pairs.into_iter().any(|(a, b)| a & b != 0)
     }
 
-    /// Whether this piece is wanted and not there: the same question for one `have`.
-    pub fn is_missing(&self, piece: PieceIndex) -> bool {
+    /// How many pieces a peer with these pieces has that we want and lack. Walks the bytes of the set.
+    pub fn count_wanted(&self, has: &Bitfield) -> u32 {
+        let pairs = has.as_bytes().iter().zip(self.missing.as_bytes());
+        pairs.map(|(a, b)| (a & b).count_ones()).sum()
+    }
+
+    /// Whether this piece is wanted and not there: the question for one `have`.
+    pub fn wants(&self, piece: PieceIndex) -> bool {
         self.missing.has(piece)
     }
 

@@ -1,0 +1,364 @@
+//! The peers a torrent knows of, connected or not, and which of them to dial next.
+//!
+//! An address gets in through one gate ([`Scope::may_be_dialled`]). Idle peers lie in an index by the time they may
+//! be dialled again, so that an idle torrent costs nothing.
+
+pub mod blame;
+mod dial;
+mod scope;
+
+pub use scope::Scope;
+
+use crate::id::PeerKey;
+use core::net::{IpAddr, SocketAddr};
+use slotmap::SlotMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use unchoke_wire::PeerId;
+use unchoke_wire::time::{Duration, Instant};
+
+/// Who told us of a peer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum PeerSource {
+    /// The user named it.
+    User,
+    /// The magnet link named it.
+    Magnet,
+    /// A tracker.
+    Tracker,
+    /// The DHT.
+    Dht,
+    /// Another peer of the torrent (BEP 11).
+    Pex,
+    /// It connected to us.
+    Incoming,
+}
+
+/// Peers a torrent knows of at most; the worst idle ones make room.
+pub const PEERS_MAX: usize = 3000;
+
+/// The known peers of one torrent.
+#[derive(Debug)]
+pub struct PeerList {
+    peers: SlotMap<PeerKey, Peer>,
+    by_addr: BTreeMap<SocketAddr, PeerKey>,
+    /// Idle peers that may be dialled, by when.
+    due: BTreeSet<(Instant, PeerKey)>,
+    /// Where we are reached ourselves.
+    own: BTreeSet<SocketAddr>,
+    /// Addresses that sent corrupt data, until when.
+    banned: BTreeMap<IpAddr, Instant>,
+    /// Global addresses dialled in the last [`dial::PORTS_WINDOW`], oldest first.
+    dialled: VecDeque<(Instant, SocketAddr)>,
+    /// We have all: other seeds are of no use.
+    is_seed: bool,
+}
+
+/// A known peer.
+#[derive(Debug)]
+struct Peer {
+    addr: SocketAddr,
+    /// The best of those who told us of it.
+    source: PeerSource,
+    /// Whether `addr` is where it listens.
+    is_dialable: bool,
+    /// It is being dialled or connected.
+    is_busy: bool,
+    /// It has all pieces.
+    is_seed: bool,
+    /// Failed dials and handshakes since the last success.
+    fails: u32,
+    tried_at: Option<Instant>,
+    /// It is not dialled before.
+    rests_until: Instant,
+    expected_id: Option<PeerId>,
+    /// Its place in the index.
+    due: Option<Instant>,
+}
+
+impl PeerList {
+    /// A list without peers, of somebody who is reached at `own`.
+    pub fn new(own: &[SocketAddr]) -> Self {
+        PeerList {
+            peers: SlotMap::with_key(),
+            by_addr: BTreeMap::new(),
+            due: BTreeSet::new(),
+            own: own.iter().copied().map(canonical).collect(),
+            banned: BTreeMap::new(),
+            dialled: VecDeque::new(),
+            is_seed: false,
+        }
+    }
+
+    /// Takes in the address of a listening peer that `told_by` told us of, `None` for somebody on the internet.
+    /// `true` if it is new. Refused are ports of zero, addresses outside the scope of who told, our own and banned
+    /// ones.
+    pub fn add(
+        &mut self,
+        addr: SocketAddr,
+        source: PeerSource,
+        told_by: Option<IpAddr>,
+        now: Instant,
+    ) -> bool {
+        let addr = canonical(addr);
+        let told_by = told_by.map_or(Scope::Global, Scope::of);
+        let may_dial = Scope::of(addr.ip()).may_be_dialled(source, told_by);
+        if addr.port() == 0 || !may_dial || self.own.contains(&addr) || self.is_banned(addr.ip(), now) {
+            return false;
+        }
+        let Some(key) = self.by_addr.get(&addr).copied() else {
+            return self.insert(addr, source, true, now).is_some();
+        };
+        let peer = &mut self.peers[key];
+        peer.source = peer.source.min(source);
+        peer.is_dialable = true;
+        if source < PeerSource::Pex {
+            // Whoever lists it saw it alive: one more try.
+            peer.fails = peer.fails.min(dial::FAILS_MAX - 1);
+        }
+        self.index(key);
+        false
+    }
+
+    /// The tracker named this id for the peer at `addr`.
+    pub fn expect_id(&mut self, addr: SocketAddr, id: PeerId) {
+        if let Some(key) = self.by_addr.get(&canonical(addr)) {
+            self.peers[*key].expected_id = Some(id);
+        }
+    }
+
+    /// A connection was accepted. `None`: it is banned, connected already, or there is no room to know it.
+    pub fn accept(&mut self, remote: SocketAddr, now: Instant) -> Option<PeerKey> {
+        let remote = canonical(remote);
+        if self.is_banned(remote.ip(), now) {
+            return None;
+        }
+        let key = match self.by_addr.get(&remote) {
+            Some(key) if self.peers[*key].is_busy => return None,
+            Some(key) => *key,
+            None => self.insert(remote, PeerSource::Incoming, false, now)?,
+        };
+        self.peers[key].is_busy = true;
+        self.index(key);
+        Some(key)
+    }
+
+    /// A dial to this peer began.
+    pub fn dialling(&mut self, key: PeerKey, now: Instant) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        peer.is_busy = true;
+        peer.tried_at = Some(now);
+        let addr = peer.addr;
+        self.note_dial(addr, now);
+        self.index(key);
+    }
+
+    /// A handshake with this peer succeeded.
+    pub fn connected(&mut self, key: PeerKey, now: Instant) {
+        if let Some(peer) = self.peers.get_mut(key) {
+            (peer.is_busy, peer.fails, peer.tried_at) = (true, 0, Some(now));
+            self.index(key);
+        }
+    }
+
+    /// A connection to this peer ended after its handshake.
+    pub fn disconnected(&mut self, key: PeerKey, now: Instant) {
+        self.rest(key, now);
+    }
+
+    /// A dial or handshake failed. A peer that may not be dialled is forgotten.
+    pub fn failed(&mut self, key: PeerKey, now: Instant) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        peer.fails = peer.fails.saturating_add(1);
+        if peer.is_dialable {
+            self.rest(key, now);
+        } else {
+            self.remove(key);
+        }
+    }
+
+    /// This peer broke the protocol: unless the user named it, it is not dialled until somebody names it again.
+    pub fn misbehaved(&mut self, key: PeerKey, now: Instant) {
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.fails = peer.fails.max(dial::FAILS_MAX);
+            if !peer.is_busy {
+                self.rest(key, now);
+            }
+        }
+    }
+
+    /// A connected peer told the port it listens on. Returns the peer that is connected under that address already,
+    /// which is the same one over another connection; an idle one of that address is merged into this one.
+    pub fn listens_on(&mut self, key: PeerKey, port: u16) -> Option<PeerKey> {
+        let peer = self.peers.get(key).filter(|p| port != 0 && (!p.is_dialable || p.addr.port() == port))?;
+        let addr = SocketAddr::new(peer.addr.ip(), port);
+        let twin = self.by_addr.get(&addr).copied().filter(|twin| *twin != key);
+        if let Some(twin) = twin {
+            if self.peers[twin].is_busy {
+                return Some(twin);
+            }
+            let source = self.peers[twin].source;
+            self.remove(twin);
+            self.peers[key].source = self.peers[key].source.min(source);
+        }
+        let before = core::mem::replace(&mut self.peers[key].addr, addr);
+        self.by_addr.remove(&before);
+        self.by_addr.insert(addr, key);
+        self.peers[key].is_dialable = !self.own.contains(&addr);
+        self.index(key);
+        None
+    }
+
+    /// This peer turned out to be us: its address is remembered and never dialled.
+    pub fn note_ourselves(&mut self, key: PeerKey) {
+        if let Some(peer) = self.peers.get_mut(key) {
+            if peer.is_dialable {
+                self.own.insert(peer.addr);
+            }
+            peer.is_dialable = false;
+            self.index(key);
+        }
+    }
+
+    /// We are reached at this address.
+    pub fn add_own(&mut self, addr: SocketAddr) {
+        let addr = canonical(addr);
+        self.own.insert(addr);
+        if let Some(key) = self.by_addr.get(&addr).copied() {
+            self.peers[key].is_dialable = false;
+            self.index(key);
+        }
+    }
+
+    /// This peer has all pieces.
+    pub fn note_seed(&mut self, key: PeerKey) {
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.is_seed = true;
+            self.index(key);
+        }
+    }
+
+    /// The peer that listens at this address has all pieces, another peer says (BEP 11).
+    pub fn note_seed_at(&mut self, addr: SocketAddr) {
+        if let Some(key) = self.by_addr.get(&canonical(addr)).copied() {
+            self.note_seed(key);
+        }
+    }
+
+    /// Bans the address of this peer for [`BAN`]: it sent corrupt data. Returns the address, of which other
+    /// connections are to be closed too.
+    pub fn ban(&mut self, key: PeerKey, now: Instant) -> Option<IpAddr> {
+        let ip = self.peers.get(key)?.addr.ip();
+        self.banned.retain(|_, until| *until > now);
+        if self.banned.len() >= BANNED_MAX {
+            let first = self.banned.iter().min_by_key(|(_, until)| **until).map(|(ip, _)| *ip);
+            first.map(|ip| self.banned.remove(&ip));
+        }
+        self.banned.insert(ip, now + BAN);
+        let keys: Vec<PeerKey> =
+            self.peers.iter().filter(|(_, p)| p.addr.ip() == ip).map(|(k, _)| k).collect();
+        keys.into_iter().for_each(|k| self.index(k));
+        Some(ip)
+    }
+
+    /// Whether this address is banned.
+    pub fn is_banned(&self, ip: IpAddr, now: Instant) -> bool {
+        self.banned.get(&ip.to_canonical()).is_some_and(|until| *until > now)
+    }
+
+    /// The id the tracker named for this peer.
+    pub fn expected_id(&self, key: PeerKey) -> Option<PeerId> {
+        self.peers.get(key)?.expected_id
+    }
+
+    /// The address of this peer: where it listens, as far as known.
+    pub fn addr(&self, key: PeerKey) -> Option<SocketAddr> {
+        self.peers.get(key).map(|p| p.addr)
+    }
+
+    /// Whether others could dial this peer at [`PeerList::addr`], so that it may be told to them.
+    pub fn is_dialable(&self, key: PeerKey) -> bool {
+        self.peers.get(key).is_some_and(|p| p.is_dialable)
+    }
+
+    /// How many peers are known.
+    pub fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Whether no peer is known.
+    pub fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+    }
+
+    fn insert(
+        &mut self,
+        addr: SocketAddr,
+        source: PeerSource,
+        is_dialable: bool,
+        now: Instant,
+    ) -> Option<PeerKey> {
+        if self.peers.len() >= PEERS_MAX {
+            self.prune();
+        }
+        if self.peers.len() >= PEERS_MAX {
+            return None;
+        }
+        let key = self.peers.insert(Peer {
+            addr,
+            source,
+            is_dialable,
+            is_busy: false,
+            is_seed: false,
+            fails: 0,
+            tried_at: None,
+            rests_until: now,
+            expected_id: None,
+            due: None,
+        });
+        self.by_addr.insert(addr, key);
+        self.index(key);
+        Some(key)
+    }
+
+    fn remove(&mut self, key: PeerKey) {
+        if let Some(peer) = self.peers.remove(key) {
+            self.by_addr.remove(&peer.addr);
+            peer.due.map(|due| self.due.remove(&(due, key)));
+        }
+    }
+
+    /// Forgets the worst twentieth: those that cannot be dialled, failed most, come from the worst source.
+    fn prune(&mut self) {
+        let idle = self.peers.iter().filter(|(_, p)| !p.is_busy && p.source != PeerSource::User);
+        let mut worst: Vec<_> =
+            idle.map(|(k, p)| ((p.is_dialable, u32::MAX - p.fails, p.source), k)).collect();
+        worst.sort_by(|(a, ka), (b, kb)| (a.0, a.1).cmp(&(b.0, b.1)).then(b.2.cmp(&a.2)).then(ka.cmp(kb)));
+        worst.truncate(PEERS_MAX / 20);
+        worst.into_iter().for_each(|(_, key)| self.remove(key));
+    }
+}
+
+//= BEP 3: peer ids of connections
+/// Of two connections to the same peer id, whether the newer one stays: of two in opposite directions the one that
+/// the side with the greater id dialled, so that both sides keep the same; of two in one direction the older.
+pub fn is_newer_kept(
+    our_id: PeerId,
+    their_id: PeerId,
+    is_older_outgoing: bool,
+    is_newer_outgoing: bool,
+) -> bool {
+    is_older_outgoing != is_newer_outgoing && is_newer_outgoing == (our_id > their_id)
+}
+
+/// An IPv4 address mapped into IPv6 as what it is.
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    match addr.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, addr.port()),
+        IpAddr::V6(_) => addr,
+    }
+}
+
+/// How long an address is banned.
+pub const BAN: Duration = Duration::from_secs(3600);
+/// Banned addresses at most; the ban that ends first makes room.
+const BANNED_MAX: usize = 1000;
