@@ -6,7 +6,10 @@
 //! in, `next_timeout`. What `handle` returns must be drained before the next call.
 
 pub mod choker;
+pub mod event;
 pub mod id;
+pub mod input;
+pub mod output;
 pub mod peer_list;
 pub mod picker;
 pub mod settings;

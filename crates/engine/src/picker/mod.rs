@@ -135,6 +135,12 @@ impl Picker {
         }
     }
 
+    /// Whether a block that comes in would be kept: its piece is begun and it is not there.
+    pub fn needs(&self, block: BlockRef) -> bool {
+        let index = self.layout.block_index(block);
+        index.is_some_and(|i| self.open.get(&block.piece).is_some_and(|open| open.lacks(i)))
+    }
+
     /// A peer will not send a block it was asked for: cancelled, rejected, out of time.
     pub fn released(&mut self, block: BlockRef, peer: PeerKey) {
         if let Some(index) = self.layout.block_index(block)
