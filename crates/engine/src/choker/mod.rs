@@ -5,6 +5,7 @@
 //! better partners are found and newcomers get their first pieces.
 
 use crate::id::ConnId;
+use core::cmp::Reverse;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeSet;
@@ -14,10 +15,7 @@ use unchoke_wire::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct Choker {
     slots: usize,
-    interval: Duration,
-    /// Peers that fill a slot.
-    unchoked: BTreeSet<ConnId>,
-    /// Those of them that were drawn by lot.
+    /// Peers that got their slot by lot.
     optimistic: BTreeSet<ConnId>,
     /// When lots are drawn anew.
     redraw_at: Instant,
@@ -32,23 +30,23 @@ pub struct PeerRates {
     /// It wants something of us.
     pub is_interested: bool,
     /// We choke it.
-    pub is_choked_by_us: bool,
+    pub is_choked: bool,
     /// We have all we want of its torrent: what it sends us does not matter.
-    pub is_seed_torrent: bool,
+    pub is_seeding: bool,
     /// Block bytes it sent us since the round before.
     pub received: u64,
-    /// Block bytes we sent it since it was unchoked.
+    /// Block bytes we sent it since the round before.
+    pub sent: u64,
+    /// Block bytes we sent it since it was unchoked last.
     pub sent_since_unchoke: u64,
-    /// Block bytes after which its turn is over: those of [`TURN_PIECES`] pieces of its torrent.
-    pub turn_bytes: u64,
+    /// When it was unchoked last; anything up to `connected_at` if never.
+    pub unchoked_at: Instant,
     /// When it was connected.
     pub connected_at: Instant,
-    /// When we choked or unchoked it last; when it was connected, if never.
-    pub choke_changed_at: Instant,
-    /// It is of the local network and needs no slot.
-    pub is_local: bool,
     /// It was asked for blocks and has not sent any for long.
-    pub is_snubbing_us: bool,
+    pub is_snubbing: bool,
+    /// Block bytes after which its turn is over: those of [`TURN_PIECES`] pieces of its torrent.
+    pub quota: u64,
 }
 
 /// What is to be said to a peer.
@@ -64,90 +62,87 @@ pub struct ChokeChange {
 pub const TURN_PIECES: u64 = 20;
 
 impl Choker {
-    /// A choker of `slots` peers at once, those drawn by lot included, that is asked every `interval`.
-    pub fn new(slots: usize, interval: Duration, seed: u64, now: Instant) -> Self {
-        Choker {
-            slots,
-            interval,
-            unchoked: BTreeSet::new(),
-            optimistic: BTreeSet::new(),
-            redraw_at: now,
-            rng: ChaCha8Rng::seed_from_u64(seed),
-        }
+    /// A choker of `slots` peers at once, those drawn by lot included.
+    pub fn new(slots: usize, seed: u64) -> Self {
+        let rng = ChaCha8Rng::seed_from_u64(seed);
+        Choker { slots, optimistic: BTreeSet::new(), redraw_at: Instant::ZERO, rng }
     }
 
-    //= BEP 3: choking, every ten seconds
+    //= BEP 3: choking, decided every ten seconds
     /// Decides anew; `peers` are all connected peers of the engine. Returns what changes, chokes first.
     pub fn rechoke(&mut self, peers: &[PeerRates], now: Instant) -> Vec<ChokeChange> {
-        let mut waiting: Vec<&PeerRates> = peers.iter().filter(|p| p.is_interested && !p.is_local).collect();
+        let mut waiting: Vec<&PeerRates> = peers.iter().filter(|p| p.is_interested).collect();
         waiting.sort_by_key(|p| rank(p, now));
         let regular = self.slots - self.optimistic_slots();
-        let entitled = waiting.iter().take_while(|p| rank(p, now).0 < Class::Snubbing).count();
+        let entitled = waiting.iter().take_while(|p| class(p, now) < Class::Snubbing).count();
         let lots = waiting.split_off(regular.min(entitled));
-        self.unchoked = waiting.iter().map(|p| p.conn).collect();
-        self.draw(&lots, now);
-        let is_unchoked = |p: &PeerRates| self.unchoked.contains(&p.conn) || (p.is_local && p.is_interested);
-        let changed = peers.iter().filter(|p| is_unchoked(p) == p.is_choked_by_us);
-        let mut changes: Vec<ChokeChange> =
-            changed.map(|p| ChokeChange { conn: p.conn, choke: !p.is_choked_by_us }).collect();
-        changes.sort_by_key(|c| !c.choke);
-        changes
+        let mut unchoked: BTreeSet<ConnId> = waiting.iter().map(|p| p.conn).collect();
+        self.draw(&lots, self.slots - unchoked.len(), now);
+        unchoked.extend(&self.optimistic);
+        changes(peers, |p| unchoked.contains(&p.conn))
     }
 
-    /// A peer became interested between two rounds: whether to unchoke it at once since a slot is free.
-    pub fn interested(&mut self, peer: &PeerRates) -> bool {
-        if !peer.is_choked_by_us {
-            return false;
-        }
-        if peer.is_local {
-            return true;
-        }
-        self.unchoked.len() < self.slots && !is_snubbing(peer) && self.unchoked.insert(peer.conn)
+    /// Gives slots that became free since the last round to those who wait, the strongest claim first. A peer that
+    /// lost its interest gives its slot to one that needs it.
+    pub fn fill(&mut self, peers: &[PeerRates], now: Instant) -> Vec<ChokeChange> {
+        let is_using = |p: &&PeerRates| !p.is_choked && p.is_interested;
+        let used = peers.iter().filter(is_using).count();
+        let free = self.slots.saturating_sub(used);
+        let is_waiting = |p: &&PeerRates| p.is_choked && p.is_interested && !is_snubbing(p);
+        let mut waiting: Vec<&PeerRates> = peers.iter().filter(is_waiting).collect();
+        waiting.sort_by_key(|p| rank(p, now));
+        waiting.truncate(free);
+        let spare = free - waiting.len();
+        let idle = peers.iter().filter(|p| !p.is_choked && !p.is_interested).take(spare);
+        let keep: BTreeSet<ConnId> =
+            peers.iter().filter(is_using).chain(waiting).chain(idle).map(|p| p.conn).collect();
+        changes(peers, |p| keep.contains(&p.conn))
     }
 
-    /// A connection is gone; its slot is free.
-    pub fn closed(&mut self, conn: ConnId) {
-        self.unchoked.remove(&conn);
+    /// A connection is gone.
+    pub fn forget(&mut self, conn: ConnId) {
         self.optimistic.remove(&conn);
-    }
-
-    //= BEP 3: optimistic unchoking, rotated every 30 seconds, new peers three times as likely
-    /// Fills what slots are left from those who did not earn one.
-    fn draw(&mut self, lots: &[&PeerRates], now: Instant) {
-        if now >= self.redraw_at {
-            self.optimistic.clear();
-            self.redraw_at = now + OPTIMISTIC_INTERVAL;
-        }
-        self.optimistic.retain(|conn| lots.iter().any(|p| p.conn == *conn));
-        let mut lots: Vec<&PeerRates> =
-            lots.iter().copied().filter(|p| !self.optimistic.contains(&p.conn)).collect();
-        while self.unchoked.len() + self.optimistic.len() < self.slots && !lots.is_empty() {
-            let weights: Vec<usize> = lots.iter().map(|p| self.weight(p, now)).collect();
-            let mut ticket = self.rng.random_range(0..weights.iter().sum());
-            let winner = weights.iter().position(|w| match ticket.checked_sub(*w) {
-                None => true,
-                Some(rest) => {
-                    ticket = rest;
-                    false
-                }
-            });
-            let winner = winner.expect("the ticket is below the sum of the weights");
-            self.optimistic.insert(lots.swap_remove(winner).conn);
-        }
-        while self.unchoked.len() + self.optimistic.len() > self.slots
-            && self.optimistic.pop_first().is_some()
-        {}
-        self.unchoked.extend(&self.optimistic);
-    }
-
-    fn weight(&self, peer: &PeerRates, now: Instant) -> usize {
-        if now.since(peer.connected_at) < self.interval * NEW_ROUNDS { NEW_WEIGHT } else { 1 }
     }
 
     /// A fifth of the slots, at least one.
     fn optimistic_slots(&self) -> usize {
         (self.slots / 5).max(1).min(self.slots)
     }
+
+    //= BEP 3: optimistic unchoking, rotated every 30 seconds, new peers three times as likely
+    /// Draws `free` of those who did not earn a slot; who was drawn keeps it until lots are drawn anew.
+    fn draw(&mut self, lots: &[&PeerRates], free: usize, now: Instant) {
+        if now >= self.redraw_at {
+            self.optimistic.clear();
+            self.redraw_at = now + OPTIMISTIC_INTERVAL;
+        }
+        self.optimistic.retain(|conn| lots.iter().any(|p| p.conn == *conn));
+        while self.optimistic.len() > free {
+            self.optimistic.pop_first();
+        }
+        let is_drawn = |p: &PeerRates| self.optimistic.contains(&p.conn);
+        let mut lots: Vec<&PeerRates> = lots.iter().copied().filter(|p| !is_drawn(p)).collect();
+        while self.optimistic.len() < free && !lots.is_empty() {
+            let tickets: Vec<usize> =
+                lots.iter().zip(0..).flat_map(|(p, i)| core::iter::repeat_n(i, weight(p, now))).collect();
+            let winner = tickets[self.rng.random_range(0..tickets.len())];
+            self.optimistic.insert(lots.swap_remove(winner).conn);
+        }
+    }
+}
+
+/// What is to be said so that exactly those stay unchoked that `is_kept` names. Chokes first.
+fn changes(peers: &[PeerRates], is_kept: impl Fn(&PeerRates) -> bool) -> Vec<ChokeChange> {
+    let changed = peers.iter().filter(|p| is_kept(p) == p.is_choked);
+    let mut changes: Vec<ChokeChange> =
+        changed.map(|p| ChokeChange { conn: p.conn, choke: !p.is_choked }).collect();
+    changes.sort_by_key(|c| !c.choke);
+    changes
+}
+
+/// Lots of a peer.
+fn weight(peer: &PeerRates, now: Instant) -> usize {
+    if now.since(peer.connected_at) < NEW_FOR { NEW_WEIGHT } else { 1 }
 }
 
 /// By what a peer gets its slot, the strongest claim first.
@@ -165,38 +160,41 @@ enum Class {
     Snubbing,
 }
 
-/// Lower goes first; never equal for two peers.
-fn rank(peer: &PeerRates, now: Instant) -> (Class, u64, Instant, ConnId) {
-    let (class, received) = match class(peer, now) {
-        Class::Trading => (Class::Trading, u64::MAX - peer.received),
-        other => (other, 0),
-    };
-    (class, received, peer.choke_changed_at, peer.conn)
+/// Lower goes first; never equal for two peers. Within a class that does not trade, who was unchoked longest ago.
+fn rank(peer: &PeerRates, now: Instant) -> (Class, Reverse<u64>, Instant, ConnId) {
+    let class = class(peer, now);
+    let received = if class == Class::Trading { peer.received } else { 0 };
+    (class, Reverse(received), peer.unchoked_at.max(peer.connected_at), peer.conn)
 }
 
 fn class(peer: &PeerRates, now: Instant) -> Class {
-    let held = now.since(peer.choke_changed_at);
     if is_snubbing(peer) {
         Class::Snubbing
-    } else if !peer.is_seed_torrent && peer.received > 0 {
+    } else if !peer.is_seeding && peer.received > 0 {
         Class::Trading
-    } else if peer.is_choked_by_us {
+    } else if peer.is_choked {
         Class::Waiting
-    } else if held < TURN_MIN || (peer.sent_since_unchoke < peer.turn_bytes && held < TURN_MAX) {
+    } else if is_in_turn(peer, now.since(peer.unchoked_at)) {
         Class::InTurn
     } else {
         Class::Done
     }
 }
 
+/// Whether a peer that was unchoked for `held` may go on: it has its minute, and what is left of its quota while it
+/// takes it.
+fn is_in_turn(peer: &PeerRates, held: Duration) -> bool {
+    held < TURN_MIN || (held < TURN_MAX && peer.sent > 0 && peer.sent_since_unchoke < peer.quota)
+}
+
 fn is_snubbing(peer: &PeerRates) -> bool {
-    peer.is_snubbing_us && !peer.is_seed_torrent
+    peer.is_snubbing && !peer.is_seeding
 }
 
 /// Between two drawings of lots.
 const OPTIMISTIC_INTERVAL: Duration = Duration::from_secs(30);
-/// A peer is new for so many rounds.
-const NEW_ROUNDS: u32 = 3;
+/// A peer is new for three rounds.
+const NEW_FOR: Duration = Duration::from_secs(30);
 /// Lots of a new peer.
 const NEW_WEIGHT: usize = 3;
 /// A turn is at least so long.

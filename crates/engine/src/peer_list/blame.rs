@@ -21,7 +21,7 @@ pub struct Ledger {
 #[derive(Clone, Copy, Debug, Default)]
 struct Record {
     trust: i32,
-    on_parole: bool,
+    is_on_parole: bool,
 }
 
 /// A block of a failed piece.
@@ -51,7 +51,7 @@ impl Ledger {
         for peer in distinct(from) {
             let record = self.record(peer);
             record.trust = (record.trust - TRUST_LOST).max(TRUST_MIN);
-            record.on_parole = true;
+            record.is_on_parole = true;
         }
         if let Some(culprit) = sole(from) {
             return vec![culprit];
@@ -83,7 +83,7 @@ impl Ledger {
         for peer in distinct(from) {
             let record = self.record(peer);
             record.trust = (record.trust + 1).min(TRUST_MAX);
-            record.on_parole &= sole != Some(peer);
+            record.is_on_parole &= sole != Some(peer);
         }
         let suspects = self.suspects.remove(&piece).unwrap_or_default();
         self.suspects_len -= suspects.len();
@@ -96,7 +96,7 @@ impl Ledger {
         let cleared: BTreeSet<PeerKey> = cleared.into_iter().map(|s| s.peer).collect();
         for peer in cleared.difference(&guilty) {
             let is_suspect = self.suspects.values().flatten().any(|s| s.peer == *peer);
-            self.record(*peer).on_parole &= is_suspect || hashes.is_empty();
+            self.record(*peer).is_on_parole &= is_suspect || hashes.is_empty();
         }
         guilty.into_iter().collect()
     }
@@ -107,8 +107,8 @@ impl Ledger {
     }
 
     /// Whether it gets whole pieces for itself until it is cleared.
-    pub fn on_parole(&self, peer: PeerKey) -> bool {
-        self.records.get(peer).is_some_and(|r| r.on_parole)
+    pub fn is_on_parole(&self, peer: PeerKey) -> bool {
+        self.records.get(peer).is_some_and(|r| r.is_on_parole)
     }
 
     fn record(&mut self, peer: PeerKey) -> &mut Record {

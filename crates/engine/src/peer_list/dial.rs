@@ -1,7 +1,8 @@
 //! When a peer may be dialled, and who goes first.
 
-use super::{Peer, PeerList, PeerSource, Scope};
+use super::{Peer, PeerList, Scope};
 use crate::id::PeerKey;
+use crate::input::PeerSource;
 use core::cmp::Reverse;
 use core::net::SocketAddr;
 use unchoke_wire::peer_priority;
@@ -105,11 +106,26 @@ impl PeerList {
     }
 
     /// Lower is dialled first.
-    fn rank(&self, peer: &Peer) -> (u32, bool, Option<Instant>, PeerSource, Reverse<u32>) {
+    fn rank(&self, peer: &Peer) -> Rank {
         let is_far = Scope::of(peer.addr.ip()) == Scope::Global;
         let own = self.own.iter().filter(|own| Scope::of(own.ip()) == Scope::Global);
         let priority = own.filter_map(|own| peer_priority(*own, peer.addr)).max().unwrap_or(0);
-        (peer.fails, is_far, peer.tried_at, peer.source, Reverse(priority))
+        (peer.fails, is_far, peer.tried_at, source_rank(peer.source), Reverse(priority), peer.lot)
+    }
+}
+
+/// Failures, not local, last tried, source, priority, lot.
+type Rank = (u32, bool, Option<Instant>, u8, Reverse<u32>, u32);
+
+/// How good a source is, the best lowest: the more it takes to lie for it.
+pub(super) fn source_rank(source: PeerSource) -> u8 {
+    match source {
+        PeerSource::User => 0,
+        PeerSource::Magnet => 1,
+        PeerSource::Tracker => 2,
+        PeerSource::Dht => 3,
+        PeerSource::Pex => 4,
+        PeerSource::Incoming => 5,
     }
 }
 

@@ -5,33 +5,21 @@
 
 pub mod blame;
 mod dial;
-pub mod scope;
+mod scope;
 
 pub use scope::Scope;
 
 use crate::id::PeerKey;
+use crate::input::PeerSource;
+use blame::{BlockHash, Ledger, Senders};
+use core::cmp::Reverse;
 use core::net::{IpAddr, SocketAddr};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use slotmap::SlotMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use unchoke_wire::PeerId;
 use unchoke_wire::time::{Duration, Instant};
-
-/// Who told us of a peer.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum PeerSource {
-    /// The user named it.
-    User,
-    /// The magnet link named it.
-    Magnet,
-    /// A tracker.
-    Tracker,
-    /// The DHT.
-    Dht,
-    /// Another peer of the torrent (BEP 11).
-    Pex,
-    /// It connected to us.
-    Incoming,
-}
+use unchoke_wire::{PeerId, PieceIndex};
 
 /// Peers a torrent knows of at most; the worst idle ones make room.
 pub const PEERS_MAX: usize = 3000;
@@ -51,6 +39,8 @@ pub struct PeerList {
     dialled: VecDeque<(Instant, SocketAddr)>,
     /// We have all: other seeds are of no use.
     is_seed: bool,
+    ledger: Ledger,
+    rng: ChaCha8Rng,
 }
 
 /// A known peer.
@@ -71,21 +61,25 @@ struct Peer {
     /// It is not dialled before.
     rests_until: Instant,
     expected_id: Option<PeerId>,
+    /// Decides between equals, so that not everybody dials the same peers first.
+    lot: u32,
     /// Its place in the index.
     due: Option<Instant>,
 }
 
 impl PeerList {
     /// A list without peers, of somebody who is reached at `own`.
-    pub fn new(own: &[SocketAddr]) -> Self {
+    pub fn new(seed: u64, own: Vec<SocketAddr>) -> Self {
         PeerList {
             peers: SlotMap::with_key(),
             by_addr: BTreeMap::new(),
             due: BTreeSet::new(),
-            own: own.iter().copied().map(canonical).collect(),
+            own: own.into_iter().map(canonical).collect(),
             banned: BTreeMap::new(),
             dialled: VecDeque::new(),
             is_seed: false,
+            ledger: Ledger::new(),
+            rng: ChaCha8Rng::seed_from_u64(seed),
         }
     }
 
@@ -109,9 +103,9 @@ impl PeerList {
             return self.insert(addr, source, true, now).is_some();
         };
         let peer = &mut self.peers[key];
-        peer.source = peer.source.min(source);
+        peer.source = better(peer.source, source);
         peer.is_dialable = true;
-        if source < PeerSource::Pex {
+        if dial::source_rank(source) < dial::source_rank(PeerSource::Pex) {
             // Whoever lists it saw it alive: one more try.
             peer.fails = peer.fails.min(dial::FAILS_MAX - 1);
         }
@@ -198,7 +192,7 @@ impl PeerList {
             }
             let source = self.peers[twin].source;
             self.remove(twin);
-            self.peers[key].source = self.peers[key].source.min(source);
+            self.peers[key].source = better(self.peers[key].source, source);
         }
         let before = core::mem::replace(&mut self.peers[key].addr, addr);
         self.by_addr.remove(&before);
@@ -244,10 +238,38 @@ impl PeerList {
         }
     }
 
-    /// Bans the address of this peer for [`BAN`]: it sent corrupt data. Returns the address, of which other
-    /// connections are to be closed too.
-    pub fn ban(&mut self, key: PeerKey, now: Instant) -> Option<IpAddr> {
-        let ip = self.peers.get(key)?.addr.ip();
+    /// A piece failed its check. `hashes` are those of its blocks in order, `from` who sent them. Who is guilty by
+    /// that alone is banned; the others get whole pieces for themselves until they are cleared.
+    pub fn piece_failed(&mut self, piece: PieceIndex, hashes: &[BlockHash], from: &Senders, now: Instant) {
+        let guilty = self.ledger.piece_failed(piece, hashes, from);
+        guilty.into_iter().for_each(|key| self.ban(key, now));
+    }
+
+    /// Whether the hashes of this piece's blocks are of use once it passes: it failed before.
+    pub fn wants_hashes(&self, piece: PieceIndex) -> bool {
+        self.ledger.wants_hashes(piece)
+    }
+
+    /// A piece passed its check. `hashes` are those of its blocks in order if [`PeerList::wants_hashes`] asked for
+    /// them, else empty. Who sent other blocks when it failed is banned.
+    pub fn piece_passed(&mut self, piece: PieceIndex, hashes: &[BlockHash], from: &Senders, now: Instant) {
+        let guilty = self.ledger.piece_passed(piece, hashes, from);
+        guilty.into_iter().for_each(|key| self.ban(key, now));
+    }
+
+    /// Whether this peer gets whole pieces for itself, since one it had a part in failed.
+    pub fn is_on_parole(&self, key: PeerKey) -> bool {
+        self.ledger.is_on_parole(key)
+    }
+
+    /// Good pieces this peer had a part in less twice the failed ones, from −8 to 8.
+    pub fn trust(&self, key: PeerKey) -> i32 {
+        self.ledger.trust(key)
+    }
+
+    /// Bans the address of this peer for [`BAN`].
+    fn ban(&mut self, key: PeerKey, now: Instant) {
+        let Some(ip) = self.peers.get(key).map(|p| p.addr.ip()) else { return };
         self.banned.retain(|_, until| *until > now);
         if self.banned.len() >= BANNED_MAX {
             let first = self.banned.iter().min_by_key(|(_, until)| **until).map(|(ip, _)| *ip);
@@ -257,7 +279,6 @@ impl PeerList {
         let keys: Vec<PeerKey> =
             self.peers.iter().filter(|(_, p)| p.addr.ip() == ip).map(|(k, _)| k).collect();
         keys.into_iter().for_each(|k| self.index(k));
-        Some(ip)
     }
 
     /// Whether this address is banned.
@@ -313,6 +334,7 @@ impl PeerList {
             tried_at: None,
             rests_until: now,
             expected_id: None,
+            lot: self.rng.next_u32(),
             due: None,
         });
         self.by_addr.insert(addr, key);
@@ -330,9 +352,10 @@ impl PeerList {
     /// Forgets the worst twentieth: those that cannot be dialled, failed most, come from the worst source.
     fn prune(&mut self) {
         let idle = self.peers.iter().filter(|(_, p)| !p.is_busy && p.source != PeerSource::User);
-        let mut worst: Vec<_> =
-            idle.map(|(k, p)| ((p.is_dialable, u32::MAX - p.fails, p.source), k)).collect();
-        worst.sort_by(|(a, ka), (b, kb)| (a.0, a.1).cmp(&(b.0, b.1)).then(b.2.cmp(&a.2)).then(ka.cmp(kb)));
+        let mut worst: Vec<_> = idle
+            .map(|(k, p)| ((p.is_dialable, Reverse(p.fails), Reverse(dial::source_rank(p.source))), k))
+            .collect();
+        worst.sort();
         worst.truncate(PEERS_MAX / 20);
         worst.into_iter().for_each(|(_, key)| self.remove(key));
     }
@@ -348,6 +371,10 @@ pub fn is_newer_kept(
     is_newer_outgoing: bool,
 ) -> bool {
     is_older_outgoing != is_newer_outgoing && is_newer_outgoing == (our_id > their_id)
+}
+
+fn better(a: PeerSource, b: PeerSource) -> PeerSource {
+    if dial::source_rank(b) < dial::source_rank(a) { b } else { a }
 }
 
 /// An IPv4 address mapped into IPv6 as what it is.

@@ -1,6 +1,6 @@
 //! How far an address reaches, and the gate that keeps strangers from pointing us at the local network.
 
-use super::PeerSource;
+use crate::input::PeerSource;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// How far an address reaches.

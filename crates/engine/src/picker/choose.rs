@@ -18,13 +18,9 @@ impl Picker {
             true => n.min(1),
             false => n,
         };
-        let mut budget = peer.open_bytes_left;
         while picks.len() < n {
             let is_busy = peer.requests_out + picks.len() > 0;
-            let Some(piece) = self.choose(peer, is_busy, budget, now) else { break };
-            if !self.open.contains_key(&piece) {
-                budget = budget.saturating_sub(u64::from(self.layout.len_of(piece)));
-            }
+            let Some(piece) = self.choose(peer, is_busy, now) else { break };
             self.take(piece, peer, n, now, &mut picks);
         }
         if n > 0 && picks.is_empty() && peer.requests_out == 0 {
@@ -34,16 +30,11 @@ impl Picker {
     }
 
     /// The piece to go on with; it has free blocks.
-    fn choose(
-        &mut self,
-        peer: &PeerView<'_>,
-        is_busy: bool,
-        budget: u64,
-        now: Instant,
-    ) -> Option<PieceIndex> {
+    fn choose(&mut self, peer: &PeerView<'_>, is_busy: bool, now: Instant) -> Option<PieceIndex> {
         let leave_to = if is_busy { self.rivals(peer) } else { Vec::new() };
         let is_left = |piece: PieceIndex| leave_to.iter().any(|has| has.has(piece));
-        let may_begin = self.open.is_empty() || budget >= u64::from(self.layout.piece_len());
+        let after = self.open_bytes.saturating_add(u64::from(self.layout.piece_len()));
+        let may_begin = self.open.is_empty() || after <= peer.open_bytes_max;
         if let Some(piece) = self.suggested(peer, may_begin, &is_left) {
             return Some(piece);
         }
@@ -54,7 +45,7 @@ impl Picker {
         let fresh = if may_begin { self.find_fresh(peer, &is_left) } else { None };
         let first = match (found.shared, fresh) {
             // A parole peer is given pieces nobody else has a part in, while there are any.
-            (_, Some(fresh)) if peer.on_parole || peer.is_snubbed => Some(fresh),
+            (_, Some(fresh)) if peer.is_on_parole || peer.is_snubbed => Some(fresh),
             (Some(shared), Some(fresh)) if self.key(shared) > self.key(fresh) => Some(fresh),
             (shared, fresh) => shared.or(fresh),
         };
@@ -69,7 +60,7 @@ impl Picker {
         may_begin: bool,
         is_left: &impl Fn(PieceIndex) -> bool,
     ) -> Option<PieceIndex> {
-        if peer.on_parole {
+        if peer.is_on_parole {
             return None;
         }
         let mut pieces = peer.suggested.iter().take(SUGGESTED_MAX).copied();
@@ -96,7 +87,7 @@ impl Picker {
                 found.own = Some(piece);
             } else if is_left(piece) && !self.open[&piece].is_shared_by(peer.key) {
                 continue;
-            } else if peer.on_parole {
+            } else if peer.is_on_parole {
                 let is_idle = self.open[&piece].is_idle();
                 found.last = if is_idle { Some(piece) } else { found.last };
             } else if holder.is_none() {
@@ -129,28 +120,33 @@ impl Picker {
         }
     }
 
+    /// Whether so little is left that peers with work leave some of it to `idle` others: only then
+    /// [`PeerView::idle_others`] counts.
+    pub fn may_spread(&self, idle: usize) -> bool {
+        let few = idle.min(IDLE_OTHERS_MAX) * BLOCKS_FOR_EACH_IDLE;
+        let fresh = usize::try_from(self.order.len()).expect("a u32 fits the address space");
+        if idle == 0 || fresh + self.partial.len() > few {
+            return false;
+        }
+        let of_fresh = self.order.iter().map(|p| u64::from(self.layout.block_count(p))).sum::<u64>();
+        let of_open = self.partial.iter().map(|p| self.open[&p.piece].free()).sum::<usize>();
+        usize::try_from(of_fresh).unwrap_or(usize::MAX).saturating_add(of_open) <= few
+    }
+
     /// The idle peers to which this busy one leaves what both have: none while there is enough for everybody. An
     /// idle peer whose rarest free piece this one lacks has work of its own.
     fn rivals<'a>(&self, peer: &PeerView<'a>) -> Vec<&'a Bitfield> {
-        let idle = &peer.idle_others[..peer.idle_others.len().min(IDLE_OTHERS_MAX)];
-        let few = idle.len() * BLOCKS_FOR_EACH_IDLE;
-        let fresh = usize::try_from(self.order.len()).expect("a u32 fits the address space");
-        if idle.is_empty() || fresh + self.partial.len() > few {
-            return Vec::new();
-        }
-        let blocks_of_fresh = self.order.iter().map(|p| u64::from(self.layout.block_count(p))).sum::<u64>();
-        let blocks_of_open = self.partial.iter().map(|p| self.open[&p.piece].free()).sum::<usize>();
-        let blocks = usize::try_from(blocks_of_fresh).unwrap_or(usize::MAX).saturating_add(blocks_of_open);
-        if blocks > few {
+        if !self.may_spread(peer.idle_others.len()) {
             return Vec::new();
         }
         let is_rival = |has: &Bitfield| {
-            let free =
-                || self.order.iter().chain(self.partial.iter().map(|p| p.piece)).filter(|p| has.has(*p));
+            let all = || self.order.iter().chain(self.partial.iter().map(|p| p.piece));
+            let free = || all().filter(|p| has.has(*p));
             let rarest = free().map(|p| self.availability(p)).min();
             rarest.is_some() && free().all(|p| Some(self.availability(p)) > rarest || peer.has.has(p))
         };
-        idle.iter().copied().filter(|has| is_rival(has)).collect()
+        let idle = peer.idle_others.iter().take(IDLE_OTHERS_MAX).copied();
+        idle.filter(|has| is_rival(has)).collect()
     }
 
     /// Asks this peer for free blocks of a piece, up to `n` picks in all.
@@ -163,9 +159,9 @@ impl Picker {
         picks: &mut Vec<BlockRef>,
     ) {
         let len = u64::from(self.layout.len_of(piece));
-        let is_kept = peer.on_parole || peer.rate.saturating_mul(WHOLE_PIECE_S) >= len;
+        let is_kept = peer.is_on_parole || peer.rate.saturating_mul(WHOLE_PIECE_S) >= len;
         if !self.open.contains_key(&piece) {
-            self.begin(piece).is_exclusive = peer.on_parole;
+            self.begin(piece).is_exclusive = peer.is_on_parole;
         }
         let open = self.open.get_mut(&piece).expect("it was open or was opened just now");
         if open.holder.is_none_or(|h| h == peer.key) {
@@ -181,7 +177,7 @@ impl Picker {
 
     /// Asks this peer, too, for the block that was asked for least often and is overdue for the longest time.
     fn take_overdue(&mut self, peer: &PeerView<'_>, now: Instant) -> Option<BlockRef> {
-        if peer.is_snubbed || peer.on_parole {
+        if peer.is_snubbed || peer.is_on_parole {
             return None;
         }
         let pieces = self.open.iter().filter(|(p, _)| self.missing.has(**p) && may_ask(peer, **p));

@@ -136,6 +136,12 @@ impl Picker {
         received
     }
 
+    /// Whether a block that comes in would be kept: its piece is begun and it is not there.
+    pub fn needs(&self, block: BlockRef) -> bool {
+        let index = self.layout.block_index(block);
+        index.is_some_and(|i| self.open.get(&block.piece).is_some_and(|open| open.lacks(i)))
+    }
+
     /// A peer will not send a block it was asked for: cancelled, rejected, out of time.
     pub fn released(&mut self, block: BlockRef, peer: PeerKey) {
         if let Some(index) = self.layout.block_index(block)
@@ -258,8 +264,14 @@ impl Picker {
         pairs.into_iter().any(|(a, b)| a & b != 0)
     }
 
-    /// Whether this piece is wanted and not there: the same question for one `have`.
-    pub fn is_missing(&self, piece: PieceIndex) -> bool {
+    /// How many pieces a peer with these pieces has that we want and lack. Walks the bytes of the set.
+    pub fn count_wanted(&self, has: &Bitfield) -> u32 {
+        let pairs = has.as_bytes().iter().zip(self.missing.as_bytes());
+        pairs.map(|(a, b)| (a & b).count_ones()).sum()
+    }
+
+    /// Whether this piece is wanted and not there: the question for one `have`.
+    pub fn wants(&self, piece: PieceIndex) -> bool {
         self.missing.has(piece)
     }
 

@@ -189,6 +189,11 @@ impl Open {
             })
     }
 
+    /// Whether this block exists and is not there.
+    pub(super) fn lacks(&self, index: BlockIndex) -> bool {
+        self.blocks.get(at(index)).is_some_and(|state| !matches!(state, Block::Received(_)))
+    }
+
     /// Free blocks.
     pub(super) fn free(&self) -> usize {
         self.free

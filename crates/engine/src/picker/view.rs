@@ -19,13 +19,13 @@ pub struct PeerView<'a> {
     /// It let us wait too long: it gets one block at a time, of the commonest pieces.
     pub is_snubbed: bool,
     /// It was part of a piece that failed: it gets whole pieces for itself.
-    pub on_parole: bool,
+    pub is_on_parole: bool,
     /// Block bytes a second it sends; zero when unknown.
     pub rate: u64,
     /// Blocks it was asked for and has not sent.
     pub requests_out: usize,
-    /// Bytes by which more pieces may be begun. A torrent without any begun piece may always begin one.
-    pub open_bytes_left: u64,
+    /// What [`super::Picker::open_bytes`] may grow to. A torrent without any begun piece may always begin one.
+    pub open_bytes_max: u64,
     /// What other peers of the torrent have that could be asked at once and have nothing to do: connected, of
     /// interest, nothing outstanding, and either not choking us or connected for less than two seconds.
     pub idle_others: &'a [&'a Bitfield],
