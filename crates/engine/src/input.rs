@@ -1,7 +1,6 @@
 //! What a shell may tell an engine.
 
 use crate::id::{ConnId, RequestId, Ticket, TorrentId};
-pub use crate::peer_list::PeerSource;
 use core::net::{IpAddr, SocketAddr};
 use unchoke_wire::magnet::Magnet;
 use unchoke_wire::metainfo::Metainfo;
@@ -147,6 +146,23 @@ pub enum VerifyOutcome {
         /// What went wrong, for people.
         error: String,
     },
+}
+
+/// Who told us of a peer, best first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum PeerSource {
+    /// The user named it.
+    User,
+    /// The magnet link named it.
+    Magnet,
+    /// A tracker.
+    Tracker,
+    /// The DHT.
+    Dht,
+    /// Another peer of the torrent (BEP 11).
+    Pex,
+    /// It connected to us.
+    Incoming,
 }
 
 /// What a torrent is added from.

@@ -8,7 +8,7 @@ use crate::id::ConnId;
 use core::cmp::Reverse;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use unchoke_wire::time::{Duration, Instant};
 
 /// The choker of one engine.
@@ -19,6 +19,8 @@ pub struct Choker {
     optimistic: BTreeSet<ConnId>,
     /// When lots are drawn anew.
     redraw_at: Instant,
+    /// When each peer held a slot last that it did not get by lot: a prize does not cost the winner its turn.
+    served: BTreeMap<ConnId, Instant>,
     rng: ChaCha8Rng,
 }
 
@@ -39,7 +41,7 @@ pub struct PeerRates {
     pub sent: u64,
     /// Block bytes we sent it since it was unchoked last.
     pub sent_since_unchoke: u64,
-    /// When it was unchoked last; anything up to `connected_at` if never.
+    /// When it was unchoked last; does not matter while it is choked.
     pub unchoked_at: Instant,
     /// When it was connected.
     pub connected_at: Instant,
@@ -65,18 +67,20 @@ impl Choker {
     /// A choker of `slots` peers at once, those drawn by lot included.
     pub fn new(slots: usize, seed: u64) -> Self {
         let rng = ChaCha8Rng::seed_from_u64(seed);
-        Choker { slots, optimistic: BTreeSet::new(), redraw_at: Instant::ZERO, rng }
+        let (optimistic, served) = (BTreeSet::new(), BTreeMap::new());
+        Choker { slots, optimistic, redraw_at: Instant::ZERO, served, rng }
     }
 
     //= BEP 3: choking, decided every ten seconds
     /// Decides anew; `peers` are all connected peers of the engine. Returns what changes, chokes first.
     pub fn rechoke(&mut self, peers: &[PeerRates], now: Instant) -> Vec<ChokeChange> {
         let mut waiting: Vec<&PeerRates> = peers.iter().filter(|p| p.is_interested).collect();
-        waiting.sort_by_key(|p| rank(p, now));
+        waiting.sort_by_key(|p| self.rank(p, now));
         let regular = self.slots - self.optimistic_slots();
-        let entitled = waiting.iter().take_while(|p| class(p, now) < Class::Snubbing).count();
+        let entitled = waiting.iter().take_while(|p| !is_snubbing(p)).count();
         let lots = waiting.split_off(regular.min(entitled));
         let mut unchoked: BTreeSet<ConnId> = waiting.iter().map(|p| p.conn).collect();
+        self.served.extend(unchoked.iter().map(|conn| (*conn, now)));
         self.draw(&lots, self.slots - unchoked.len(), now);
         unchoked.extend(&self.optimistic);
         changes(peers, |p| unchoked.contains(&p.conn))
@@ -90,7 +94,7 @@ impl Choker {
         let free = self.slots.saturating_sub(used);
         let is_waiting = |p: &&PeerRates| p.is_choked && p.is_interested && !is_snubbing(p);
         let mut waiting: Vec<&PeerRates> = peers.iter().filter(is_waiting).collect();
-        waiting.sort_by_key(|p| rank(p, now));
+        waiting.sort_by_key(|p| self.rank(p, now));
         waiting.truncate(free);
         let spare = free - waiting.len();
         let idle = peers.iter().filter(|p| !p.is_choked && !p.is_interested).take(spare);
@@ -102,6 +106,29 @@ impl Choker {
     /// A connection is gone.
     pub fn forget(&mut self, conn: ConnId) {
         self.optimistic.remove(&conn);
+        self.served.remove(&conn);
+    }
+
+    /// Lower goes first; never equal for two peers. Within a class that does not trade, who was served longest ago.
+    fn rank(&self, peer: &PeerRates, now: Instant) -> (Class, Reverse<u64>, Instant, ConnId) {
+        let class = self.class(peer, now);
+        let received = if class == Class::Trading { peer.received } else { 0 };
+        let served = self.served.get(&peer.conn).copied().unwrap_or(peer.connected_at);
+        (class, Reverse(received), served, peer.conn)
+    }
+
+    fn class(&self, peer: &PeerRates, now: Instant) -> Class {
+        if is_snubbing(peer) {
+            Class::Snubbing
+        } else if !peer.is_seeding && peer.received > 0 {
+            Class::Trading
+        } else if peer.is_choked || self.optimistic.contains(&peer.conn) {
+            Class::Waiting
+        } else if is_in_turn(peer, now.since(peer.unchoked_at)) {
+            Class::InTurn
+        } else {
+            Class::Done
+        }
     }
 
     /// A fifth of the slots, at least one.
@@ -158,27 +185,6 @@ enum Class {
     Done,
     /// It takes and does not give: only by lot.
     Snubbing,
-}
-
-/// Lower goes first; never equal for two peers. Within a class that does not trade, who was unchoked longest ago.
-fn rank(peer: &PeerRates, now: Instant) -> (Class, Reverse<u64>, Instant, ConnId) {
-    let class = class(peer, now);
-    let received = if class == Class::Trading { peer.received } else { 0 };
-    (class, Reverse(received), peer.unchoked_at.max(peer.connected_at), peer.conn)
-}
-
-fn class(peer: &PeerRates, now: Instant) -> Class {
-    if is_snubbing(peer) {
-        Class::Snubbing
-    } else if !peer.is_seeding && peer.received > 0 {
-        Class::Trading
-    } else if peer.is_choked {
-        Class::Waiting
-    } else if is_in_turn(peer, now.since(peer.unchoked_at)) {
-        Class::InTurn
-    } else {
-        Class::Done
-    }
 }
 
 /// Whether a peer that was unchoked for `held` may go on: it has its minute, and what is left of its quota while it

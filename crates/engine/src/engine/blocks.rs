@@ -87,7 +87,7 @@ impl Engine {
         let expected = t.info.as_ref().and_then(|i| i.pieces.get(piece));
         if let (Some(data), Some(expected)) = (t.buffers.take(piece), expected) {
             t.checking += 1;
-            let wants_block_hashes = t.ledger.wants_hashes(piece);
+            let wants_block_hashes = t.peers.wants_hashes(piece);
             let job = VerifyJob { torrent, piece, data, expected, wants_block_hashes };
             self.out.push_back(Output::Verify(job));
         }
@@ -125,10 +125,10 @@ impl Engine {
         let t = &mut self.torrents[torrent];
         let Some(picker) = &mut t.picker else { return };
         let contributors = picker.verified(piece);
-        let culprits = t.ledger.piece_passed(piece, block_hashes, &contributors);
+        t.peers.piece_passed(piece, block_hashes, &contributors, self.now);
         t.have_log.push(piece);
         self.event(Event::PieceDone { torrent, piece });
-        self.ban(torrent, &culprits);
+        self.close_banned(torrent);
         for conn in self.torrents[torrent].conns.clone() {
             let c = &mut self.conns[conn];
             if c.has.known().is_some_and(|has| has.has(piece)) {
@@ -148,22 +148,20 @@ impl Engine {
         let bytes: u64 = t.info.as_ref().map_or(0, |i| u64::from(i.layout.len_of(piece)));
         t.totals.downloaded = t.totals.downloaded.saturating_sub(bytes);
         t.corrupt += bytes;
-        let culprits = t.ledger.piece_failed(piece, block_hashes, &contributors);
+        t.peers.piece_failed(piece, block_hashes, &contributors, self.now);
         self.event(Event::PieceFailed { torrent, piece });
-        self.ban(torrent, &culprits);
+        self.close_banned(torrent);
     }
 
-    /// Bans peers that were found out, and closes their connections.
-    fn ban(&mut self, torrent: TorrentId, culprits: &[PeerKey]) {
-        for culprit in culprits {
-            let t = &mut self.torrents[torrent];
-            let Some(addr) = t.peers.addr(*culprit) else { continue };
-            t.peers.ban(*culprit, self.now);
-            let conn = t.conns.iter().copied().find(|c| self.conns[*c].key == *culprit);
-            self.event(Event::PeerBanned { torrent, remote: addr });
-            if let Some(conn) = conn {
-                self.close(conn, CloseReason::Banned);
-            }
+    /// Closes the connections of peers that were banned since.
+    fn close_banned(&mut self, torrent: TorrentId) {
+        let t = &self.torrents[torrent];
+        let is_banned = |conn: &ConnId| t.peers.is_banned(self.conns[*conn].remote.ip(), self.now);
+        let banned: Vec<ConnId> = t.conns.iter().copied().filter(is_banned).collect();
+        for conn in banned {
+            let remote = self.conns[conn].remote;
+            self.event(Event::PeerBanned { torrent, remote });
+            self.close(conn, CloseReason::Banned);
         }
     }
 

@@ -6,7 +6,6 @@ use crate::id::TorrentId;
 use crate::input::{AddTorrent, Command, PartialPiece, PeerSource, TorrentSource};
 use crate::output::{HubCommand, Output};
 use crate::peer_list::PeerList;
-use crate::peer_list::blame::Ledger;
 use crate::picker::Picker;
 use crate::torrent::metadata::MetadataFetch;
 use crate::torrent::piece_buffers::PieceBuffers;
@@ -127,7 +126,7 @@ impl Engine {
             tiers: if add.discovery.trackers { tiers } else { Vec::new() },
         };
         let announcer = Announcer::new(settings, self.random(), self.now);
-        let peers = PeerList::new(&self.settings.own_addresses);
+        let peers = PeerList::new(self.random(), self.settings.own_addresses.clone());
         let metadata = info.is_none().then(|| MetadataFetch::new(hashes));
         self.torrents.insert(Torrent {
             hash,
@@ -145,7 +144,6 @@ impl Engine {
             buffers: PieceBuffers::default(),
             have_log: Vec::new(),
             peers,
-            ledger: Ledger::new(),
             corrupt: 0,
             conns: Vec::new(),
             announcer,

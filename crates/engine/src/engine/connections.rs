@@ -224,7 +224,7 @@ impl Engine {
         if matches!(reason, CloseReason::Protocol(_)) {
             t.peers.misbehaved(c.key, self.now);
         }
-        self.choker.closed(conn);
+        self.choker.forget(conn);
         self.touched.requests.insert(c.torrent);
         self.touched.torrents.insert(c.torrent);
         self.touched.slots |= !c.uploads.is_choked();

@@ -13,8 +13,6 @@ use unchoke_wire::{BLOCK_LEN, Bitfield, allowed_fast_set};
 
 /// Pieces let to a choked peer (BEP 6).
 const ALLOWED_FAST_COUNT: u8 = 5;
-/// Blocks left for each connection, at most, when work is spread over idle peers.
-const SPREAD_BLOCKS: u64 = 16;
 /// How long a fresh connection counts as a peer that will soon take requests.
 const FRESH: Duration = Duration::from_secs(2);
 
@@ -122,8 +120,7 @@ impl Engine {
         let torrent = c.torrent;
         let t = &mut self.torrents[torrent];
         let (Some(mut picker), Some(has)) = (t.picker.take(), c.has.known()) else { return Vec::new() };
-        let scarce = SPREAD_BLOCKS * u64::from(BLOCK_LEN) * t.conns.len() as u64 + picker.open_bytes();
-        let others: Vec<&Bitfield> = if picker.left_bytes() <= scarce {
+        let others: Vec<&Bitfield> = if picker.may_spread(t.conns.len()) {
             let conns = t.conns.iter().filter(|id| **id != conn).map(|id| &self.conns[*id]);
             let idle = conns.filter(|o| {
                 let is_fresh = self.now.since(o.since) < FRESH;
@@ -143,8 +140,8 @@ impl Engine {
             is_snubbed: c.requests.is_snubbing(),
             rate: c.down.rate(),
             requests_out: c.requests.len(),
-            on_parole: t.ledger.on_parole(c.key),
-            open_bytes_left: budget.saturating_sub(picker.open_bytes()),
+            is_on_parole: t.peers.is_on_parole(c.key),
+            open_bytes_max: budget,
             idle_others: &others,
         };
         let picks = picker.pick(&view, wanted, self.now);
@@ -170,18 +167,18 @@ impl Engine {
             .map(|(conn, c)| PeerRates {
                 conn,
                 is_interested: c.is_interested,
-                is_choked_by_us: c.uploads.is_choked(),
-                is_seed_torrent: self.torrents[c.torrent].is_complete(),
-                received: c.down.total() - c.round_received,
-                sent_since_unchoke: c.up.total() - c.sent_at_unchoke,
-                turn_bytes: self.torrents[c.torrent]
+                is_choked: c.uploads.is_choked(),
+                is_seeding: self.torrents[c.torrent].is_complete(),
+                received: c.down.total() - c.round_totals.0,
+                sent: c.up.total() - c.round_totals.1,
+                sent_since_unchoke: c.up.total() - c.unchoked.1,
+                unchoked_at: c.unchoked.0,
+                connected_at: c.since,
+                is_snubbing: c.requests.is_snubbing(),
+                quota: self.torrents[c.torrent]
                     .info
                     .as_ref()
                     .map_or(0, |i| TURN_PIECES * u64::from(i.layout.piece_len())),
-                connected_at: c.since,
-                choke_changed_at: c.choke_changed,
-                is_local: false,
-                is_snubbing_us: c.requests.is_snubbing(),
             })
             .collect()
     }
@@ -194,17 +191,15 @@ impl Engine {
             self.set_choke(change.conn, change.choke);
         }
         for (_, c) in &mut self.conns {
-            c.round_received = c.down.total();
+            c.round_totals = (c.down.total(), c.up.total());
         }
     }
 
     /// Gives free upload slots to peers that are interested, at once instead of at the next round.
     pub(super) fn fill_slots(&mut self) {
         let rates = self.peer_rates();
-        for peer in rates {
-            if peer.is_interested && self.choker.interested(&peer) {
-                self.set_choke(peer.conn, false);
-            }
+        for change in self.choker.fill(&rates, self.now) {
+            self.set_choke(change.conn, change.choke);
         }
     }
 
@@ -214,14 +209,13 @@ impl Engine {
         if c.uploads.is_choked() == choke {
             return;
         }
-        c.choke_changed = self.now;
         if choke {
             let dropped = c.uploads.choke(c.is_fast(), self.now);
             self.push(conn, &Message::Choke);
             dropped.into_iter().for_each(|block| self.reject(conn, block));
         } else {
             c.uploads.unchoke();
-            c.sent_at_unchoke = c.up.total();
+            c.unchoked = (self.now, c.up.total());
             self.push(conn, &Message::Unchoke);
         }
     }
@@ -254,7 +248,7 @@ impl Engine {
         let c = &mut self.conns[conn];
         let picker = self.torrents[c.torrent].picker.as_ref();
         c.interesting = match (picker, c.has.known()) {
-            (Some(picker), Some(has)) => picker.count_missing(has),
+            (Some(picker), Some(has)) => picker.count_wanted(has),
             _ => 0,
         };
         self.update_interest(conn);

@@ -28,11 +28,11 @@ impl Engine {
         Ok(())
     }
 
-    fn receive_items<'a>(
+    fn receive_items(
         &mut self,
         conn: ConnId,
         receive: &mut Receive,
-        input: &mut &'a [u8],
+        input: &mut &[u8],
     ) -> Result<(), CloseReason> {
         loop {
             let item = receive.next(input).map_err(|e| CloseReason::Protocol(e.to_string()))?;
@@ -162,7 +162,7 @@ impl Engine {
         let t = &mut self.torrents[torrent];
         if let Some(picker) = &mut t.picker {
             picker.peer_has(piece);
-            self.conns[conn].interesting += u32::from(picker.is_missing(piece));
+            self.conns[conn].interesting += u32::from(picker.wants(piece));
         }
         if is_seed && !was_seed {
             t.peers.note_seed(key);
@@ -182,7 +182,7 @@ impl Engine {
         let replaced = c.has.replace(message);
         if let (Some(picker), Some(has)) = (&mut t.picker, c.has.known()) {
             picker.peer_joined(c.key, has);
-            c.interesting = picker.count_missing(has);
+            c.interesting = picker.count_wanted(has);
         }
         if c.has.is_seed() {
             t.peers.note_seed(c.key);

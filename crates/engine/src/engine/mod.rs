@@ -93,7 +93,7 @@ impl Engine {
     /// An engine without torrents. `seed` fixes every random choice it will make.
     pub fn new(shard: ShardId, settings: Settings, seed: [u8; 32], now: Instant) -> Self {
         let mut rng = ChaCha12Rng::from_seed(seed);
-        let choker = Choker::new(settings.upload_slots, settings.rechoke_interval, rng.next_u64(), now);
+        let choker = Choker::new(settings.upload_slots, rng.next_u64());
         Engine {
             shard,
             torrents: SlotMap::with_key(),

@@ -115,12 +115,10 @@ pub struct PeerConn {
     pub last_received: Instant,
     /// When bytes last went.
     pub last_sent: Instant,
-    /// When we choked or unchoked it last.
-    pub choke_changed: Instant,
-    /// Block bytes out when we unchoked it last.
-    pub sent_at_unchoke: u64,
-    /// Block bytes in at the last round of the choker.
-    pub round_received: u64,
+    /// When we unchoked it last, and block bytes out by then.
+    pub unchoked: (Instant, u64),
+    /// Block bytes in and out at the last round of the choker.
+    pub round_totals: (u64, u64),
     strikes: u32,
     unknown_messages: u32,
     /// Extension handshakes and keep-alives in this second.
@@ -170,9 +168,8 @@ impl PeerConn {
             up: RateMeter::default(),
             last_received: now,
             last_sent: now,
-            choke_changed: now,
-            sent_at_unchoke: 0,
-            round_received: 0,
+            unchoked: (now, 0),
+            round_totals: (0, 0),
             strikes: 0,
             unknown_messages: 0,
             idle_messages: 0,

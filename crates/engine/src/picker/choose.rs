@@ -85,6 +85,7 @@ impl Picker {
             }
             if holder == Some(peer.key) {
                 found.own = Some(piece);
+                break;
             } else if is_left(piece) && !self.open[&piece].is_shared_by(peer.key) {
                 continue;
             } else if peer.is_on_parole {
@@ -160,11 +161,13 @@ impl Picker {
     ) {
         let len = u64::from(self.layout.len_of(piece));
         let is_kept = peer.is_on_parole || peer.rate.saturating_mul(WHOLE_PIECE_S) >= len;
-        if !self.open.contains_key(&piece) {
+        let is_fresh = !self.open.contains_key(&piece);
+        if is_fresh {
             self.begin(piece).is_exclusive = peer.is_on_parole;
         }
         let open = self.open.get_mut(&piece).expect("it was open or was opened just now");
-        if open.holder.is_none_or(|h| h == peer.key) {
+        let holder = open.holder;
+        if holder.is_none_or(|h| h == peer.key) {
             open.holder = (is_kept && !peer.is_snubbed).then_some(peer.key);
         }
         while picks.len() < n {
@@ -172,7 +175,9 @@ impl Picker {
             let Some(block) = open.request_next(peer.key, overdue_at) else { break };
             picks.push(self.layout.block(piece, block));
         }
-        self.settle(piece);
+        if is_fresh || open.free() == 0 || open.holder != holder {
+            self.settle(piece);
+        }
     }
 
     /// Asks this peer, too, for the block that was asked for least often and is overdue for the longest time.

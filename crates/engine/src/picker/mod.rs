@@ -119,7 +119,7 @@ impl Picker {
 
     /// A block came in from a peer that was asked for it, and may have been given up since.
     pub fn received(&mut self, block: BlockRef, from: PeerKey) -> Received {
-        let Some(index) = self.layout.block_index(block).filter(|_| self.missing.has(block.piece)) else {
+        let Some(index) = self.layout.block_index(block).filter(|_| self.needs(block)) else {
             return Received::Duplicate;
         };
         let is_new = !self.open.contains_key(&block.piece);
@@ -136,10 +136,10 @@ impl Picker {
         received
     }
 
-    /// Whether a block that comes in would be kept: its piece is begun and it is not there.
+    /// Whether a block that comes in would be kept: its piece is wanted and it is not there.
     pub fn needs(&self, block: BlockRef) -> bool {
-        let index = self.layout.block_index(block);
-        index.is_some_and(|i| self.open.get(&block.piece).is_some_and(|open| open.lacks(i)))
+        let lacks = |i| self.open.get(&block.piece).is_none_or(|open| open.lacks(i));
+        self.missing.has(block.piece) && self.layout.block_index(block).is_some_and(lacks)
     }
 
     /// A peer will not send a block it was asked for: cancelled, rejected, out of time.
@@ -273,19 +273,6 @@ impl Picker {
     /// Whether this piece is wanted and not there: the question for one `have`.
     pub fn wants(&self, piece: PieceIndex) -> bool {
         self.missing.has(piece)
-    }
-
-    /// How many pieces of this set are wanted and not there.
-    pub fn count_missing(&self, has: &Bitfield) -> u32 {
-        has.as_bytes().iter().zip(self.missing.as_bytes()).map(|(a, b)| (a & b).count_ones()).sum()
-    }
-
-    /// Whether the bytes of this block are still of use.
-    pub fn needs(&self, block: BlockRef) -> bool {
-        let index = self.layout.block_index(block);
-        index.is_some_and(|index| {
-            self.missing.has(block.piece) && self.open.get(&block.piece).is_none_or(|o| o.lacks(index))
-        })
     }
 
     /// Whether all blocks of this piece are there and it is not verified.

@@ -80,12 +80,7 @@ impl Open {
         }
     }
 
-    /// Whether this block did not come in yet.
-    pub(super) fn lacks(&self, index: BlockIndex) -> bool {
-        self.blocks.get(at(index)).is_some_and(|b| !matches!(b, Block::Received(_)))
-    }
-
-    /// A block came in from a peer that was asked for it once.
+    /// A block came in from a peer that was asked for it, and may have been given up since.
     pub(super) fn receive(&mut self, index: BlockIndex, from: PeerKey) -> Taken {
         let Some(state) = self.blocks.get_mut(at(index)) else { return Taken::Duplicate };
         match state {

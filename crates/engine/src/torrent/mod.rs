@@ -6,7 +6,6 @@ pub mod piece_buffers;
 use crate::id::ConnId;
 use crate::input::{Discovery, Totals};
 use crate::peer_list::PeerList;
-use crate::peer_list::blame::Ledger;
 use crate::picker::Picker;
 use crate::tracker::Announcer;
 use metadata::MetadataFetch;
@@ -59,8 +58,6 @@ pub struct Torrent {
     pub have_log: Vec<PieceIndex>,
     /// The peers it knows of.
     pub peers: PeerList,
-    /// Who sent corrupt data.
-    pub ledger: Ledger,
     /// Its connections, oldest first.
     pub conns: Vec<ConnId>,
     /// Its trackers.
