@@ -206,7 +206,7 @@ impl RoutingTable {
             .iter()
             .filter(|b| b.has_room())
             .flat_map(|b| b.replacements.iter().rev())
-            .filter(|e| e.last_reply.is_none());
+            .filter(|e| !e.is_servable(now));
         old.into_iter().chain(unproven).take(n).map(|e| e.node).collect()
     }
 

@@ -17,23 +17,28 @@ pub(crate) enum Scope {
 /// The scope of `ip`; `None` for what names no single host: unspecified, multicast, reserved, embedded IPv4.
 pub(crate) fn of(ip: IpAddr) -> Option<Scope> {
     match ip {
-        IpAddr::V4(ip) => {
-            let [a, b, ..] = ip.octets();
-            match (a, b) {
-                (0 | 224..=255, _) => None,
-                (127, _) => Some(Scope::Loopback),
-                (10, _) | (172, 16..=31) | (192, 168) | (169, 254) | (100, 64..=127) => Some(Scope::Private),
-                _ => Some(Scope::Global),
+        IpAddr::V4(ip) => of_v4(ip),
+        IpAddr::V6(ip) => match ip.segments() {
+            [0, 0, 0, 0, 0, 0, 0, 1] => Some(Scope::Loopback),
+            // addresses that carry an IPv4 one (NAT64, 6to4) reach as far as that
+            [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
+                of_v4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low))).filter(|s| *s == Scope::Global)
             }
-        }
-        IpAddr::V6(ip) => match ip.segments()[0] {
-            _ if ip.is_loopback() => Some(Scope::Loopback),
-            _ if ip.is_unspecified() || ip.to_ipv4_mapped().is_some() => None,
             // link-local means nothing without a zone, which compact forms cannot carry
-            0xfe80..=0xfebf | 0xff00..=0xffff => None,
-            0xfc00..=0xfdff => Some(Scope::Private),
+            [0 | 0xfe80..=0xfebf | 0xff00..=0xffff, ..] => None,
+            [0xfc00..=0xfdff, ..] => Some(Scope::Private),
             _ => Some(Scope::Global),
         },
+    }
+}
+
+fn of_v4(ip: Ipv4Addr) -> Option<Scope> {
+    let [a, b, ..] = ip.octets();
+    match (a, b) {
+        (0 | 224..=255, _) => None,
+        (127, _) => Some(Scope::Loopback),
+        (10, _) | (172, 16..=31) | (192, 168) | (169, 254) | (100, 64..=127) => Some(Scope::Private),
+        _ => Some(Scope::Global),
     }
 }
 
@@ -84,6 +89,9 @@ mod tests {
             ("[::ffff:1.2.3.4]:5", "8.8.8.8:1", false),
             ("[2a00::1]:5", "[::1]:6", true),
             ("[fe80::1]:5", "[fe80::2]:6", false),
+            ("[2002:7f00:1::1]:5", "[2002:7f00:1::2]:6", false),
+            ("[64:ff9b::a00:1]:5", "[2a00::1]:6", false),
+            ("[64:ff9b::808:808]:5", "[2a00::1]:6", true),
             ("[fd00::1]:5", "[fc00::2]:6", true),
             ("0.1.2.3:5", "8.8.8.8:1", false),
             ("239.1.2.3:5", "239.1.2.3:1", false),

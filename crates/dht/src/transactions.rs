@@ -12,9 +12,9 @@ use unchoke_wire::time::{Duration, Instant};
 
 /// When an unanswered query is dead.
 const DEAD_AFTER: Duration = Duration::from_secs(5);
-/// Time until slow, for a node of unknown round-trip time.
-const SLOW_UNKNOWN: Duration = Duration::from_millis(300);
-/// Bounds of the time until slow.
+/// Time until slow while no round-trip time is known at all, and the most for a node whose own is unknown.
+const SLOW_UNKNOWN: Duration = Duration::from_millis(500);
+/// Bounds of the time until slow, which is twice the round-trip time expected.
 const SLOW_MIN: Duration = Duration::from_millis(250);
 const SLOW_MAX: Duration = Duration::from_secs(1);
 /// Queries waiting at once.
@@ -60,6 +60,8 @@ pub(crate) struct Transactions {
     /// Each with its next deadline.
     pending: BTreeMap<u32, (Pending, Instant)>,
     deadlines: BTreeSet<(Instant, u32)>,
+    /// Smoothed round-trip time over all answers: what to expect of a node not met before.
+    typical_rtt: Option<Duration>,
 }
 
 impl Transactions {
@@ -73,7 +75,11 @@ impl Transactions {
         while self.pending.contains_key(&tid) {
             tid = rng.random();
         }
-        let slow_after = srtt.map_or(SLOW_UNKNOWN, |srtt| (srtt * 2).clamp(SLOW_MIN, SLOW_MAX));
+        let slow_after = match (srtt, self.typical_rtt) {
+            (Some(srtt), _) => (srtt * 2).clamp(SLOW_MIN, SLOW_MAX),
+            (None, Some(typical)) => (typical * 2).clamp(SLOW_MIN, SLOW_UNKNOWN),
+            (None, None) => SLOW_UNKNOWN,
+        };
         let deadline = pending.sent + slow_after;
         self.deadlines.insert((deadline, tid));
         self.pending.insert(tid, (pending, deadline));
@@ -81,10 +87,13 @@ impl Transactions {
     }
 
     /// The query that an answer with this transaction id from this endpoint ends.
-    pub(crate) fn finish(&mut self, transaction: &[u8], from: SocketAddr) -> Option<Pending> {
+    pub(crate) fn finish(&mut self, transaction: &[u8], from: SocketAddr, now: Instant) -> Option<Pending> {
         let tid = transaction.try_into().map(u32::from_be_bytes).ok()?;
         self.pending.get(&tid).filter(|(p, _)| p.to == from)?;
-        self.remove(tid)
+        let pending = self.remove(tid)?;
+        let rtt = now.since(pending.sent);
+        self.typical_rtt = Some(self.typical_rtt.map_or(rtt, |typical| (typical * 15 + rtt) / 16));
+        Some(pending)
     }
 
     /// The next query whose time came; call until `None`.
@@ -126,5 +135,56 @@ impl Transactions {
         let (pending, deadline) = self.pending.remove(&tid)?;
         self.deadlines.remove(&(deadline, tid));
         Some(pending)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha12Rng;
+
+    fn slow_after(transactions: &mut Transactions, srtt: Option<u64>) -> Duration {
+        let (rng, now) = (&mut ChaCha12Rng::from_seed([1; 32]), Instant::ZERO);
+        let to = SocketAddr::from(([8, 8, 8, 8], 1));
+        let pending = Pending { to, id: None, sent: now, purpose: Purpose::Ping, is_slow: false };
+        transactions.begin(pending, srtt.map(Duration::from_millis), rng);
+        let at = transactions.next_deadline().expect("one waits");
+        transactions.abort(&to);
+        assert!(transactions.next_deadline().is_none());
+        at.since(now)
+    }
+
+    #[test]
+    fn a_query_is_slow_after_twice_the_time_expected_within_bounds() {
+        let mut t = Transactions::default();
+        for (srtt, ms) in [(None, 500), (Some(10), 250), (Some(200), 400), (Some(900), 1000)] {
+            assert_eq!(slow_after(&mut t, srtt), Duration::from_millis(ms));
+        }
+        for (typical, ms) in [(20, 250), (150, 300), (2000, 500)] {
+            t.typical_rtt = Some(Duration::from_millis(typical));
+            assert_eq!(slow_after(&mut t, None), Duration::from_millis(ms));
+        }
+    }
+
+    #[test]
+    fn a_silent_query_is_slow_once_then_dead_and_in_between_an_answer_counts() {
+        let rng = &mut ChaCha12Rng::from_seed([1; 32]);
+        let to = SocketAddr::from(([8, 8, 8, 8], 1));
+        let pending = Pending { to, id: None, sent: Instant::ZERO, purpose: Purpose::Ping, is_slow: false };
+        let mut t = Transactions::default();
+        let a = t.begin(pending.clone(), None, rng).to_be_bytes();
+        t.begin(pending, None, rng);
+        assert!(t.is_asking(&to));
+        let late = Instant::ZERO + Duration::from_millis(500);
+        assert!(matches!(t.pop_silent(late), Some(Silent::Slow(_))));
+        assert!(matches!(t.pop_silent(late), Some(Silent::Slow(_))));
+        assert!(t.pop_silent(late).is_none() && !t.is_asking(&to));
+        assert!(t.finish(&a, SocketAddr::from(([8, 8, 8, 8], 2)), late).is_none());
+        assert!(t.finish(&a[..3], to, late).is_none());
+        assert!(t.finish(&a, to, late).is_some_and(|p| p.is_slow));
+        assert!(t.finish(&a, to, late).is_none(), "an answer counts once");
+        assert!(matches!(t.pop_silent(Instant::ZERO + DEAD_AFTER), Some(Silent::Dead(_))));
+        assert!(t.pop_silent(Instant::ZERO + DEAD_AFTER).is_none() && t.next_deadline().is_none());
     }
 }

@@ -39,7 +39,7 @@ impl Node {
     }
 
     pub(super) fn on_response(&mut self, from: SocketAddr, transaction: &[u8], response: Response) {
-        let Some(pending) = self.transactions.finish(transaction, from) else { return };
+        let Some(pending) = self.transactions.finish(transaction, from, self.now) else { return };
         let node = NodeInfo { id: response.id, addr: from };
         if node.id == self.id || pending.id.is_some_and(|id| id != node.id) {
             self.table.evict_if(&from, pending.id, self.now);

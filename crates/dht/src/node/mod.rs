@@ -194,7 +194,7 @@ impl Node {
                 self.on_response(from, &transaction, response);
             }
             Ok(Message { transaction, kind: Kind::Error { .. }, .. }) => {
-                if let Some(pending) = self.transactions.finish(&transaction, from) {
+                if let Some(pending) = self.transactions.finish(&transaction, from, self.now) {
                     self.on_refused(&pending);
                 }
             }

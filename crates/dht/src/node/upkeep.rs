@@ -107,9 +107,10 @@ impl Upkeep {
         next
     }
 
+    /// Brings the next attempt forward; it is never put off, however often this is called.
     fn attempt_soon(&mut self, now: Instant) {
         self.attempt_pause = FIRST_ATTEMPT_PAUSE;
-        self.next_attempt = now + FIRST_ATTEMPT_PAUSE;
+        self.next_attempt = self.next_attempt.min(now + FIRST_ATTEMPT_PAUSE);
     }
 }
 
@@ -136,7 +137,7 @@ impl Node {
 
     /// Takes an endpoint said to be a node, to ask it soon.
     pub(super) fn add_contact(&mut self, addr: SocketAddr, id: Option<NodeId>) {
-        if !self.may_contact(&addr) {
+        if !self.may_contact(&addr) || self.table.is_live(&addr) {
             return;
         }
         self.upkeep.remember(addr, if id.is_none() { CONTACT_TRIES } else { 0 });
@@ -283,7 +284,13 @@ impl Node {
 
     fn queue_contact(&mut self, addr: SocketAddr, id: Option<NodeId>) {
         let waiting = &mut self.upkeep.waiting;
-        if waiting.len() < WAITING_MAX && !waiting.iter().any(|(a, _)| *a == addr) {
+        if waiting.len() >= WAITING_MAX || waiting.iter().any(|(a, _)| *a == addr) {
+            return;
+        }
+        // what is named to us goes before what we remember or heard of
+        if id.is_none() {
+            waiting.push_front((addr, id));
+        } else {
             waiting.push_back((addr, id));
         }
     }
