@@ -41,6 +41,8 @@ pub struct Settings {
     pub rechoke_interval: Duration,
     /// Whether every message is reported as [`crate::Output::Trace`].
     pub trace: bool,
+    /// Whether the fast extension is offered (BEP 6). Without it every peer is spoken to in plain BEP 3.
+    pub fast: bool,
     /// Whether the session has a DHT node.
     pub dht: bool,
     /// Whether peers are exchanged with peers (BEP 11).
@@ -64,6 +66,7 @@ impl Default for Settings {
             upload_limit: None,
             rechoke_interval: Duration::from_secs(10),
             trace: false,
+            fast: true,
             dht: true,
             pex: true,
             families: Families { v4: true, v6: true },

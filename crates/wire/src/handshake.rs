@@ -91,6 +91,11 @@ impl Reserved {
         self.with(Self::V2_UPGRADE)
     }
 
+    /// The bits that both sides set.
+    pub fn common(self, other: Self) -> Self {
+        Reserved((u64::from_be_bytes(self.0) & u64::from_be_bytes(other.0)).to_be_bytes())
+    }
+
     const fn has(self, (byte, bit): (usize, u8)) -> bool {
         self.0[byte] & bit != 0
     }

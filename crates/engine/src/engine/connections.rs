@@ -9,7 +9,7 @@ use crate::peer::has::PeerHas;
 use crate::peer::{PeerConn, Stage};
 use crate::peer_list::is_newer_kept;
 use crate::settings::PeerIdRule;
-use crate::torrent::Phase;
+use crate::torrent::{Phase, Torrent};
 use core::net::SocketAddr;
 use unchoke_wire::handshake::{HANDSHAKE_LEN, Handshake, PREFIX_LEN, Reserved, parse_prefix};
 use unchoke_wire::time::Duration;
@@ -74,14 +74,23 @@ impl Engine {
         }
     }
 
+    /// The extensions we speak in the swarm of a torrent.
+    fn reserved_bits(&self, t: &Torrent) -> Reserved {
+        let mut reserved = Reserved::default().with_extension();
+        if self.settings.fast {
+            reserved = reserved.with_fast();
+        }
+        if self.settings.dht && !t.is_private() {
+            reserved = reserved.with_dht();
+        }
+        reserved
+    }
+
     //= BEP 3: handshake
     fn send_handshake(&mut self, conn: ConnId) {
         let Some(c) = self.conns.get(conn) else { return };
         let Some(t) = self.torrents.get(c.torrent) else { return };
-        let mut reserved = Reserved::default().with_fast().with_extension();
-        if self.settings.dht && !t.is_private() {
-            reserved = reserved.with_dht();
-        }
+        let reserved = self.reserved_bits(t);
         let bytes = Handshake { reserved, info_hash: t.hash, peer_id: t.peer_id }.encode();
         self.conns[conn].send.push_bytes(&bytes);
         self.trace(conn, true, TraceMessage::Handshake(bytes.to_vec()));
@@ -133,6 +142,7 @@ impl Engine {
     }
 
     fn handshake_done(&mut self, conn: ConnId, handshake: Handshake) -> Result<(), CloseReason> {
+        let ours = self.reserved_bits(&self.torrents[self.conns[conn].torrent]);
         let c = &mut self.conns[conn];
         let t = &mut self.torrents[c.torrent];
         let raw = core::mem::take(&mut c.handshake);
@@ -145,7 +155,7 @@ impl Engine {
             return Err(CloseReason::WrongPeerId);
         }
         (c.stage, c.since, c.peer_id) = (Stage::Ready, self.now, handshake.peer_id);
-        c.reserved = handshake.reserved;
+        c.reserved = handshake.reserved.common(ours);
         c.send.have_cursor = t.have_log.len();
         if let Some(info) = &t.info {
             c.has = PeerHas::early();
