@@ -266,7 +266,8 @@ impl Swarm {
 
     fn apply(&mut self, changes: &[unchoke_engine::choker::ChokeChange]) {
         for change in changes {
-            let peer = self.peers.iter_mut().find(|p| p.conn == change.conn).unwrap();
+            let peer =
+                self.peers.iter_mut().find(|p| p.conn == change.conn).expect("the test names what is there");
             assert_ne!(peer.is_choked, change.choke, "only what changes is said");
             peer.is_choked = change.choke;
             if !change.choke {

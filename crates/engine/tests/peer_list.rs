@@ -342,7 +342,9 @@ struct Senders {
 impl Senders {
     fn new(count: usize) -> Self {
         let mut list = PeerList::new(0, vec![]);
-        let peers = (0..count).map(|i| list.accept(addr(&format!("1.0.0.{i}:1")), T0).unwrap()).collect();
+        let peers = (0..count)
+            .map(|i| list.accept(addr(&format!("1.0.0.{i}:1")), T0).expect("the test names what is there"))
+            .collect();
         Senders { list, peers }
     }
 
@@ -363,7 +365,10 @@ impl Senders {
     }
 
     fn banned(&self) -> Vec<usize> {
-        let is_banned = |p: &usize| self.list.is_banned(self.list.addr(self.peers[*p]).unwrap().ip(), T0);
+        let is_banned = |p: &usize| {
+            self.list
+                .is_banned(self.list.addr(self.peers[*p]).expect("the test names what is there").ip(), T0)
+        };
         (0..self.peers.len()).filter(is_banned).collect()
     }
 }
@@ -393,9 +398,9 @@ fn dialled_as_seed(list: &mut PeerList, now: Instant) -> Vec<SocketAddr> {
 }
 
 fn addr(text: &str) -> SocketAddr {
-    text.parse().unwrap()
+    text.parse().expect("the test names what is there")
 }
 
 fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
+    text.parse().expect("the test names what is there")
 }

@@ -289,7 +289,34 @@ fn blocks_of_a_peer_that_is_gone_are_free_again() {
     picker.release_all(a.key);
     assert_eq!(picker.open_bytes(), u64::from(2 * BLOCK_LEN), "the piece without a block is closed");
     assert_eq!(picker.pick(&b.view(), 100, T0).len(), 3);
-    assert_eq!(picker.received(picks[1], a.key), Received::NotAsked);
+    let late = Received::New { is_piece_complete: true, also_requested_from: vec![b.key] };
+    assert_eq!(picker.received(picks[1], a.key), late);
+}
+
+#[test]
+fn a_block_that_comes_after_it_was_given_up_is_kept() {
+    let (mut picker, a, b) = two_seeds(2, 2);
+    let picks = picker.pick(&a.view(), 2, T0);
+    picker.release_all(a.key);
+    assert_eq!(picker.open_bytes(), 0);
+    let incomplete = Received::New { is_piece_complete: false, also_requested_from: vec![] };
+    assert!(picker.needs(picks[0]));
+    assert_eq!(picker.received(picks[0], a.key), incomplete);
+    assert!(!picker.needs(picks[0]) && picker.needs(picks[1]));
+    let complete = Received::New { is_piece_complete: true, also_requested_from: vec![] };
+    assert_eq!(picker.received(picks[1], a.key), complete);
+    assert!(picker.pick(&b.view(), 100, T0).iter().all(|r| r.piece != picks[0].piece));
+}
+
+#[test]
+fn what_is_no_block_or_not_wanted_is_dropped() {
+    let (mut picker, a, _) = two_seeds(2, 2);
+    picker.set_wanted(&pieces("01"));
+    for (piece, begin, len) in [(0, 0, BLOCK_LEN), (1, 1, BLOCK_LEN), (1, 0, 1), (2, 0, BLOCK_LEN)] {
+        let block = BlockRef { piece: PieceIndex(piece), begin, len };
+        assert!(!picker.needs(block));
+        assert_eq!(picker.received(block, a.key), Received::Duplicate, "{block:?}");
+    }
 }
 
 proptest! {
@@ -319,6 +346,7 @@ enum Step {
     Pick { peer: usize, n: usize, is_choked: bool, is_snubbed: bool, is_on_parole: bool, rate: u64, max: u64 },
     Answer { peer: usize, which: usize },
     Release { peer: usize, which: usize },
+    AnswerLate { which: usize },
     ReleaseAll { peer: usize },
     Verdict { is_good: bool },
     Have { peer: usize, piece: u32 },
@@ -328,30 +356,24 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let (peer, which, piece) = (0..3usize, any::<usize>(), 0..PIECES);
     let flag = || prop::bool::weighted(0.15);
-    let pick = (peer.clone(), 1..9usize, flag(), flag(), flag(), 0..200_000u64, 0..6u64).prop_map(
-        |(peer, n, is_choked, is_snubbed, is_on_parole, rate, max)| Step::Pick {
-            peer,
-            n,
-            is_choked,
-            is_snubbed,
-            is_on_parole,
-            rate,
-            max: max * u64::from(3 * BLOCK_LEN),
-        },
-    );
-    prop_oneof![
-        6 => pick,
-        8 => (peer.clone(), which.clone()).prop_map(|(peer, which)| Step::Answer { peer, which }),
-        2 => (peer.clone(), which).prop_map(|(peer, which)| Step::Release { peer, which }),
-        1 => peer.clone().prop_map(|peer| Step::ReleaseAll { peer }),
-        3 => prop::bool::weighted(0.7).prop_map(|is_good| Step::Verdict { is_good }),
-        2 => (peer.clone(), piece.clone()).prop_map(|(peer, piece)| Step::Have { peer, piece }),
-        1 => (peer.clone(), piece).prop_map(|(peer, piece)| Step::Lose { peer, piece }),
-        1 => peer.prop_map(|peer| Step::Rejoin { peer }),
-        1 => (0..30u64).prop_map(|secs| Step::Wait { secs }),
-    ]
+    let pick = (1..9usize, flag(), flag(), flag(), 0..200_000u64, 0..6u64);
+    let step = (0..26u32, 0..3usize, any::<usize>(), 0..PIECES, pick);
+    step.prop_map(|(kind, peer, which, piece, (n, is_choked, is_snubbed, is_on_parole, rate, pieces))| {
+        let max = pieces * u64::from(3 * BLOCK_LEN);
+        match kind {
+            0..6 => Step::Pick { peer, n, is_choked, is_snubbed, is_on_parole, rate, max },
+            6..14 => Step::Answer { peer, which },
+            14..16 => Step::Release { peer, which },
+            16 => Step::AnswerLate { which },
+            17 => Step::ReleaseAll { peer },
+            18..21 => Step::Verdict { is_good: which % 10 < 7 },
+            21..23 => Step::Have { peer, piece },
+            23 => Step::Lose { peer, piece },
+            24 => Step::Rejoin { peer },
+            _ => Step::Wait { secs: rate % 30 },
+        }
+    })
 }
 
 /// What must be true of a picker, kept the slow way.
@@ -360,6 +382,7 @@ struct Model {
     layout: Layout,
     peers: Vec<Peer>,
     out: Vec<Vec<BlockRef>>,
+    given_up: Vec<(usize, BlockRef)>,
     received: BTreeSet<(u32, u32)>,
     wanted: Bitfield,
     now: Instant,
@@ -369,13 +392,23 @@ impl Model {
     fn new(seed: u64, is_sequential: bool, have: &[bool], wanted: &[bool], peers: &[Vec<bool>]) -> Self {
         let set =
             |bits: &[bool]| pieces(&bits.iter().map(|b| if *b { '1' } else { '0' }).collect::<String>());
-        let layout = Layout::new(3 * BLOCK_LEN, [u64::from(PIECES * 3 * BLOCK_LEN) - 20_000]).unwrap();
+        let layout = Layout::new(3 * BLOCK_LEN, [u64::from(PIECES * 3 * BLOCK_LEN) - 20_000])
+            .expect("the test gives fitting numbers");
         let mut picker = Picker::new(layout.clone(), set(have), Some(set(wanted)), is_sequential, seed);
         let peers: Vec<Peer> =
             peers.iter().zip(0..).map(|(bits, i)| Peer { has: set(bits), ..Peer::seed(i, PIECES) }).collect();
         peers.iter().for_each(|p| picker.peer_joined(p.key, &p.has));
         let out = vec![Vec::new(); peers.len()];
-        Model { picker, layout, peers, out, received: BTreeSet::new(), wanted: set(wanted), now: T0 }
+        Model {
+            picker,
+            layout,
+            peers,
+            out,
+            given_up: Vec::new(),
+            received: BTreeSet::new(),
+            wanted: set(wanted),
+            now: T0,
+        }
     }
 
     fn step(&mut self, step: Step) {
@@ -408,7 +441,15 @@ impl Model {
                 if !self.out[peer].is_empty() {
                     let at = which % self.out[peer].len();
                     let block = self.out[peer].remove(at);
+                    self.given_up.push((peer, block));
                     self.picker.released(block, self.peers[peer].key);
+                }
+            }
+            Step::AnswerLate { which } => {
+                if !self.given_up.is_empty() {
+                    let at = which % self.given_up.len();
+                    let (peer, block) = self.given_up.remove(at);
+                    self.take(peer, block);
                 }
             }
             Step::ReleaseAll { peer } => {
@@ -459,10 +500,18 @@ impl Model {
         }
         let at = which % self.out[peer].len();
         let block = self.out[peer].remove(at);
+        assert!(self.picker.needs(block));
+        self.take(peer, block);
+    }
+
+    fn take(&mut self, peer: usize, block: BlockRef) {
+        let is_needed = self.picker.needs(block);
         let answer = self.picker.received(block, self.peers[peer].key);
         let Received::New { is_piece_complete, also_requested_from } = answer else {
-            panic!("{block:?} was asked for: {answer:?}");
+            assert!(!is_needed && (self.received.contains(&id(block)) || !self.picker.wants(block.piece)));
+            return;
         };
+        self.out[peer].retain(|b| *b != block);
         assert!(self.received.insert(id(block)), "{block:?} is new");
         for (other, out) in self.peers.iter().zip(&mut self.out) {
             let had = out.len();
@@ -550,7 +599,7 @@ fn view(key: PeerKey, has: &Bitfield) -> PeerView<'_> {
 
 /// The notes' exchange: three pieces of two, two and one blocks; B has all, C the first two.
 fn three_peers(seed: u64) -> (Picker, Peer, Peer) {
-    let layout = Layout::new(2 * BLOCK_LEN, [75_536]).unwrap();
+    let layout = Layout::new(2 * BLOCK_LEN, [75_536]).expect("the test gives fitting numbers");
     let mut picker = Picker::new(layout, Bitfield::none(3), None, false, seed);
     let (b, c) = (Peer::new(0, "111"), Peer::new(1, "110"));
     picker.peer_joined(b.key, &b.has);
@@ -574,14 +623,15 @@ fn two_seeds(piece_count: u32, blocks: u32) -> (Picker, Peer, Peer) {
 
 /// A picker over so many blocks in pieces of so many.
 fn picker(blocks: u32, blocks_a_piece: u32, seed: u64) -> Picker {
-    let layout = Layout::new(blocks_a_piece * BLOCK_LEN, [u64::from(blocks) * u64::from(BLOCK_LEN)]).unwrap();
+    let layout = Layout::new(blocks_a_piece * BLOCK_LEN, [u64::from(blocks) * u64::from(BLOCK_LEN)])
+        .expect("the test gives fitting numbers");
     let have = Bitfield::none(layout.piece_count());
     Picker::new(layout, have, None, false, seed)
 }
 
 fn key(index: usize) -> PeerKey {
     let mut keys = SlotMap::with_key();
-    (0..=index).map(|_| keys.insert(())).last().unwrap()
+    (0..=index).map(|_| keys.insert(())).last().expect("the test gives fitting numbers")
 }
 
 fn pieces(bits: &str) -> Bitfield {
