@@ -21,7 +21,9 @@ impl Picker {
         while picks.len() < n {
             let is_busy = peer.requests_out + picks.len() > 0;
             let Some(piece) = self.choose(peer, is_busy, now) else { break };
+            let before = picks.len();
             self.take(piece, peer, n, now, &mut picks);
+            assert!(picks.len() > before, "a chosen piece has free blocks");
         }
         if n > 0 && picks.is_empty() && peer.requests_out == 0 {
             picks.extend(self.take_overdue(peer, now));

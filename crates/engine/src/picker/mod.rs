@@ -12,7 +12,7 @@ mod view;
 pub use view::PeerView;
 
 use crate::id::PeerKey;
-use open::{Open, Taken};
+use open::Open;
 use order::Order;
 use std::collections::BTreeMap;
 use unchoke_wire::time::Instant;
@@ -59,7 +59,7 @@ pub enum Received {
         /// Others that were asked for it and may be told not to send it.
         also_requested_from: Vec<PeerKey>,
     },
-    /// It was there already, or is not wanted. Drop it.
+    /// It is there already, or not wanted, or no block at all. Drop it.
     Duplicate,
 }
 
@@ -117,29 +117,25 @@ impl Picker {
         }
     }
 
-    /// A block came in from a peer that was asked for it, and may have been given up since.
+    /// A block came in from a peer that was asked for it, even if it was given up since.
     pub fn received(&mut self, block: BlockRef, from: PeerKey) -> Received {
         let Some(index) = self.layout.block_index(block).filter(|_| self.needs(block)) else {
             return Received::Duplicate;
         };
-        let is_new = !self.open.contains_key(&block.piece);
         let open = self.begin(block.piece);
-        let received = match open.receive(index, from) {
-            Taken::Duplicate => Received::Duplicate,
-            Taken::New(also_requested_from) => {
-                Received::New { is_piece_complete: open.is_complete(), also_requested_from }
-            }
-        };
-        if is_new {
+        let free = open.free();
+        let also_requested_from = open.receive(index, from);
+        let (is_piece_complete, was_free) = (open.is_complete(), open.free() < free);
+        if was_free {
             self.settle(block.piece);
         }
-        received
+        Received::New { is_piece_complete, also_requested_from }
     }
 
-    /// Whether a block that comes in would be kept: its piece is wanted and it is not there.
+    /// Whether a block that comes in would be kept: it is one, it is not there, and its piece is begun or to be got.
     pub fn needs(&self, block: BlockRef) -> bool {
-        let lacks = |i| self.open.get(&block.piece).is_none_or(|open| open.lacks(i));
-        self.missing.has(block.piece) && self.layout.block_index(block).is_some_and(lacks)
+        let Some(index) = self.layout.block_index(block) else { return false };
+        self.open.get(&block.piece).map_or(self.order.contains(block.piece), |open| open.lacks(index))
     }
 
     /// A peer will not send a block it was asked for: cancelled, rejected, out of time.

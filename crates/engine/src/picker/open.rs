@@ -36,15 +36,6 @@ struct Asked {
     overdue_at: Instant,
 }
 
-/// What became of a block that came in.
-#[derive(Debug)]
-pub(super) enum Taken {
-    /// The first copy; these others were asked too.
-    New(Vec<PeerKey>),
-    /// There is one already.
-    Duplicate,
-}
-
 impl Open {
     /// A piece of so many blocks, all free.
     pub(super) fn new(block_count: u32) -> Self {
@@ -80,24 +71,21 @@ impl Open {
         }
     }
 
-    /// A block came in from a peer that was asked for it, and may have been given up since.
-    pub(super) fn receive(&mut self, index: BlockIndex, from: PeerKey) -> Taken {
-        let Some(state) = self.blocks.get_mut(at(index)) else { return Taken::Duplicate };
-        match state {
-            Block::Free => {
-                *state = Block::Received(Some(from));
-                self.free -= 1;
-                self.received += 1;
-                Taken::New(Vec::new())
-            }
-            Block::Received(_) => Taken::Duplicate,
+    /// A block that was lacking came in. Returns the others that were asked for it.
+    pub(super) fn receive(&mut self, index: BlockIndex, from: PeerKey) -> Vec<PeerKey> {
+        let Some(state) = self.blocks.get_mut(at(index)) else { return Vec::new() };
+        let before = core::mem::replace(state, Block::Received(Some(from)));
+        self.received += 1;
+        match before {
             Block::Requested { first, more } => {
                 let asked = core::iter::once(first.peer).chain(more.iter().map(|a| a.peer));
-                let others = asked.filter(|p| *p != from).collect();
-                *state = Block::Received(Some(from));
-                self.received += 1;
-                Taken::New(others)
+                asked.filter(|p| *p != from).collect()
             }
+            Block::Free => {
+                self.free -= 1;
+                Vec::new()
+            }
+            Block::Received(_) => panic!("only a block that was lacking comes in"),
         }
     }
 
