@@ -2,6 +2,8 @@
 
 use core::net::{IpAddr, SocketAddr};
 use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeSet;
 use unchoke_engine::PeerKey;
 use unchoke_engine::input::PeerSource;
@@ -196,8 +198,8 @@ fn the_list_is_bounded_and_the_worst_make_room() {
     list.add(addr("9.0.0.1:1"), PeerSource::User, None, T0);
     list.add(addr("9.0.0.2:1"), PeerSource::Tracker, None, T0);
     let connected = list.accept(addr("9.0.0.3:1"), T0).unwrap();
-    for i in 0..2 * PEERS_MAX {
-        let ip = IpAddr::from([7, 0, (i / 250) as u8, (i % 250) as u8]);
+    for i in 0..2 * u32::try_from(PEERS_MAX).expect("it is small") {
+        let ip = IpAddr::from((0x0700_0000 + i).to_be_bytes());
         assert!(list.add(SocketAddr::new(ip, 1), PeerSource::Pex, None, T0));
         assert!(list.len() <= PEERS_MAX);
     }
@@ -292,29 +294,24 @@ proptest! {
     fn innocents_are_never_banned_and_colluders_always_are(
         colluders in 1..6usize,
         seed in any::<u64>(),
-        corrupt_one_in in 1..5u64,
+        corrupt_one_in in 1..5usize,
     ) {
         let peers = 12;
         let mut swarm = Senders::new(peers);
-        let mut random = seed | 1;
-        let mut next = |below: u64| {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            random % below
-        };
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut next = |below: usize| rng.random_range(0..below);
         let mut guilty = BTreeSet::new();
         for piece in 0..40 {
             loop {
                 let banned = swarm.banned();
                 let free: Vec<usize> = (0..peers).filter(|p| !banned.contains(p)).collect();
-                let pick = free[next(free.len() as u64) as usize];
+                let pick = free[next(free.len())];
                 // As the picker does: who is on parole gets the piece alone.
                 let sharing: Vec<usize> =
                     free.iter().copied().filter(|p| !swarm.list.is_on_parole(swarm.peers[*p])).collect();
                 let from: Vec<usize> = match swarm.list.is_on_parole(swarm.peers[pick]) {
                     true => vec![pick; 8],
-                    false => (0..8).map(|_| sharing[next(sharing.len() as u64) as usize]).collect(),
+                    false => (0..8).map(|_| sharing[next(sharing.len())]).collect(),
                 };
                 let bad: Vec<usize> =
                     (0..8).filter(|b| from[*b] < colluders && next(corrupt_one_in) == 0).collect();
@@ -374,7 +371,9 @@ impl Senders {
 }
 
 fn hash(block: usize, is_bad: bool) -> [u8; 20] {
-    [block as u8 * 2 + u8::from(is_bad); 20]
+    let mut hash = [u8::from(is_bad); 20];
+    hash[..8].copy_from_slice(&block.to_be_bytes());
+    hash
 }
 
 fn list(addrs: &[&str]) -> PeerList {

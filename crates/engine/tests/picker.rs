@@ -635,7 +635,7 @@ fn key(index: usize) -> PeerKey {
 }
 
 fn pieces(bits: &str) -> Bitfield {
-    let mut set = Bitfield::none(bits.len() as u32);
+    let mut set = Bitfield::none(u32::try_from(bits.len()).expect("a row of bits is short"));
     bits.chars().zip(0..).filter(|(c, _)| *c == '1').for_each(|(_, i)| _ = set.set(PieceIndex(i)));
     set
 }
