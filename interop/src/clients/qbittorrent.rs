@@ -49,7 +49,8 @@ impl Client for Qbittorrent {
             wait_until("qBittorrent to know a DHT node", Duration::from_secs(60), || {
                 Ok(peer.ask_json("/api/v2/transfer/info", &[])?["dht_nodes"] != 0)
             })?;
-            peer.ask("/api/v2/torrents/reannounce", &["-d", &format!("hashes={hash}")])?;
+            peer.ask("/api/v2/torrents/pause", &["-d", &format!("hashes={hash}")])?;
+            peer.ask("/api/v2/torrents/resume", &["-d", &format!("hashes={hash}")])?;
         }
         if job.role == Role::Seed {
             wait_until("qBittorrent to seed", Duration::from_secs(60), || {
