@@ -86,9 +86,6 @@ impl Namespaces {
             format!("-n {b} link set lo up"),
             format!("-n {a} link set wire-a up"),
             format!("-n {b} link set wire-b up"),
-            // Some clients ask for their outgoing address by the route to a global one.
-            format!("-n {a} route add default via {LEECHER}"),
-            format!("-n {b} route add default via {SEEDER}"),
         ];
         let dht_steps = dht_ips().map(|dht_ip| format!("-n {a} addr add {dht_ip}/24 dev wire-a"));
         for step in steps.into_iter().chain(dht_steps) {

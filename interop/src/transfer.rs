@@ -128,13 +128,11 @@ impl Transfer {
 
     /// Where it happens: on loopback, unless the other client dials nobody it hears of there.
     fn site(self, lab: &Lab) -> Result<Site> {
-        let is_deaf = match self.discovery {
-            Discovery::Dial | Discovery::Magnet => false,
-            Discovery::HttpTracker | Discovery::UdpTracker => lab.client(self.other).must_be_dialled(),
-            // qBittorrent takes no loopback peers from the DHT.
-            Discovery::Dht => lab.client(self.other).must_be_dialled() || self.other == Other::Qbittorrent,
-        };
-        if is_deaf { lab.namespaced_site() } else { Ok(Site::loopback()) }
+        if lab.client(self.other).must_be_dialled() && !self.discovery.is_told() {
+            lab.namespaced_site()
+        } else {
+            Ok(Site::loopback())
+        }
     }
 
     fn missing(self, lab: &Lab) -> Option<String> {

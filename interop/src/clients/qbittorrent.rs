@@ -40,9 +40,17 @@ impl Client for Qbittorrent {
         wait_until("qBittorrent to take the torrent", Duration::from_secs(20), || {
             Ok(only_torrent(&peer).is_ok())
         })?;
+        let hash = only_torrent(&peer)?["hash"].as_str().context("no hash")?.to_owned();
         if let Some(other) = job.dial {
-            let hash = only_torrent(&peer)?["hash"].as_str().context("no hash")?.to_owned();
             peer.ask("/api/v2/torrents/addPeers", &["-d", &format!("hashes={hash}&peers={other}")])?;
+        }
+        if !job.dht_nodes.is_empty() {
+            // It asked when it knew no node yet, and would ask again only in a quarter of an hour.
+            wait_until("qBittorrent to know a DHT node", Duration::from_secs(60), || {
+                Ok(peer.ask_json("/api/v2/transfer/info", &[])?["dht_nodes"] != 0)
+            })?;
+            peer.ask("/api/v2/torrents/pause", &["-d", &format!("hashes={hash}")])?;
+            peer.ask("/api/v2/torrents/resume", &["-d", &format!("hashes={hash}")])?;
         }
         if job.role == Role::Seed {
             wait_until("qBittorrent to seed", Duration::from_secs(60), || {

@@ -152,7 +152,7 @@ fn settings(job: &Job<'_>, control_port: u16) -> Value {
         "speed-limit-down-enabled": down.is_some(), "speed-limit-down": down.unwrap_or(0),
         "rpc-enabled": true, "rpc-bind-address": "127.0.0.1", "rpc-port": control_port,
         "rpc-whitelist-enabled": false, "rpc-host-whitelist-enabled": false, "rpc-authentication-required": false,
-        "watch-dir-enabled": false, "umask": 18
+        "watch-dir-enabled": false, "preallocation": 0, "umask": 18
     })
 }
 
