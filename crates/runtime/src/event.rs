@@ -44,6 +44,8 @@ pub enum SessionEvent {
         /// One line.
         text: String,
     },
+    /// Of no single torrent: what others tell us about our address.
+    Network(Event),
     /// To the DHT.
     Dht(HubEvent),
     /// A peer message passed, when tracing is on.

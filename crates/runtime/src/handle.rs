@@ -100,7 +100,8 @@ impl TorrentHandle {
             None => None,
         };
         let state = match (phase, figures.as_ref().map(|f| &f.state)) {
-            (Phase::Failed(error), _) | (_, Some(TorrentState::Failed(error))) => State::Error(error.clone()),
+            (Phase::Failed(error), _) => State::Error(error),
+            (_, Some(TorrentState::Failed(error))) => State::Error(error.clone()),
             (Phase::Checking { done, total }, _) => State::Checking { done, total },
             _ if is_paused => State::Paused,
             (_, Some(TorrentState::Metadata)) => State::Metadata,

@@ -93,11 +93,13 @@ async fn serve(mut inbox: mpsc::Receiver<Job>, http: Http) {
             match job {
                 Job::Http(request, asker) => {
                     let _turn = requests.acquire().await;
-                    asker.http_done(request.request, http.get(&request).await);
+                    let reply = http.get(&request).await;
+                    asker.http_done(request.request, reply);
                 }
                 Job::Resolve(request, host, asker) => {
                     let _turn = names.acquire().await;
-                    asker.resolved(request, resolve(&host).await);
+                    let addresses = resolve(&host).await;
+                    asker.resolved(request, addresses);
                 }
             }
         });

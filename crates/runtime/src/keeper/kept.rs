@@ -16,7 +16,6 @@ use crate::error::SessionError;
 use crate::torrent::Torrent;
 
 /// A torrent of the keeper.
-#[derive(Debug)]
 pub(super) struct Kept {
     pub(super) entry: Arc<Torrent>,
     pub(super) add: AddTorrent,

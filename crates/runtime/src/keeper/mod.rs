@@ -63,7 +63,6 @@ pub(crate) struct Adding {
 }
 
 /// The keeper.
-#[derive(Debug)]
 pub(crate) struct Keeper {
     torrents: BTreeMap<WireHash, Kept>,
     pub(crate) links: KeeperLinks,

@@ -39,7 +39,6 @@ pub(crate) struct Links {
 }
 
 /// Sockets and queues of a shard.
-#[derive(Debug)]
 pub(crate) struct Io {
     pub(super) links: Links,
     pub(super) registry: Registry,

@@ -55,7 +55,10 @@ impl Io {
 
     /// Tells the keeper what it acts on, and the owner the rest.
     fn event(&mut self, event: Event) {
-        let torrent = torrent_of(&event);
+        let Some(torrent) = torrent_of(&event) else {
+            self.links.sink.emit(SessionEvent::Network(event));
+            return;
+        };
         if let Event::Added { torrent, hash } = event {
             self.hashes.insert(torrent, hash);
             if let Some(entry) = locked(&self.links.torrents).get(&hash).map(Arc::clone) {
@@ -96,9 +99,9 @@ impl Io {
     }
 }
 
-/// The torrent an event is about.
-fn torrent_of(event: &Event) -> TorrentId {
-    match event {
+/// The torrent an event is about, if it is about one.
+fn torrent_of(event: &Event) -> Option<TorrentId> {
+    let torrent = match event {
         Event::Added { torrent, .. }
         | Event::Duplicate { torrent }
         | Event::MetadataReceived { torrent, .. }
@@ -112,8 +115,9 @@ fn torrent_of(event: &Event) -> TorrentId {
         | Event::PeersFound { torrent, .. }
         | Event::TrackerReplied { torrent, .. }
         | Event::TrackerFailed { torrent, .. }
-        | Event::ExternalIp { torrent, .. }
         | Event::Partials { torrent, .. }
         | Event::Removed { torrent } => *torrent,
-    }
+        Event::ExternalIp { .. } => return None,
+    };
+    Some(torrent)
 }

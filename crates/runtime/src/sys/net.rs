@@ -15,6 +15,7 @@ pub(crate) fn set_cork(socket: impl AsFd, cork: bool) -> io::Result<()> {
 
 /// Asks to be told of datagrams that were refused, by [`take_unreachable`].
 #[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "neither std nor rustix has this option")]
 pub(crate) fn report_unreachable(socket: &UdpSocket) -> io::Result<()> {
     use std::os::fd::AsRawFd;
     let (level, name) = match socket.local_addr()? {
