@@ -55,7 +55,7 @@ mod tests {
         save(&path, &nodes).unwrap();
         assert_eq!(load(&path), nodes);
         let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, format!("x\n0 1.2.3.4:5\né{}\n{text}", &text[2..])).unwrap();
+        std::fs::write(&path, format!("x\n0 1.2.3.4:5\né{} 1.2.3.4:5\n{text}", "0".repeat(38))).unwrap();
         assert_eq!(load(&path), nodes);
         assert_eq!(load(&dir.path().join("none")), []);
     }
