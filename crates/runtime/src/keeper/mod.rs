@@ -281,8 +281,11 @@ impl Keeper {
     /// Takes a torrent out of the session.
     fn forget(&mut self, hash: WireHash) {
         if let Some(kept) = self.torrents.remove(&hash) {
+            let entry = Arc::clone(&kept.entry);
+            // the lock goes before anybody hears that the torrent may be added anew
+            drop(kept);
             locked(&self.links.registry).remove(&hash);
-            kept.entry.change(|s| s.phase = Phase::Gone);
+            entry.change(|s| s.phase = Phase::Gone);
             self.split_limits(false);
         }
     }
