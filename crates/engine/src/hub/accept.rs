@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use unchoke_wire::handshake::{HandshakeError, PREFIX_LEN, Prefix, parse_prefix};
 use unchoke_wire::time::{Duration, Instant};
 
-/// Connections waiting for their handshake: more are refused.
+/// Connections waiting for their handshake: for each one more the oldest goes.
 pub const PENDING_MAX: usize = 512;
 /// Of one address outside the loopback network.
 pub const PENDING_PER_IP_MAX: usize = 8;
@@ -39,20 +39,21 @@ pub enum Verdict {
 }
 
 impl Accepting {
-    /// Lets a connection in; `false` when there is no room.
-    pub fn accept(&mut self, ticket: Ticket, remote: SocketAddr, now: Instant) -> bool {
+    /// Lets a connection in. Answers which one has to go for it: itself when its address has its share already, and
+    /// the one that has waited longest when all places are taken, so that silent ones never keep others out.
+    pub fn accept(&mut self, ticket: Ticket, remote: SocketAddr, now: Instant) -> Option<Ticket> {
         let ip = remote.ip().to_canonical();
-        let of_ip = self.per_ip.entry(ip).or_default();
-        let is_crowded = *of_ip >= PENDING_PER_IP_MAX && !ip.is_loopback();
-        if self.pending.len() >= PENDING_MAX || is_crowded {
-            if *of_ip == 0 {
-                self.per_ip.remove(&ip);
-            }
-            return false;
+        if !ip.is_loopback() && self.per_ip.get(&ip).is_some_and(|n| *n >= PENDING_PER_IP_MAX) {
+            return Some(ticket);
         }
-        *of_ip += 1;
+        let oldest = self.pending.iter().min_by_key(|(_, p)| p.since).map(|(t, _)| *t);
+        let gone = oldest.filter(|_| self.pending.len() >= PENDING_MAX);
+        if let Some(gone) = gone {
+            self.remove(gone);
+        }
+        *self.per_ip.entry(ip).or_default() += 1;
         self.pending.insert(ticket, Pending { ip, since: now, bytes: Vec::new() });
-        true
+        gone
     }
 
     //= BEP 3: many torrents on one port, the acceptor waits for the hash
@@ -118,25 +119,25 @@ mod tests {
     #[test]
     fn idle_connections_are_bounded_and_end_after_ten_seconds() {
         let mut a = Accepting::default();
-        let mut let_in = 0;
+        let mut gone = Vec::new();
         for i in 0..1000u16 {
-            let remote = addr(u8::try_from(i / 10).unwrap(), i);
-            let_in += usize::from(a.accept(Ticket(u64::from(i)), remote, Instant::ZERO));
+            let remote = addr(u8::try_from(i / 8).unwrap(), i);
+            gone.extend(a.accept(Ticket(u64::from(i)), remote, Instant::from_micros(u64::from(i))));
         }
-        assert_eq!(let_in, PENDING_MAX);
-        assert_eq!(a.next_timeout(), Some(Instant::ZERO + TIMEOUT));
-        assert_eq!(a.expired(Instant::ZERO + TIMEOUT).len(), PENDING_MAX);
-        assert!(a.accept(Ticket(5000), addr(1, 1), Instant::ZERO + TIMEOUT));
+        assert_eq!(gone, (0..488).map(Ticket).collect::<Vec<_>>());
+        assert_eq!(a.next_timeout(), Some(Instant::from_micros(488) + TIMEOUT));
+        assert_eq!(a.expired(Instant::from_micros(1000) + TIMEOUT).len(), PENDING_MAX);
+        assert_eq!(a.accept(Ticket(5000), addr(1, 1), Instant::ZERO + TIMEOUT), None);
     }
 
     #[test]
     fn one_address_takes_only_its_share() {
         let mut a = Accepting::default();
         let let_in =
-            (0..20u16).filter(|i| a.accept(Ticket(u64::from(*i)), addr(7, *i), Instant::ZERO)).count();
+            (0..20u16).filter(|i| a.accept(Ticket(u64::from(*i)), addr(7, *i), Instant::ZERO).is_none()).count();
         assert_eq!(let_in, PENDING_PER_IP_MAX);
         a.closed(Ticket(0));
-        assert!(a.accept(Ticket(99), addr(7, 99), Instant::ZERO));
+        assert_eq!(a.accept(Ticket(99), addr(7, 99), Instant::ZERO), None);
     }
 
     #[test]
@@ -145,7 +146,7 @@ mod tests {
         let bytes =
             Handshake { reserved: Reserved::default(), info_hash: hash, peer_id: PeerId([1; 20]) }.encode();
         let mut a = Accepting::default();
-        assert!(a.accept(Ticket(1), addr(1, 1), Instant::ZERO));
+        assert_eq!(a.accept(Ticket(1), addr(1, 1), Instant::ZERO), None);
         for byte in &bytes[..47] {
             assert_eq!(a.received(Ticket(1), &[*byte]), Verdict::Wait);
         }
@@ -153,7 +154,7 @@ mod tests {
             Verdict::Names(prefix, got) => assert_eq!((prefix.info_hash, got), (hash, bytes[..48].to_vec())),
             other => panic!("{other:?}"),
         }
-        assert!(a.accept(Ticket(2), addr(1, 1), Instant::ZERO));
+        assert_eq!(a.accept(Ticket(2), addr(1, 1), Instant::ZERO), None);
         assert!(matches!(a.received(Ticket(2), b"GET / HTTP/1.1"), Verdict::Other(_)));
     }
 }

@@ -97,7 +97,7 @@ impl Hub {
         match input {
             HubInput::Timeout => self.timeout(now),
             HubInput::Accepted { ticket, remote } => {
-                if !self.accepting.accept(ticket, remote, now) {
+                if let Some(ticket) = self.accepting.accept(ticket, remote, now) {
                     self.out.push_back(HubOutput::Drop { ticket });
                 }
             }

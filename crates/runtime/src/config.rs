@@ -1,0 +1,75 @@
+//! What the owner of a session chooses.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use unchoke_engine::Settings;
+use unchoke_wire::HostPort;
+
+/// Nodes asked first when nothing better is known.
+pub const DHT_ROUTERS: [(&str, u16); 3] =
+    [("dht.libtorrent.org", 25401), ("dht.transmissionbt.com", 6881), ("router.bittorrent.com", 6881)];
+
+/// What a session is started with.
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// Where TCP connections and datagrams are taken. All entries with port 0 share one free port.
+    /// An unspecified IPv6 address is left out on machines without IPv6.
+    pub listen: Vec<SocketAddr>,
+    /// Whether there are DHT nodes, one for each family that is listened on.
+    pub dht: bool,
+    /// Nodes to begin with.
+    pub dht_bootstrap: Vec<HostPort>,
+    /// Where the DHT's nodes are kept between runs. Its folder exists.
+    pub dht_file: Option<PathBuf>,
+    /// Where resume records are kept. Without it every start checks the files.
+    pub resume_dir: Option<PathBuf>,
+    /// Threads that run torrents, at most 255; `None`: as many as there are cores.
+    pub shards: Option<u8>,
+    /// Threads that hash and use the disk. With none the shards do it themselves, and wait for the disk.
+    pub workers: usize,
+    /// Settings of the engines, as for one engine. Limits hold for the whole session: they are split evenly over
+    /// the shards that have torrents. Port, addresses, `dht` and `trace` are set by the session.
+    pub engine: Settings,
+    /// Whether every message and DHT datagram is reported as [`crate::SessionEvent`].
+    pub trace: bool,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        SessionConfig {
+            listen: vec![(Ipv4Addr::UNSPECIFIED, 6881).into(), (Ipv6Addr::UNSPECIFIED, 6881).into()],
+            dht: true,
+            dht_bootstrap: DHT_ROUTERS
+                .iter()
+                .map(|(host, port)| HostPort::new(host, *port).expect("the names above are names"))
+                .collect(),
+            dht_file: None,
+            resume_dir: None,
+            shards: None,
+            workers: cores(),
+            engine: Settings::default(),
+            trace: false,
+        }
+    }
+}
+
+impl SessionConfig {
+    /// A session on loopback alone, on a free port, with a DHT that asks nobody at first: for tests and examples.
+    pub fn loopback() -> Self {
+        SessionConfig {
+            listen: vec![(Ipv4Addr::LOCALHOST, 0).into()],
+            dht_bootstrap: Vec::new(),
+            ..SessionConfig::default()
+        }
+    }
+
+    pub(crate) fn shard_count(&self) -> u8 {
+        self.shards.unwrap_or_else(|| u8::try_from(cores()).unwrap_or(u8::MAX)).max(1)
+    }
+}
+
+/// Cores this process may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

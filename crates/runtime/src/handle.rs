@@ -1,0 +1,242 @@
+//! The way to one torrent of a session.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use unchoke_engine::TorrentId;
+use unchoke_engine::engine::{PeerInfo, TorrentState, TorrentStats};
+use unchoke_engine::input::{PeerSource, Totals};
+use unchoke_wire::WireHash;
+use unchoke_wire::metainfo::Metainfo;
+
+use crate::error::SessionError;
+use crate::keeper::KeeperMessage;
+use crate::session::{canonical, check_selection};
+use crate::shard::ShardMessage;
+use crate::torrent::{Phase, Torrent};
+
+/// How long a shard may take to answer; it never waits for anything, so it is late only when the machine is.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The way to one torrent. Cheap to clone; it does not keep the torrent alive.
+#[derive(Clone, Debug)]
+pub struct TorrentHandle {
+    entry: Arc<Torrent>,
+    keeper: Sender<KeeperMessage>,
+}
+
+/// What a torrent is doing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum State {
+    /// Its record is being read and its storage opened.
+    Starting,
+    /// Its metadata is being fetched from peers.
+    Metadata,
+    /// Its files are being checked.
+    Checking {
+        /// Pieces checked so far.
+        done: u32,
+        /// Pieces to check.
+        total: u32,
+    },
+    /// It gets pieces.
+    Downloading,
+    /// All wanted pieces are there.
+    Seeding,
+    /// It rests.
+    Paused,
+    /// It stopped for this reason. [`TorrentHandle::resume`] tries again.
+    Error(String),
+}
+
+/// Figures of a torrent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Stats {
+    /// What it is doing.
+    pub state: State,
+    /// Its name, once known.
+    pub name: Option<String>,
+    /// Bytes in all, once known.
+    pub total_len: Option<u64>,
+    /// Pieces it has, and in all; zero while unknown.
+    pub pieces: (u32, u32),
+    /// Bytes left to get; `None` while unknown.
+    pub left: Option<u64>,
+    /// Block bytes a second in, and out.
+    pub rates: (u64, u64),
+    /// Block bytes over its life.
+    pub totals: Totals,
+    /// Peers connected, and known.
+    pub peers: (usize, usize),
+    /// Connected peers that have everything.
+    pub seeds: usize,
+}
+
+impl TorrentHandle {
+    pub(crate) fn new(entry: Arc<Torrent>, keeper: Sender<KeeperMessage>) -> Self {
+        TorrentHandle { entry, keeper }
+    }
+
+    /// The hash of its swarm.
+    pub fn info_hash(&self) -> WireHash {
+        self.entry.hash
+    }
+
+    /// Its figures.
+    ///
+    /// # Errors
+    /// [`SessionError::Gone`] when it is not in the session any more.
+    pub fn stats(&self) -> Result<Stats, SessionError> {
+        let (id, phase, metainfo, is_paused) = {
+            let state = self.entry.state();
+            (state.id, state.phase.clone(), state.metainfo.clone(), state.is_paused)
+        };
+        let figures = match id {
+            _ if phase == Phase::Gone => return Err(SessionError::Gone),
+            Some(torrent) => Some(self.ask(|reply| ShardMessage::Stats { torrent, reply })?),
+            None => None,
+        };
+        let state = match (phase, figures.as_ref().map(|f| &f.state)) {
+            (Phase::Failed(error), _) => State::Error(error),
+            (_, Some(TorrentState::Failed(error))) => State::Error(error.clone()),
+            (Phase::Checking { done, total }, _) => State::Checking { done, total },
+            _ if is_paused => State::Paused,
+            (_, Some(TorrentState::Metadata)) => State::Metadata,
+            (_, Some(TorrentState::Downloading)) => State::Downloading,
+            (_, Some(TorrentState::Seeding)) => State::Seeding,
+            (_, Some(TorrentState::Paused)) => State::Paused,
+            (_, Some(TorrentState::Storage) | None) => State::Starting,
+        };
+        let figures = figures.unwrap_or_else(|| nothing(self.entry.hash));
+        Ok(Stats {
+            state,
+            name: metainfo.as_ref().map(|m| m.info.name.clone()),
+            total_len: metainfo.as_ref().map(|m| m.info.payload_len()),
+            pieces: figures.pieces,
+            left: figures.left,
+            rates: figures.rates,
+            totals: figures.totals,
+            peers: figures.peers,
+            seeds: figures.seeds,
+        })
+    }
+
+    /// Its connected peers, oldest connection first.
+    ///
+    /// # Errors
+    /// [`SessionError::Gone`] when it is not in the session any more.
+    pub fn peers(&self) -> Result<Vec<PeerInfo>, SessionError> {
+        match self.id()? {
+            Some(torrent) => self.ask(|reply| ShardMessage::Peerlist { torrent, reply }),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The metadata, once known.
+    pub fn metainfo(&self) -> Option<Arc<Metainfo>> {
+        self.entry.state().metainfo.clone()
+    }
+
+    /// Waits for the metadata.
+    ///
+    /// # Errors
+    /// [`SessionError::Timeout`], [`SessionError::Stopped`] when it failed, [`SessionError::Gone`].
+    pub fn wait_metainfo(&self, timeout: Duration) -> Result<Arc<Metainfo>, SessionError> {
+        self.entry.wait(timeout, |s| s.metainfo.clone())
+    }
+
+    /// Waits until every wanted piece is verified, written and synced.
+    ///
+    /// # Errors
+    /// [`SessionError::Timeout`], [`SessionError::Stopped`] when it failed, [`SessionError::Gone`].
+    pub fn wait_complete(&self, timeout: Duration) -> Result<(), SessionError> {
+        self.entry.wait(timeout, |s| s.is_complete.then_some(()))
+    }
+
+    /// Stops all transfers; the torrent stays in the session.
+    pub fn pause(&self) {
+        self.tell(KeeperMessage::Pause { hash: self.entry.hash, is_paused: true });
+    }
+
+    /// Goes on after a pause or an error.
+    pub fn resume(&self) {
+        self.tell(KeeperMessage::Pause { hash: self.entry.hash, is_paused: false });
+    }
+
+    /// Takes it out of the session and forgets its record; its files go only when asked.
+    pub fn remove(&self, delete_data: bool) {
+        self.tell(KeeperMessage::Remove { hash: self.entry.hash, delete_data });
+    }
+
+    /// Waits until it is out of the session.
+    ///
+    /// # Errors
+    /// [`SessionError::Timeout`].
+    pub fn wait_removed(&self, timeout: Duration) -> Result<(), SessionError> {
+        match self.entry.wait_until(timeout, |s| s.phase == Phase::Gone) {
+            true => Ok(()),
+            false => Err(SessionError::Timeout(timeout.as_secs())),
+        }
+    }
+
+    /// Names a peer, of any scope.
+    ///
+    /// # Errors
+    /// [`SessionError::Gone`] when the torrent is not in the session any more; [`SessionError::Timeout`] when its
+    /// engine does not have it yet and does not get it soon.
+    pub fn add_peer(&self, addr: SocketAddr) -> Result<(), SessionError> {
+        let torrent = self.entry.wait(ANSWER_TIMEOUT, |s| s.id.filter(|_| s.phase != Phase::Gone))?;
+        let peers = vec![canonical(addr)];
+        self.entry.shard.send(ShardMessage::Peers { torrent, source: PeerSource::User, peers });
+        Ok(())
+    }
+
+    /// Chooses which files to get, one entry a file in the order of the metadata.
+    ///
+    /// # Errors
+    /// [`SessionError::Selection`] when the number is not that of the files; before the metadata is known any
+    /// number is taken, and ignored later if it does not fit.
+    pub fn set_selection(&self, selection: Vec<bool>) -> Result<(), SessionError> {
+        if let Some(metainfo) = self.metainfo() {
+            check_selection(metainfo.info.files.len(), &selection)?;
+        }
+        self.tell(KeeperMessage::Select { hash: self.entry.hash, selection });
+        Ok(())
+    }
+
+    fn id(&self) -> Result<Option<TorrentId>, SessionError> {
+        let state = self.entry.state();
+        match state.phase {
+            Phase::Gone => Err(SessionError::Gone),
+            _ => Ok(state.id),
+        }
+    }
+
+    fn tell(&self, message: KeeperMessage) {
+        // a session that is over has nothing left to be told
+        let _ = self.keeper.send(message);
+    }
+
+    fn ask<T>(&self, message: impl FnOnce(Sender<T>) -> ShardMessage) -> Result<T, SessionError> {
+        let (reply, answer) = crossbeam_channel::bounded(1);
+        self.entry.shard.send(message(reply));
+        answer.recv_timeout(ANSWER_TIMEOUT).map_err(|_| SessionError::Gone)
+    }
+}
+
+/// The figures of a torrent its engine does not have yet.
+fn nothing(hash: WireHash) -> TorrentStats {
+    TorrentStats {
+        hash,
+        state: TorrentState::Storage,
+        pieces: (0, 0),
+        left: None,
+        rates: (0, 0),
+        totals: Totals::default(),
+        peers: (0, 0),
+        seeds: 0,
+    }
+}

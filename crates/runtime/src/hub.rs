@@ -1,0 +1,365 @@
+//! The thread that accepts connections and reads datagrams for the whole session, and runs the DHT.
+//!
+//! An accepted connection stays here until its handshake has named a torrent; then it moves to the torrent's shard.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::net::{TcpListener, TcpStream, UdpSocket};
+use mio::{Events, Interest, Poll, Token};
+use unchoke_engine::hub::{Hub, HubEvent, HubInput, HubOutput};
+use unchoke_engine::id::RequestId;
+use unchoke_engine::input::PeerSource;
+use unchoke_engine::output::HubCommand;
+use unchoke_engine::{ShardId, Ticket};
+use unchoke_wire::time::Instant;
+
+use crate::clock::Clock;
+use crate::dht_file;
+use crate::event::{EventSink, SessionEvent};
+use crate::http::Reply;
+use crate::listen::Datagrams;
+use crate::mailbox::{Inbox, Mailbox};
+use crate::resolver::{Addresses, Asker, Resolver};
+use crate::shard::ShardMessage;
+use crate::sys;
+
+/// The token of the waker.
+pub(crate) const WAKER: Token = Token(0);
+/// The first token of datagram sockets; listeners are below.
+const UDP_TOKENS: usize = 1 << 8;
+/// The first token of accepted connections.
+const CONN_TOKENS: usize = 1 << 16;
+/// Events taken from one poll.
+const EVENTS_MAX: usize = 1024;
+/// Connections accepted on one socket in one turn.
+const ACCEPTS_MAX: usize = 64;
+/// Datagrams read from one socket in one turn.
+const DATAGRAMS_MAX: usize = 256;
+/// Bytes read of an accepted connection at once: a handshake and some.
+const READ_LEN: usize = 1024;
+/// Bytes of the largest datagram.
+const DATAGRAM_LEN_MAX: usize = 1 << 16;
+/// How long accepting rests when there is no descriptor left even to refuse.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What other threads tell the hub.
+#[derive(Debug)]
+pub(crate) enum HubMessage {
+    /// An engine wants something.
+    Engine { shard: ShardId, command: HubCommand },
+    /// A name was resolved.
+    Resolved { request: RequestId, addresses: Addresses },
+    /// Save the DHT's nodes and end.
+    Stop,
+}
+
+/// What the hub's thread is made of.
+#[derive(Debug)]
+pub(crate) struct HubParts {
+    pub(crate) hub: Hub,
+    pub(crate) poll: Poll,
+    pub(crate) inbox: Inbox<HubMessage>,
+    pub(crate) own: Mailbox<HubMessage>,
+    pub(crate) clock: Clock,
+    pub(crate) listeners: Vec<TcpListener>,
+    pub(crate) datagrams: Arc<Datagrams>,
+    pub(crate) shards: Vec<Mailbox<ShardMessage>>,
+    pub(crate) resolver: Resolver,
+    pub(crate) sink: Arc<EventSink>,
+    pub(crate) dht_file: Option<PathBuf>,
+    pub(crate) trace: bool,
+}
+
+/// The hub's thread.
+#[derive(Debug)]
+pub(crate) struct HubThread {
+    parts: HubParts,
+    sockets: Vec<UdpSocket>,
+    /// Accepted connections whose handshake is not in.
+    conns: BTreeMap<Token, (TcpStream, SocketAddr)>,
+    next_conn: usize,
+    /// Sockets that may have something: listeners and datagram sockets, by token.
+    ready: BTreeSet<Token>,
+    /// A descriptor kept to be able to refuse connections when there are no others.
+    reserve: Option<File>,
+    /// When listeners that ran out of descriptors are looked at again.
+    accept_at: Option<Instant>,
+    buf: Vec<u8>,
+}
+
+impl HubThread {
+    /// Registers all sockets.
+    pub(crate) fn new(mut parts: HubParts) -> io::Result<Self> {
+        let registry = parts.poll.registry().try_clone()?;
+        for (n, listener) in parts.listeners.iter_mut().enumerate() {
+            registry.register(listener, Token(WAKER.0 + 1 + n), Interest::READABLE)?;
+        }
+        let mut sockets = Vec::new();
+        for (n, socket) in parts.datagrams.sockets().enumerate() {
+            let mut socket = UdpSocket::from_std(socket.try_clone()?);
+            registry.register(&mut socket, Token(UDP_TOKENS + n), Interest::READABLE)?;
+            sockets.push(socket);
+        }
+        Ok(HubThread {
+            parts,
+            sockets,
+            conns: BTreeMap::new(),
+            next_conn: CONN_TOKENS,
+            ready: BTreeSet::new(),
+            reserve: File::open("/dev/null").ok(),
+            accept_at: None,
+            buf: vec![0; DATAGRAM_LEN_MAX],
+        })
+    }
+
+    /// Runs until told to stop.
+    pub(crate) fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        loop {
+            let timeout = match self.ready.is_empty() {
+                true => self.parts.clock.until(self.parts.hub.next_timeout(), self.accept_at),
+                false => Some(Duration::ZERO),
+            };
+            if let Err(e) = self.parts.poll.poll(&mut events, timeout)
+                && e.kind() != io::ErrorKind::Interrupted
+            {
+                tracing::error!(error = %e, "cannot poll");
+                return;
+            }
+            for token in events.iter().map(mio::event::Event::token) {
+                match token.0 {
+                    CONN_TOKENS.. => self.read(token),
+                    _ if token == WAKER => {}
+                    _ => {
+                        self.ready.insert(token);
+                    }
+                }
+            }
+            if !self.messages() {
+                self.save();
+                return;
+            }
+            self.turn();
+        }
+    }
+
+    fn turn(&mut self) {
+        let now = self.parts.clock.now();
+        if self.accept_at.is_some_and(|at| at <= now) {
+            self.accept_at = None;
+            self.ready.extend((0..self.parts.listeners.len()).map(|n| Token(WAKER.0 + 1 + n)));
+        }
+        for token in std::mem::take(&mut self.ready) {
+            let is_more = match token.0 {
+                UDP_TOKENS.. => self.datagrams(token.0 - UDP_TOKENS),
+                _ => self.accept(token.0 - 1),
+            };
+            if is_more {
+                self.ready.insert(token);
+            }
+        }
+        if self.parts.hub.next_timeout().is_some_and(|at| at <= now) {
+            self.input(HubInput::Timeout);
+        }
+    }
+
+    /// Takes all messages; `false` once told to stop.
+    fn messages(&mut self) -> bool {
+        self.parts.inbox.begin();
+        while let Some(message) = self.parts.inbox.take() {
+            match message {
+                HubMessage::Engine { shard, command } => self.input(HubInput::Engine { shard, command }),
+                HubMessage::Resolved { request, addresses } => {
+                    let addresses = addresses.as_deref().unwrap_or_default();
+                    self.input(HubInput::Resolved { request, addresses });
+                }
+                HubMessage::Stop => return false,
+            }
+        }
+        true
+    }
+
+    fn input(&mut self, input: HubInput<'_>) {
+        let outputs: Vec<HubOutput> = self.parts.hub.handle(input, self.parts.clock.now()).collect();
+        outputs.into_iter().for_each(|output| self.apply(output));
+    }
+
+    fn apply(&mut self, output: HubOutput) {
+        match output {
+            HubOutput::Route { ticket, shard, torrent, received } => {
+                let Some((mut stream, remote)) = self.conns.remove(&token_of(ticket)) else { return };
+                let moved = self.parts.poll.registry().deregister(&mut stream);
+                let message = ShardMessage::Accepted { ticket, torrent, stream, remote, received };
+                if let (Ok(()), Some(shard)) = (moved, self.parts.shards.get(usize::from(shard.0))) {
+                    // a shard that does not keep up takes no more connections
+                    let _ = shard.offer(message);
+                }
+            }
+            HubOutput::Drop { ticket } => self.drop_conn(token_of(ticket)),
+            HubOutput::Datagram { to, bytes } => {
+                self.parts.datagrams.send(&bytes, to);
+                self.trace(to, true, &bytes);
+            }
+            HubOutput::Resolve { request, host } => {
+                self.parts.resolver.resolve(request, host, Box::new(self.parts.own.clone()));
+            }
+            HubOutput::Peers { shard, torrent, peers } => {
+                if let Some(shard) = self.parts.shards.get(usize::from(shard.0)) {
+                    let _ = shard.offer(ShardMessage::Peers { torrent, source: PeerSource::Dht, peers });
+                }
+            }
+            HubOutput::TrackerDatagram { shard, from, bytes } => {
+                if let Some(shard) = self.parts.shards.get(usize::from(shard.0)) {
+                    let _ = shard.offer(ShardMessage::Datagram { from, bytes });
+                }
+            }
+            HubOutput::Event(HubEvent::DhtNodes { nodes }) => {
+                if let Some(path) = &self.parts.dht_file
+                    && let Err(e) = dht_file::save(path, &nodes)
+                {
+                    tracing::warn!(error = %e, "cannot save the DHT's nodes");
+                }
+            }
+            HubOutput::Event(event) => self.parts.sink.emit(SessionEvent::Dht(event)),
+        }
+    }
+
+    /// Accepts what waits; `true` if there may be more.
+    fn accept(&mut self, listener: usize) -> bool {
+        for _ in 0..ACCEPTS_MAX {
+            match self.parts.listeners[listener].accept() {
+                Ok((stream, remote)) => self.accepted(stream, remote),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(e) if is_out_of_files(&e) => return self.refuse_one(listener),
+                // the connection died in the queue; the next one may be well
+                Err(_) => {}
+            }
+        }
+        true
+    }
+
+    /// Without descriptors a waiting connection cannot even be closed: the reserved one is spent on that. `false`
+    /// when accepting has to rest.
+    fn refuse_one(&mut self, listener: usize) -> bool {
+        let may_refuse = self.reserve.take().is_some();
+        if may_refuse {
+            drop(self.parts.listeners[listener].accept());
+        }
+        self.reserve = File::open("/dev/null").ok();
+        if self.reserve.is_none() {
+            self.accept_at = Some(self.parts.clock.now() + ACCEPT_PAUSE);
+        }
+        may_refuse && self.reserve.is_some()
+    }
+
+    fn accepted(&mut self, mut stream: TcpStream, remote: SocketAddr) {
+        let token = Token(self.next_conn);
+        self.next_conn += 1;
+        if self.parts.poll.registry().register(&mut stream, token, Interest::READABLE).is_err() {
+            return;
+        }
+        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+        self.conns.insert(token, (stream, remote));
+        self.input(HubInput::Accepted { ticket: ticket_of(token), remote });
+    }
+
+    /// Reads an accepted connection until it is silent, gone or moved on.
+    fn read(&mut self, token: Token) {
+        let mut buf = [0; READ_LEN];
+        loop {
+            let Some((stream, _)) = self.conns.get_mut(&token) else { return };
+            match stream.read(&mut buf) {
+                Ok(len) if len > 0 => {
+                    self.input(HubInput::AcceptedBytes { ticket: ticket_of(token), bytes: &buf[..len] });
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Ok(_) | Err(_) => {
+                    self.drop_conn(token);
+                    self.input(HubInput::AcceptedClosed { ticket: ticket_of(token) });
+                    return;
+                }
+            }
+        }
+    }
+
+    fn drop_conn(&mut self, token: Token) {
+        if let Some((mut stream, _)) = self.conns.remove(&token) {
+            let _ = self.parts.poll.registry().deregister(&mut stream);
+        }
+    }
+
+    /// Reads datagrams; `true` if there may be more.
+    fn datagrams(&mut self, socket: usize) -> bool {
+        let mut buf = std::mem::take(&mut self.buf);
+        let is_more = self.read_datagrams(socket, &mut buf);
+        self.buf = buf;
+        let refused = self.parts.datagrams.sockets().nth(socket).map(refused_by).unwrap_or_default();
+        for to in refused {
+            self.input(HubInput::Unreachable { to });
+        }
+        is_more
+    }
+
+    fn read_datagrams(&mut self, socket: usize, buf: &mut [u8]) -> bool {
+        for _ in 0..DATAGRAMS_MAX {
+            match self.sockets[socket].recv_from(buf) {
+                Ok((len, from)) => {
+                    let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+                    self.trace(from, false, &buf[..len]);
+                    self.input(HubInput::Datagram { from, bytes: &buf[..len] });
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return false,
+                // a refusal told in place of a datagram
+                Err(_) => {}
+            }
+        }
+        true
+    }
+
+    fn trace(&self, remote: SocketAddr, is_sent: bool, bytes: &[u8]) {
+        if self.parts.trace {
+            self.parts.sink.emit(SessionEvent::Datagram { remote, is_sent, bytes: bytes.to_vec() });
+        }
+    }
+
+    fn save(&mut self) {
+        if self.parts.dht_file.is_some() {
+            self.input(HubInput::SaveDht);
+        }
+    }
+}
+
+impl Asker for Mailbox<HubMessage> {
+    fn http_done(&self, _: RequestId, _: Reply) {
+        unreachable!("the hub makes no HTTP requests");
+    }
+
+    fn resolved(&self, request: RequestId, addresses: Addresses) {
+        self.send(HubMessage::Resolved { request, addresses });
+    }
+}
+
+/// Addresses whose datagrams were refused, a bounded number of them.
+fn refused_by(socket: &std::net::UdpSocket) -> Vec<SocketAddr> {
+    std::iter::from_fn(|| sys::take_unreachable(socket)).take(DATAGRAMS_MAX).collect()
+}
+
+fn ticket_of(token: Token) -> Ticket {
+    Ticket(u64::try_from(token.0).expect("a usize fits 64 bits"))
+}
+
+fn token_of(ticket: Ticket) -> Token {
+    Token(usize::try_from(ticket.0).expect("made from a usize"))
+}
+
+fn is_out_of_files(e: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::MFILE, Errno::NFILE].iter().any(|errno| e.raw_os_error() == Some(errno.raw_os_error()))
+}

@@ -1,0 +1,209 @@
+//! A torrent as the keeper has it: its storage, its record, and what of it is on the disk for sure.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use unchoke_engine::input::{PartialPiece, Totals, TorrentSource};
+use unchoke_storage::{
+    FilePool, FileSpec, FileStorage, Options, ResumeLock, ResumeRecord, ResumeStore, Storage, StorageError,
+    StorageSpec,
+};
+use unchoke_wire::metainfo::{Info, Metainfo};
+use unchoke_wire::{Bitfield, FileIndex, Magnet, PieceIndex};
+
+use crate::add::{AddTorrent, Place};
+use crate::error::SessionError;
+use crate::torrent::Torrent;
+
+/// A torrent of the keeper.
+pub(super) struct Kept {
+    pub(super) entry: Arc<Torrent>,
+    pub(super) add: AddTorrent,
+    /// Held as long as the torrent is kept.
+    pub(super) _lock: Option<ResumeLock>,
+    /// What an earlier run left.
+    pub(super) record: Option<ResumeRecord>,
+    pub(super) storage: Option<Arc<dyn Storage>>,
+    /// Pieces that are verified and written.
+    pub(super) have: Bitfield,
+    pub(super) partials: Vec<PartialPiece>,
+    pub(super) totals: Totals,
+    /// Whether the record on disk is behind.
+    pub(super) is_dirty: bool,
+    /// Whether the engine was told of the storage.
+    pub(super) is_ready: bool,
+    /// Whether partial pieces are awaited.
+    pub(super) is_saving: bool,
+    /// Ends a check under way.
+    pub(super) cancel: Arc<AtomicBool>,
+    /// Set when the torrent is to go; whether its data goes too.
+    pub(super) removing: Option<bool>,
+}
+
+impl Kept {
+    pub(super) fn new(
+        entry: Arc<Torrent>,
+        add: AddTorrent,
+        lock: Option<ResumeLock>,
+        record: Option<ResumeRecord>,
+    ) -> Self {
+        let totals = record.as_ref().map_or(Totals::default(), |r| Totals {
+            downloaded: r.downloaded,
+            uploaded: r.uploaded,
+        });
+        Kept {
+            entry,
+            add,
+            _lock: lock,
+            record,
+            storage: None,
+            have: Bitfield::default(),
+            partials: Vec::new(),
+            totals,
+            is_dirty: false,
+            is_ready: false,
+            is_saving: false,
+            cancel: Arc::default(),
+            removing: None,
+        }
+    }
+
+    pub(super) fn metainfo(&self) -> Option<Arc<Metainfo>> {
+        self.entry.state().metainfo.clone()
+    }
+
+    /// The files wanted, one entry a file; `None` for all.
+    pub(super) fn selection(&self, info: &Info) -> Option<Vec<bool>> {
+        let fits = |s: &Vec<bool>| s.len() == info.files.len();
+        let recorded = self.record.as_ref().map(|r| &r.selection).filter(|s| fits(s));
+        if let Some(selection) = self.add.selection.as_ref().filter(|s| fits(s)).or(recorded) {
+            return Some(selection.clone());
+        }
+        match &self.add.source {
+            TorrentSource::Magnet(m) if !m.select.is_empty() => {
+                let files = 0u32..;
+                Some(files.zip(&info.files).map(|(i, _)| m.select.iter().any(|r| r.contains(&i))).collect())
+            }
+            _ => None,
+        }
+    }
+
+    /// The pieces wanted; `None` for all.
+    pub(super) fn wanted(&self, info: &Info) -> Option<Bitfield> {
+        let mut wanted = Bitfield::none(info.layout.piece_count());
+        if self.add.seed_only {
+            return Some(wanted);
+        }
+        let selection = self.selection(info)?;
+        for (file, _) in (0u32..).map(FileIndex).zip(&selection).filter(|(_, s)| **s) {
+            info.layout.pieces_of(file).for_each(|p| {
+                wanted.set(PieceIndex(p));
+            });
+        }
+        Some(wanted)
+    }
+
+    /// Whether all that is wanted is there. Never for an incomplete seed.
+    pub(super) fn is_complete(&self, info: &Info) -> bool {
+        match self.wanted(info) {
+            Some(wanted) if !self.add.seed_only => wanted.iter().all(|p| self.have.has(p)),
+            _ => self.have.is_all(),
+        }
+    }
+
+    /// Opens the storage, without touching the disk.
+    pub(super) fn open(&self, info: &Info, pool: &Arc<FilePool>) -> Result<Arc<dyn Storage>, StorageError> {
+        let spec = spec_of(info);
+        let dir = match &self.add.place {
+            Place::Custom(factory) => return factory(spec),
+            Place::Dir(dir) => dir,
+        };
+        let claims = self.record.as_ref().is_some_and(|r| r.have.count() > 0);
+        let options = Options {
+            allocation: self.add.allocation,
+            may_create_root: !claims && !self.add.seed_only,
+            makes_symlinks: true,
+            selection: self.selection(info),
+            pool: Arc::clone(pool),
+        };
+        Ok(Arc::new(FileStorage::open(dir, spec, options)?))
+    }
+
+    /// Partly received pieces of the record that still fit.
+    pub(super) fn recorded_partials(&self, info: &Info) -> Vec<PartialPiece> {
+        let recorded = self.record.iter().flat_map(|r| &r.partials);
+        let fits = |p: &&unchoke_storage::PartialPiece| {
+            let len = u64::from(info.layout.len_of(p.piece));
+            p.piece.0 < info.layout.piece_count()
+                && !self.have.has(p.piece)
+                && p.blocks.len() == info.layout.block_count(p.piece)
+                && u64::try_from(p.data.len()) == Ok(len)
+        };
+        let partial = |p: &unchoke_storage::PartialPiece| PartialPiece {
+            piece: p.piece,
+            blocks: p.blocks.clone(),
+            data: p.data.clone().into(),
+        };
+        recorded.filter(fits).map(partial).collect()
+    }
+
+    /// Syncs the data, then saves what is true of it.
+    pub(super) fn save(&mut self, store: &ResumeStore) -> Result<(), SessionError> {
+        let mut record = ResumeRecord::new(self.entry.hash, self.entry.hashes);
+        let metainfo = self.metainfo();
+        if let (Some(storage), Some(metainfo)) = (&self.storage, &metainfo) {
+            storage.sync()?;
+            record.have = self.have.clone();
+            record.facts = storage.facts();
+            record.selection = self.selection(&metainfo.info).unwrap_or_default();
+            let is_magnet = matches!(self.add.source, TorrentSource::Magnet(_));
+            record.info = is_magnet.then(|| metainfo.raw_info.clone());
+        }
+        let left = self.partials.iter().filter(|p| !self.have.has(p.piece));
+        record.partials = left
+            .map(|p| unchoke_storage::PartialPiece {
+                piece: p.piece,
+                blocks: p.blocks.clone(),
+                data: p.data.to_vec(),
+            })
+            .collect();
+        (record.downloaded, record.uploaded) = (self.totals.downloaded, self.totals.uploaded);
+        store.save(&record)?;
+        self.is_dirty = false;
+        Ok(())
+    }
+}
+
+/// What the storage has to keep of a torrent.
+fn spec_of(info: &Info) -> StorageSpec {
+    let files = info.files.iter().map(|f| FileSpec {
+        path: f.path.clone(),
+        len: f.length,
+        // a link that may not be made leaves nothing in its place
+        is_pad: f.is_pad || f.is_link && f.symlink.is_none(),
+        is_executable: f.is_executable,
+        symlink: f.symlink.clone(),
+    });
+    StorageSpec { layout: info.layout.clone(), files: files.collect() }
+}
+
+/// The metainfo of a magnet whose metadata has come.
+///
+/// # Errors
+/// [`SessionError::Metainfo`] when the metadata is no torrent.
+pub(super) fn complete(magnet: &Magnet, raw_info: Vec<u8>) -> Result<Metainfo, SessionError> {
+    let info = Info::parse(&raw_info)?;
+    Ok(Metainfo {
+        info_hashes: info.hashes_of(&raw_info),
+        raw_info,
+        info,
+        trackers: magnet.trackers.iter().map(|t| vec![t.clone()]).collect(),
+        web_seeds: magnet.web_seeds.clone(),
+        nodes: magnet.nodes.clone(),
+        comment: None,
+        created_by: None,
+        creation_date: None,
+        piece_layers: std::collections::BTreeMap::new(),
+        warnings: Vec::new(),
+    })
+}

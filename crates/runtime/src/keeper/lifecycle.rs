@@ -1,0 +1,272 @@
+//! The steps of a torrent's life, one after another.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use unchoke_engine::input::{AddTorrent, PeerSource, TorrentSource};
+use unchoke_engine::output::HubCommand;
+use unchoke_engine::{Command, Event, TorrentId};
+use unchoke_storage::{ResumeRecord, StorageError, check_facts};
+use unchoke_wire::metainfo::Metainfo;
+use unchoke_wire::{Bitfield, WireHash};
+
+use super::check::CheckJob;
+use super::kept::{Kept, complete};
+use super::{Adding, Keeper};
+use crate::error::SessionError;
+use crate::event::SessionEvent;
+use crate::hub::HubMessage;
+use crate::shard::ShardMessage;
+use crate::torrent::Phase;
+
+impl Keeper {
+    /// Reads the record and hands the torrent to its engine.
+    pub(super) fn add(&mut self, adding: Adding) {
+        let Adding { entry, add, lock } = adding;
+        let hash = entry.hash;
+        let loaded = self.links.store.as_ref().map(|s| s.load(hash)).transpose();
+        let (record, error) = match loaded {
+            Ok(loaded) => {
+                let loaded = loaded.unwrap_or_default();
+                for refused in &loaded.refused {
+                    self.warn(hash, format!("the record {} is {}", refused.path.display(), refused.why));
+                }
+                (loaded.record, None)
+            }
+            Err(e) => (None, Some(e.to_string())),
+        };
+        let kept = Kept::new(entry, add, lock, record);
+        if let (TorrentSource::Magnet(magnet), None) = (&kept.add.source, kept.metainfo()) {
+            let info = kept.record.as_ref().and_then(|r| r.info.clone());
+            let info = info.filter(|info| kept.entry.hashes.matches(info));
+            if let Some(Ok(metainfo)) = info.map(|info| complete(magnet, info)) {
+                kept.entry.change(|s| s.metainfo = Some(Arc::new(metainfo)));
+            }
+        }
+        let source = match kept.metainfo() {
+            Some(metainfo) => TorrentSource::Metainfo(Box::new(Metainfo::clone(&metainfo))),
+            None => kept.add.source.clone(),
+        };
+        let command = Command::Add(Box::new(AddTorrent {
+            source,
+            discovery: kept.add.discovery,
+            is_paused: kept.entry.state().is_paused,
+            is_sequential: kept.add.is_sequential,
+            totals: kept.totals,
+        }));
+        let shard = kept.entry.shard.clone();
+        self.torrents.insert(hash, kept);
+        self.split_limits(false);
+        match error {
+            Some(error) => self.fail(hash, error),
+            None => shard.send(ShardMessage::Command(command)),
+        }
+    }
+
+    /// The engine has it.
+    pub(super) fn added(&mut self, hash: WireHash, torrent: TorrentId) {
+        let Some(kept) = self.torrents.get(&hash) else { return };
+        let shard = &kept.entry.shard;
+        if kept.removing.is_some() {
+            shard.send(ShardMessage::Command(Command::Remove(torrent)));
+            return;
+        }
+        if !kept.add.peers.is_empty() {
+            let peers = kept.add.peers.clone();
+            shard.send(ShardMessage::Peers { torrent, source: PeerSource::User, peers });
+        }
+        for node in &kept.add.dht_nodes {
+            let command = HubCommand::DhtNode { host: node.host().to_owned(), port: node.port() };
+            self.links.hub.send(HubMessage::Engine { shard: kept.entry.shard_id, command });
+        }
+        if kept.metainfo().is_some() {
+            self.open(hash);
+        }
+    }
+
+    /// The metadata of a magnet came.
+    pub(super) fn metadata(&mut self, hash: WireHash, info: Vec<u8>) {
+        let Some(kept) = self.torrents.get(&hash) else { return };
+        let TorrentSource::Magnet(magnet) = &kept.add.source else { return };
+        match complete(magnet, info) {
+            Ok(metainfo) => {
+                kept.entry.change(|s| s.metainfo = Some(Arc::new(metainfo)));
+                self.open(hash);
+            }
+            Err(e) => self.fail(hash, e.to_string()),
+        }
+    }
+
+    /// Opens the storage and finds out what it holds.
+    fn open(&mut self, hash: WireHash) {
+        let Some(kept) = self.torrents.get_mut(&hash) else { return };
+        let Some(metainfo) = kept.metainfo() else { return };
+        let pieces = metainfo.info.layout.piece_count();
+        let opened = kept.open(&metainfo.info, &self.pool).and_then(|storage| {
+            let empty = ResumeRecord::new(hash, kept.entry.hashes);
+            let resume = check_facts(kept.record.as_ref().unwrap_or(&empty), &*storage);
+            if !resume.is_storage_missing && !kept.add.seed_only {
+                storage.prepare()?;
+            }
+            Ok((storage, resume))
+        });
+        let (storage, resume) = match opened {
+            Ok(opened) => opened,
+            Err(e) => return self.fail(hash, e.to_string()),
+        };
+        if resume.is_storage_missing {
+            let error = "its files are gone: mount their disk, or remove the torrent and add it anew";
+            return self.fail(hash, error.to_owned());
+        }
+        kept.storage = Some(Arc::clone(&storage));
+        kept.have = resume.trusted;
+        if kept.add.trust {
+            let recorded = kept.record.as_ref().map(|r| r.have.clone()).filter(|h| h.len() == pieces);
+            kept.have = recorded.unwrap_or_else(|| Bitfield::all(pieces));
+        } else if resume.doubtful.count() > 0 {
+            let total = resume.doubtful.count();
+            kept.entry.change(|s| s.phase = Phase::Checking { done: 0, total });
+            kept.cancel = Arc::new(AtomicBool::new(false));
+            let (entry, cancel) = (Arc::clone(&kept.entry), Arc::clone(&kept.cancel));
+            // the checker outlives the keeper
+            let _ =
+                self.checks.send(CheckJob { entry, metainfo, storage, pieces: resume.doubtful, cancel });
+            return;
+        }
+        self.ready(hash, &metainfo);
+    }
+
+    /// The doubtful pieces were checked.
+    pub(super) fn checked(&mut self, hash: WireHash, result: Result<Bitfield, StorageError>) {
+        let Some(kept) = self.torrents.get_mut(&hash) else { return };
+        let Some(metainfo) = kept.metainfo() else { return };
+        match result {
+            Ok(good) => {
+                for piece in good.iter() {
+                    kept.have.set(piece);
+                }
+                self.dirty(hash);
+                self.ready(hash, &metainfo);
+            }
+            Err(e) => self.fail(hash, e.to_string()),
+        }
+    }
+
+    /// Lets the engine begin.
+    fn ready(&mut self, hash: WireHash, metainfo: &Metainfo) {
+        let Some(kept) = self.torrents.get_mut(&hash).filter(|k| k.removing.is_none()) else { return };
+        let Some((torrent, storage)) = kept.entry.state().id.zip(kept.storage.clone()) else { return };
+        let (have, partials) = (kept.have.clone(), kept.recorded_partials(&metainfo.info));
+        let (count, pieces) = (have.count(), have.len());
+        let wanted = kept.wanted(&metainfo.info);
+        kept.is_ready = true;
+        kept.entry.change(|s| s.phase = Phase::Running);
+        kept.entry.shard.send(ShardMessage::Storage { torrent, storage });
+        kept.entry.shard.send(ShardMessage::Command(Command::StorageReady { torrent, have, wanted, partials }));
+        self.links.sink.emit(SessionEvent::Ready { hash, have: count, pieces });
+        self.completed(hash, torrent);
+    }
+
+    /// Ends the download if all is there: the files are finished and synced before anybody is told.
+    pub(super) fn completed(&mut self, hash: WireHash, torrent: TorrentId) {
+        let Some(kept) = self.torrents.get_mut(&hash) else { return };
+        let (Some(metainfo), Some(storage)) = (kept.metainfo(), kept.storage.clone()) else { return };
+        if kept.entry.state().is_complete || !kept.is_complete(&metainfo.info) {
+            return;
+        }
+        if !kept.add.seed_only
+            && let Err(e) = storage.finish()
+        {
+            return self.fail(hash, e.to_string());
+        }
+        self.ask_totals(hash);
+        self.save(hash);
+        let Some(kept) = self.torrents.get(&hash) else { return };
+        if !matches!(kept.entry.state().phase, Phase::Failed(_)) {
+            kept.entry.change(|s| s.is_complete = true);
+            let event = Event::Completed { torrent };
+            self.links.sink.emit(SessionEvent::Torrent { hash, event });
+        }
+    }
+
+    /// The owner wants it to rest, or to go on.
+    pub(super) fn pause(&mut self, hash: WireHash, is_paused: bool) {
+        let Some(kept) = self.torrents.get(&hash) else { return };
+        let (id, has_failed) = {
+            let state = kept.entry.state();
+            (state.id, matches!(state.phase, Phase::Failed(_)))
+        };
+        kept.entry.change(|s| s.is_paused = is_paused);
+        let Some(torrent) = id else { return };
+        let command = if is_paused { Command::Pause(torrent) } else { Command::Resume(torrent) };
+        kept.entry.shard.send(ShardMessage::Command(command));
+        if has_failed && !is_paused {
+            let is_ready = kept.is_ready;
+            kept.entry.change(|s| s.phase = if is_ready { Phase::Running } else { Phase::Starting });
+            if !is_ready {
+                self.open(hash);
+            }
+        }
+    }
+
+    /// The owner chose other files.
+    pub(super) fn select(&mut self, hash: WireHash, selection: Vec<bool>) {
+        let Some(kept) = self.torrents.get_mut(&hash) else { return };
+        kept.add.selection = Some(selection.clone());
+        let (Some(metainfo), Some(storage)) = (kept.metainfo(), kept.storage.clone()) else { return };
+        if let Err(e) = storage.set_selection(&selection) {
+            return self.fail(hash, e.to_string());
+        }
+        let wanted = kept.wanted(&metainfo.info);
+        if let (Some(torrent), Some(wanted), true) = (kept.entry.state().id, wanted, kept.is_ready) {
+            kept.entry.shard.send(ShardMessage::Command(Command::SetWanted { torrent, wanted }));
+        }
+        let is_complete = kept.is_complete(&metainfo.info);
+        kept.entry.change(|s| s.is_complete &= is_complete);
+        let id = kept.entry.state().id;
+        self.dirty(hash);
+        if let Some(torrent) = id {
+            self.completed(hash, torrent);
+        }
+    }
+
+    /// The owner wants it to go.
+    pub(super) fn remove(&mut self, hash: WireHash, delete_data: bool) {
+        let Some(kept) = self.torrents.get_mut(&hash) else { return };
+        kept.removing = Some(delete_data);
+        kept.cancel.store(true, Ordering::Relaxed);
+        let (id, has_failed) = {
+            let state = kept.entry.state();
+            (state.id, matches!(state.phase, Phase::Failed(_)))
+        };
+        match id {
+            Some(torrent) => kept.entry.shard.send(ShardMessage::Command(Command::Remove(torrent))),
+            // it never reached its engine
+            None if has_failed => self.removed(hash, None),
+            // it goes as soon as its engine has it
+            None => {}
+        }
+    }
+
+    /// The engine has forgotten it.
+    pub(super) fn removed(&mut self, hash: WireHash, torrent: Option<TorrentId>) {
+        let Some(kept) = self.torrents.get(&hash) else { return };
+        // an engine that stops forgets all its torrents; those are still to be saved
+        let Some(delete_data) = kept.removing else { return };
+        let mut result = Ok(());
+        if let Some(storage) = kept.storage.as_ref().filter(|_| delete_data) {
+            result = storage.delete().map_err(SessionError::from);
+        }
+        if let Some(store) = &self.links.store {
+            result = result.and(store.remove(hash).map_err(SessionError::from));
+        }
+        if let Err(e) = result {
+            self.warn(hash, e.to_string());
+        }
+        self.forget(hash);
+        if let Some(torrent) = torrent {
+            let event = Event::Removed { torrent };
+            self.links.sink.emit(SessionEvent::Torrent { hash, event });
+        }
+    }
+}

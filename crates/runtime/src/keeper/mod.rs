@@ -1,0 +1,292 @@
+//! The thread that looks after torrents' lives: records read, storage opened, files checked, pieces made durable.
+//!
+//! It may wait for the disk; shards and hub never wait for it.
+
+mod check;
+mod kept;
+mod lifecycle;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use unchoke_engine::{Command, Event, ShardId};
+use unchoke_storage::{FilePool, ResumeLock, ResumeStore, StorageError};
+use unchoke_wire::{Bitfield, WireHash};
+
+use crate::add::AddTorrent;
+use crate::error::SessionError;
+use crate::event::{EventSink, SessionEvent};
+use crate::hub::HubMessage;
+use crate::mailbox::Mailbox;
+use crate::shard::ShardMessage;
+use crate::torrent::{Phase, Registry, Torrent, locked};
+use check::CheckJob;
+use kept::Kept;
+
+/// How long a finished piece may wait for its record.
+const SAVE_INTERVAL: Duration = Duration::from_secs(30);
+/// How long a shard may take to tell figures.
+const FIGURES_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What other threads tell the keeper.
+#[derive(Debug)]
+pub(crate) enum KeeperMessage {
+    /// A torrent was added to the registry.
+    Add(Box<Adding>),
+    /// Something happened in its engine.
+    Event { hash: WireHash, event: Event },
+    /// Its files were checked.
+    Checked { hash: WireHash, result: Result<Bitfield, StorageError> },
+    /// The owner wants it to rest, or to go on.
+    Pause { hash: WireHash, is_paused: bool },
+    /// The owner chose other files.
+    Select { hash: WireHash, selection: Vec<bool> },
+    /// The owner wants it to go.
+    Remove { hash: WireHash, delete_data: bool },
+    /// Other limits for the session, in block bytes a second.
+    Limits { download: Option<u64>, upload: Option<u64> },
+    /// Pause everything and collect the partly received pieces; answered when done or after this time.
+    Freeze { within: Duration, done: Sender<()> },
+    /// The shards have ended: save everything and end.
+    Finish,
+}
+
+/// A torrent on its way in.
+#[derive(Debug)]
+pub(crate) struct Adding {
+    pub(crate) entry: Arc<Torrent>,
+    pub(crate) add: AddTorrent,
+    pub(crate) lock: Option<ResumeLock>,
+}
+
+/// The keeper.
+pub(crate) struct Keeper {
+    torrents: BTreeMap<WireHash, Kept>,
+    pub(crate) links: KeeperLinks,
+    inbox: Receiver<KeeperMessage>,
+    checks: Sender<CheckJob>,
+    /// Open files of all torrents.
+    pool: Arc<FilePool>,
+    limits: (Option<u64>, Option<u64>),
+    next_save: Option<Instant>,
+    freeze: Option<(Instant, Sender<()>)>,
+}
+
+/// The ways to the other threads, and where records are.
+#[derive(Debug)]
+pub(crate) struct KeeperLinks {
+    pub(crate) shards: Vec<Mailbox<ShardMessage>>,
+    pub(crate) hub: Mailbox<HubMessage>,
+    pub(crate) sink: Arc<EventSink>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) store: Option<Arc<ResumeStore>>,
+}
+
+impl Keeper {
+    /// Starts the checker as well; its thread ends with the keeper.
+    pub(crate) fn new(
+        links: KeeperLinks,
+        own: Sender<KeeperMessage>,
+        inbox: Receiver<KeeperMessage>,
+        limits: (Option<u64>, Option<u64>),
+    ) -> Result<(Self, std::thread::JoinHandle<()>), SessionError> {
+        let (checks, checker) = check::start(own, Arc::clone(&links.sink))?;
+        let keeper = Keeper {
+            torrents: BTreeMap::new(),
+            links,
+            inbox,
+            checks,
+            pool: FilePool::new(FilePool::OPEN_DEFAULT),
+            limits,
+            next_save: None,
+            freeze: None,
+        };
+        Ok((keeper, checker))
+    }
+
+    /// Runs until told to finish.
+    pub(crate) fn run(mut self) {
+        loop {
+            let freeze = self.freeze.as_ref().map(|(at, _)| *at);
+            let message = match [self.next_save, freeze].into_iter().flatten().min() {
+                Some(at) => self.inbox.recv_deadline(at),
+                None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match message {
+                Ok(KeeperMessage::Finish) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(message) => self.message(message),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if self.next_save.is_some_and(|at| at <= Instant::now()) {
+                self.save_dirty();
+            }
+            self.look_at_freeze();
+        }
+        for hash in self.hashes() {
+            // totals and partly received pieces are always news
+            self.save(hash);
+        }
+    }
+
+    fn message(&mut self, message: KeeperMessage) {
+        match message {
+            KeeperMessage::Add(adding) => self.add(*adding),
+            KeeperMessage::Event { hash, event } => self.event(hash, event),
+            KeeperMessage::Checked { hash, result } => self.checked(hash, result),
+            KeeperMessage::Pause { hash, is_paused } => self.pause(hash, is_paused),
+            KeeperMessage::Select { hash, selection } => self.select(hash, selection),
+            KeeperMessage::Remove { hash, delete_data } => self.remove(hash, delete_data),
+            KeeperMessage::Limits { download, upload } => {
+                self.limits = (download, upload);
+                self.split_limits(true);
+            }
+            KeeperMessage::Freeze { within, done } => self.freeze(within, done),
+            KeeperMessage::Finish => {}
+        }
+    }
+
+    fn event(&mut self, hash: WireHash, event: Event) {
+        match event {
+            Event::Added { torrent, .. } => self.added(hash, torrent),
+            Event::MetadataReceived { info, .. } => self.metadata(hash, info),
+            Event::PieceDone { piece, .. } => {
+                if let Some(kept) = self.torrents.get_mut(&hash) {
+                    kept.have.set(piece);
+                    self.dirty(hash);
+                }
+            }
+            Event::Completed { torrent } => self.completed(hash, torrent),
+            Event::StorageFailed { error, .. } => {
+                if let Some(kept) = self.torrents.get(&hash) {
+                    kept.entry.change(|s| s.phase = Phase::Failed(error));
+                }
+            }
+            Event::Partials { partials, totals, .. } => {
+                if let Some(kept) = self.torrents.get_mut(&hash) {
+                    (kept.partials, kept.totals, kept.is_saving) = (partials, totals, false);
+                }
+            }
+            Event::Removed { torrent } => self.removed(hash, Some(torrent)),
+            _ => {}
+        }
+    }
+
+    fn hashes(&self) -> Vec<WireHash> {
+        self.torrents.keys().copied().collect()
+    }
+
+    /// Notes that a record is behind.
+    fn dirty(&mut self, hash: WireHash) {
+        if let Some(kept) = self.torrents.get_mut(&hash) {
+            kept.is_dirty = true;
+            self.next_save.get_or_insert_with(|| Instant::now() + SAVE_INTERVAL);
+        }
+    }
+
+    fn save_dirty(&mut self) {
+        self.next_save = None;
+        for hash in self.hashes() {
+            if self.torrents[&hash].is_dirty {
+                self.ask_totals(hash);
+                self.save(hash);
+            }
+        }
+    }
+
+    fn ask_totals(&mut self, hash: WireHash) {
+        let Some(kept) = self.torrents.get_mut(&hash) else { return };
+        let Some(torrent) = kept.entry.state().id else { return };
+        let (reply, answer) = crossbeam_channel::bounded(1);
+        kept.entry.shard.send(ShardMessage::Stats { torrent, reply });
+        if let Ok(stats) = answer.recv_timeout(FIGURES_TIMEOUT) {
+            kept.totals = stats.totals;
+        }
+    }
+
+    /// Makes a torrent durable. Data that cannot be synced stops it.
+    fn save(&mut self, hash: WireHash) {
+        let Some(store) = self.links.store.clone() else { return };
+        let Some(kept) = self.torrents.get_mut(&hash) else { return };
+        let has_news = kept.is_ready || kept.record.is_none();
+        if !has_news || kept.removing.is_some() {
+            return;
+        }
+        match kept.save(&store) {
+            Ok(()) => {}
+            Err(SessionError::Storage(e)) => self.fail(hash, e.to_string()),
+            Err(e) => self.warn(hash, e.to_string()),
+        }
+    }
+
+    fn warn(&self, hash: WireHash, text: String) {
+        tracing::warn!(%hash, %text);
+        self.links.sink.emit(SessionEvent::Warning { hash, text });
+    }
+
+    /// Stops a torrent for a reason of its storage.
+    fn fail(&mut self, hash: WireHash, error: String) {
+        let Some(kept) = self.torrents.get(&hash) else { return };
+        let id = kept.entry.state().id;
+        kept.entry.change(|s| s.phase = Phase::Failed(error.clone()));
+        if let Some(torrent) = id {
+            kept.entry.shard.send(ShardMessage::Command(Command::Pause(torrent)));
+            let event = Event::StorageFailed { torrent, error };
+            self.links.sink.emit(SessionEvent::Torrent { hash, event });
+        } else {
+            self.warn(hash, error);
+        }
+    }
+
+    /// Splits the limits evenly over the shards that have torrents.
+    fn split_limits(&self, is_change: bool) {
+        if !is_change && self.limits == (None, None) {
+            return;
+        }
+        let shards: BTreeSet<ShardId> = self.torrents.values().map(|k| k.entry.shard_id).collect();
+        let count = u64::try_from(shards.len().max(1)).expect("shards are few");
+        let part = |limit: Option<u64>| limit.map(|l| (l / count).max(1));
+        for shard in shards {
+            let (download, upload) = (part(self.limits.0), part(self.limits.1));
+            self.links.shards[usize::from(shard.0)]
+                .send(ShardMessage::Command(Command::SetLimits { download, upload }));
+        }
+    }
+
+    fn freeze(&mut self, within: Duration, done: Sender<()>) {
+        for kept in self.torrents.values_mut() {
+            kept.cancel.store(true, Ordering::Relaxed);
+            let Some(torrent) = kept.entry.state().id.filter(|_| kept.is_ready) else { continue };
+            kept.is_saving = true;
+            kept.entry.shard.send(ShardMessage::Command(Command::Pause(torrent)));
+            kept.entry.shard.send(ShardMessage::Command(Command::SavePartials(torrent)));
+        }
+        self.freeze = Some((Instant::now() + within, done));
+    }
+
+    fn look_at_freeze(&mut self) {
+        let is_over = |at: Instant| {
+            let is_saving = self.torrents.values().any(|k| k.is_saving && k.removing.is_none());
+            !is_saving || at <= Instant::now()
+        };
+        if self.freeze.as_ref().is_some_and(|(at, _)| is_over(*at))
+            && let Some((_, done)) = self.freeze.take()
+        {
+            let _ = done.send(());
+        }
+    }
+
+    /// Takes a torrent out of the session.
+    fn forget(&mut self, hash: WireHash) {
+        if let Some(kept) = self.torrents.remove(&hash) {
+            let entry = Arc::clone(&kept.entry);
+            // the lock goes before anybody hears that the torrent may be added anew
+            drop(kept);
+            locked(&self.links.registry).remove(&hash);
+            entry.change(|s| s.phase = Phase::Gone);
+            self.split_limits(false);
+        }
+    }
+}

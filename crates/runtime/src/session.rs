@@ -1,0 +1,397 @@
+//! A session: the threads, and the way to them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender};
+use mio::Poll;
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use unchoke_engine::engine::Engine;
+use unchoke_engine::hub::{Hub, HubSettings};
+use unchoke_engine::input::TorrentSource;
+use unchoke_engine::tracker::Families;
+use unchoke_engine::{Settings, ShardId};
+use unchoke_storage::ResumeStore;
+use unchoke_wire::WireHash;
+
+use crate::add::{AddTorrent, Place};
+use crate::clock::Clock;
+use crate::config::SessionConfig;
+use crate::dht_file;
+use crate::error::SessionError;
+use crate::event::{EventSink, SessionEvent};
+use crate::handle::TorrentHandle;
+use crate::hub::{self, HubMessage, HubParts, HubThread};
+use crate::keeper::{Adding, Keeper, KeeperLinks, KeeperMessage};
+use crate::listen::{Datagrams, Listening};
+use crate::mailbox::{Inbox, Mailbox, mailbox};
+use crate::resolver::Resolver;
+use crate::shard::{self, Io, Links, Shard, ShardMessage};
+use crate::torrent::{Registry, Torrent, locked};
+use crate::workers::Workers;
+
+/// How long dropping a session may take.
+const DROP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Torrents, their peers, the DHT, and the threads they run on. Ends when shut down or dropped.
+///
+/// All methods may be called from any thread; none waits for peers but [`TorrentHandle::wait_complete`].
+#[derive(Debug)]
+pub struct Session {
+    addrs: Vec<SocketAddr>,
+    shards: Vec<Mailbox<ShardMessage>>,
+    hub: Mailbox<HubMessage>,
+    keeper: Sender<KeeperMessage>,
+    sink: Arc<EventSink>,
+    registry: Arc<Registry>,
+    store: Option<Arc<ResumeStore>>,
+    threads: Option<Threads>,
+}
+
+/// The threads, in the order in which they end.
+#[derive(Debug)]
+struct Threads {
+    shards: Vec<JoinHandle<()>>,
+    keeper: JoinHandle<()>,
+    hub: JoinHandle<()>,
+    others: Vec<JoinHandle<()>>,
+}
+
+/// What one shard's thread is made of.
+struct ShardParts {
+    id: ShardId,
+    poll: Poll,
+    own: Mailbox<ShardMessage>,
+    inbox: Inbox<ShardMessage>,
+}
+
+impl Session {
+    /// Binds the sockets and starts the threads.
+    ///
+    /// # Errors
+    /// [`SessionError::PortInUse`] and [`SessionError::Listen`] for the sockets, [`SessionError::Storage`] for the
+    /// folder of records, and what the system cannot give.
+    pub fn start(config: SessionConfig) -> Result<Session, SessionError> {
+        let listening = Listening::bind(&config.listen)?;
+        let store = config.resume_dir.as_deref().map(ResumeStore::open).transpose()?.map(Arc::new);
+        let mut starter = Starter::new()?;
+        let (hub_poll, hub_own, hub_inbox) = new_mailbox(hub::WAKER)?;
+        let (keeper, keeper_inbox) = crossbeam_channel::unbounded();
+        let (resolver, requests) = Resolver::start()?;
+        let (workers, mut others) = Workers::start(config.workers)?;
+        others.push(requests);
+        let parts = (0..config.shard_count()).map(|n| {
+            let (poll, own, inbox) = new_mailbox(shard::WAKER)?;
+            Ok(ShardParts { id: ShardId(n), poll, own, inbox })
+        });
+        let parts = parts.collect::<Result<Vec<_>, SessionError>>()?;
+        let shards: Vec<_> = parts.iter().map(|p| p.own.clone()).collect();
+        let Listening { listeners, datagrams, addrs } = listening;
+        let links = Common {
+            hub: hub_own.clone(),
+            keeper: keeper.clone(),
+            workers,
+            resolver: resolver.clone(),
+            datagrams: Arc::new(datagrams),
+            sink: Arc::new(EventSink::new()),
+            registry: Arc::default(),
+        };
+        let hub = HubThread::new(HubParts {
+            hub: starter.hub(&config, &addrs),
+            poll: hub_poll,
+            inbox: hub_inbox,
+            own: hub_own,
+            clock: starter.clock,
+            listeners,
+            datagrams: Arc::clone(&links.datagrams),
+            shards: shards.clone(),
+            resolver,
+            sink: Arc::clone(&links.sink),
+            dht_file: config.dht_file.clone(),
+            trace: config.trace,
+        })
+        .map_err(|source| SessionError::System { action: "watch the sockets", source })?;
+        let keeper_links = KeeperLinks {
+            shards: shards.clone(),
+            hub: links.hub.clone(),
+            sink: Arc::clone(&links.sink),
+            registry: Arc::clone(&links.registry),
+            store: store.clone(),
+        };
+        let limits = (config.engine.download_limit, config.engine.upload_limit);
+        let (kept, checker) = Keeper::new(keeper_links, keeper.clone(), keeper_inbox, limits)?;
+        others.push(checker);
+        let threads = Threads {
+            shards: starter.shards(&config, &addrs, parts, &links)?,
+            keeper: spawn("keeper", move || kept.run())?,
+            hub: spawn("hub", move || hub.run())?,
+            others,
+        };
+        let Common { hub, sink, registry, .. } = links;
+        Ok(Session { addrs, shards, hub, keeper, sink, registry, store, threads: Some(threads) })
+    }
+
+    /// Adds a torrent and gives the way to it. What goes wrong later (a damaged record, a full disk) stops the
+    /// torrent and is told as an event.
+    ///
+    /// # Errors
+    /// [`SessionError::Duplicate`], [`SessionError::NoInfoHash`], [`SessionError::MissingFolder`],
+    /// [`SessionError::Selection`], and [`SessionError::Storage`] of kind `Busy` when another process has it.
+    pub fn add(&self, mut add: AddTorrent) -> Result<TorrentHandle, SessionError> {
+        let (hashes, metainfo) = match &add.source {
+            TorrentSource::Metainfo(m) => (m.info_hashes, Some(Arc::new((**m).clone()))),
+            TorrentSource::Magnet(m) => (m.info_hashes, None),
+        };
+        let hash = hashes.best().ok_or(SessionError::NoInfoHash)?.wire();
+        if let Place::Dir(dir) = &add.place {
+            check_folder(dir)?;
+        }
+        if let (Some(metainfo), Some(selection)) = (&metainfo, &add.selection) {
+            check_selection(metainfo.info.files.len(), selection)?;
+        }
+        for peer in &mut add.peers {
+            *peer = canonical(*peer);
+        }
+        let (entry, lock) = {
+            // held across the lock's taking, so that two calls at once cannot both get here
+            let mut registry = locked(&self.registry);
+            if registry.contains_key(&hash) {
+                return Err(SessionError::Duplicate(hash));
+            }
+            let lock = self.store.as_ref().map(|s| s.lock(hash)).transpose()?;
+            let shard_id = least_used(&registry, self.shards.len());
+            let shard = self.shards[usize::from(shard_id.0)].clone();
+            let entry = Arc::new(Torrent::new(hash, hashes, shard_id, shard, metainfo, add.is_paused));
+            registry.insert(hash, Arc::clone(&entry));
+            (entry, lock)
+        };
+        let message = Adding { entry: Arc::clone(&entry), add, lock };
+        self.keeper.send(KeeperMessage::Add(Box::new(message))).map_err(|_| SessionError::Gone)?;
+        Ok(TorrentHandle::new(entry, self.keeper.clone()))
+    }
+
+    /// The torrent of this hash.
+    pub fn torrent(&self, hash: WireHash) -> Option<TorrentHandle> {
+        let entry = locked(&self.registry).get(&hash).map(Arc::clone)?;
+        Some(TorrentHandle::new(entry, self.keeper.clone()))
+    }
+
+    /// All torrents, by their hash.
+    pub fn torrents(&self) -> Vec<TorrentHandle> {
+        let registry = locked(&self.registry);
+        registry.values().map(|e| TorrentHandle::new(Arc::clone(e), self.keeper.clone())).collect()
+    }
+
+    /// What happens. At most 65,536 events wait for their reader, later ones are dropped and counted. Several
+    /// receivers share the events, each event goes to one of them.
+    pub fn events(&self) -> Receiver<SessionEvent> {
+        self.sink.receiver()
+    }
+
+    /// Events that were dropped since nobody took them.
+    pub fn events_dropped(&self) -> u64 {
+        self.sink.dropped()
+    }
+
+    /// Where the session listens: the first address, with its real port. Unspecified when it listens nowhere.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addrs.first().copied().unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into())
+    }
+
+    /// All addresses the session listens on.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addrs
+    }
+
+    /// New limits of the session in block bytes a second, split evenly over the shards that have torrents.
+    pub fn set_limits(&self, download: Option<u64>, upload: Option<u64>) {
+        // the keeper lives as long as the session
+        let _ = self.keeper.send(KeeperMessage::Limits { download, upload });
+    }
+
+    /// Tells trackers that we stop, saves records, partly received pieces and DHT nodes, and ends all threads.
+    /// Trackers and peers are given about `timeout`; saving takes the time it takes.
+    pub fn shutdown(mut self, timeout: Duration) {
+        self.end(timeout);
+    }
+
+    fn end(&mut self, timeout: Duration) {
+        let Some(threads) = self.threads.take() else { return };
+        let deadline = Instant::now() + timeout;
+        let (done, frozen) = crossbeam_channel::bounded(1);
+        // threads that are gone already, by a panic of theirs, are no reason to leave the others running
+        let _ = self.keeper.send(KeeperMessage::Freeze { within: timeout / 2, done });
+        let _ = frozen.recv();
+        let within = deadline.saturating_duration_since(Instant::now());
+        for shard in &self.shards {
+            shard.send(ShardMessage::Stop { within });
+        }
+        threads.shards.into_iter().for_each(join);
+        let _ = self.keeper.send(KeeperMessage::Finish);
+        join(threads.keeper);
+        self.hub.send(HubMessage::Stop);
+        join(threads.hub);
+        threads.others.into_iter().for_each(join);
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.end(DROP_TIMEOUT);
+    }
+}
+
+/// What all shards share.
+struct Common {
+    hub: Mailbox<HubMessage>,
+    keeper: Sender<KeeperMessage>,
+    workers: Option<Workers>,
+    resolver: Resolver,
+    datagrams: Arc<Datagrams>,
+    sink: Arc<EventSink>,
+    registry: Arc<Registry>,
+}
+
+/// Makes machines: each with a seed of its own.
+struct Starter {
+    clock: Clock,
+    rng: ChaCha12Rng,
+}
+
+impl Starter {
+    fn new() -> Result<Self, SessionError> {
+        let mut seed = [0; 32];
+        random(&mut seed).map_err(|source| SessionError::System { action: "get random bytes", source })?;
+        Ok(Starter { clock: Clock::start(), rng: ChaCha12Rng::from_seed(seed) })
+    }
+
+    fn seed(&mut self) -> [u8; 32] {
+        let mut seed = [0; 32];
+        self.rng.fill_bytes(&mut seed);
+        seed
+    }
+
+    fn hub(&mut self, config: &SessionConfig, addrs: &[SocketAddr]) -> Hub {
+        let settings = HubSettings {
+            dht_v4: config.dht && addrs.iter().any(SocketAddr::is_ipv4),
+            dht_v6: config.dht && addrs.iter().any(SocketAddr::is_ipv6),
+            listen_port: addrs.first().map_or(0, SocketAddr::port),
+            saved_nodes: config.dht_file.as_deref().map(dht_file::load).unwrap_or_default(),
+            bootstrap: if config.dht { config.dht_bootstrap.clone() } else { Vec::new() },
+        };
+        Hub::new(settings, self.seed(), self.clock.now())
+    }
+
+    fn shards(
+        &mut self,
+        config: &SessionConfig,
+        addrs: &[SocketAddr],
+        parts: Vec<ShardParts>,
+        common: &Common,
+    ) -> Result<Vec<JoinHandle<()>>, SessionError> {
+        let settings = Settings {
+            listen_port: addrs.first().map_or(0, SocketAddr::port),
+            own_addresses: own_addresses(addrs),
+            families: Families {
+                v4: addrs.is_empty() || addrs.iter().any(SocketAddr::is_ipv4),
+                v6: addrs.iter().any(SocketAddr::is_ipv6),
+            },
+            dht: config.dht && !addrs.is_empty(),
+            trace: config.trace,
+            // the keeper splits the session's limits
+            download_limit: None,
+            upload_limit: None,
+            ..config.engine.clone()
+        };
+        let mut threads = Vec::with_capacity(parts.len());
+        for ShardParts { id, poll, own, inbox } in parts {
+            let links = Links {
+                shard: id,
+                own,
+                hub: common.hub.clone(),
+                keeper: common.keeper.clone(),
+                workers: common.workers.clone(),
+                resolver: common.resolver.clone(),
+                datagrams: Arc::clone(&common.datagrams),
+                sink: Arc::clone(&common.sink),
+                torrents: Arc::clone(&common.registry),
+            };
+            let registry = poll.registry().try_clone();
+            let registry =
+                registry.map_err(|source| SessionError::System { action: "watch sockets", source })?;
+            let engine = Engine::new(id, settings.clone(), self.seed(), self.clock.now());
+            let shard = Shard::new(engine, Io::new(registry, links), poll, inbox, self.clock);
+            threads.push(spawn(&format!("shard-{}", id.0), move || shard.run())?);
+        }
+        Ok(threads)
+    }
+}
+
+/// The addresses that reach us, as far as they are known: where the session listens on every address, the loopback
+/// ones stand for the others.
+fn own_addresses(addrs: &[SocketAddr]) -> Vec<SocketAddr> {
+    let own = |addr: &SocketAddr| match addr.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), addr.port()),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), addr.port()),
+        _ => *addr,
+    };
+    addrs.iter().map(own).collect()
+}
+
+/// The shard with the fewest torrents.
+fn least_used(registry: &std::collections::BTreeMap<WireHash, Arc<Torrent>>, shards: usize) -> ShardId {
+    let mut used = vec![0usize; shards];
+    for torrent in registry.values() {
+        used[usize::from(torrent.shard_id.0)] += 1;
+    }
+    let ids = (0..=u8::MAX).map(ShardId);
+    ids.zip(used).min_by_key(|(_, used)| *used).map_or(ShardId(0), |(id, _)| id)
+}
+
+/// An address in the form it is compared in: IPv4 written as IPv6 becomes IPv4.
+pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
+/// A selection has an entry for every file.
+pub(crate) fn check_selection(files: usize, selection: &[bool]) -> Result<(), SessionError> {
+    match selection.len() == files {
+        true => Ok(()),
+        false => Err(SessionError::Selection { expected: files, got: selection.len() }),
+    }
+}
+
+/// A data folder is there, or can be made in a folder that is.
+fn check_folder(dir: &Path) -> Result<(), SessionError> {
+    let parent = dir.parent().filter(|p| !p.as_os_str().is_empty());
+    match dir.is_dir() || parent.is_none_or(Path::is_dir) {
+        true => Ok(()),
+        false => Err(SessionError::MissingFolder(dir.to_owned())),
+    }
+}
+
+fn new_mailbox<T>(token: mio::Token) -> Result<(Poll, Mailbox<T>, Inbox<T>), SessionError> {
+    let made = Poll::new().and_then(|poll| mailbox(&poll, token).map(|(own, inbox)| (poll, own, inbox)));
+    made.map_err(|source| SessionError::System { action: "make a poll", source })
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, SessionError> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+    thread.map_err(|source| SessionError::System { action: "start a thread", source })
+}
+
+fn join(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        tracing::error!("a thread of the session panicked");
+    }
+}
+
+/// Fills `bytes` from the system's source of randomness.
+fn random(bytes: &mut [u8]) -> std::io::Result<()> {
+    use std::io::Read;
+    std::fs::File::open("/dev/urandom")?.read_exact(bytes)
+}

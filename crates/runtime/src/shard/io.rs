@@ -1,0 +1,98 @@
+//! What a shard owns beside its engine: sockets, queues, and the ways to the other threads.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+use mio::net::TcpStream;
+use mio::{Registry, Token};
+use slotmap::SecondaryMap;
+use unchoke_engine::{ConnId, ShardId, Ticket, TorrentId};
+use unchoke_storage::Storage;
+use unchoke_wire::WireHash;
+use unchoke_wire::time::Instant;
+
+use super::conns::Conn;
+use super::{Pending, ShardMessage, WAKER};
+use crate::event::EventSink;
+use crate::hub::HubMessage;
+use crate::keeper::KeeperMessage;
+use crate::listen::Datagrams;
+use crate::mailbox::Mailbox;
+use crate::resolver::Resolver;
+use crate::torrent;
+use crate::workers::{VerifyTask, Workers};
+
+/// The ways to the other threads.
+#[derive(Clone, Debug)]
+pub(crate) struct Links {
+    pub(crate) shard: ShardId,
+    pub(crate) own: Mailbox<ShardMessage>,
+    pub(crate) hub: Mailbox<HubMessage>,
+    pub(crate) keeper: Sender<KeeperMessage>,
+    pub(crate) workers: Option<Workers>,
+    pub(crate) resolver: Resolver,
+    pub(crate) datagrams: Arc<Datagrams>,
+    pub(crate) sink: Arc<EventSink>,
+    pub(crate) torrents: Arc<torrent::Registry>,
+}
+
+/// Sockets and queues of a shard.
+pub(crate) struct Io {
+    pub(super) links: Links,
+    pub(super) registry: Registry,
+    pub(super) conns: SecondaryMap<ConnId, Conn>,
+    pub(super) tokens: BTreeMap<Token, ConnId>,
+    last_token: Token,
+    /// Accepted connections while the engine decides about them.
+    pub(super) tickets: BTreeMap<Ticket, (TcpStream, SocketAddr)>,
+    /// Dials under way, by the time they are given up.
+    pub(super) dials: BTreeSet<(Instant, ConnId)>,
+    /// Connections that may have bytes, each at most once.
+    pub(super) readable: VecDeque<ConnId>,
+    /// Inputs that follow from outputs: a few a connection.
+    pub(super) pending: VecDeque<Pending>,
+    pub(super) storages: SecondaryMap<TorrentId, Arc<dyn Storage>>,
+    pub(super) hashes: SecondaryMap<TorrentId, WireHash>,
+    /// Verify jobs that are out.
+    pub(super) verifying: usize,
+    /// Verify jobs to do at the end of the turn, when there are no workers.
+    pub(super) inline_verifies: Vec<VerifyTask>,
+}
+
+impl Io {
+    pub(crate) fn new(registry: Registry, links: Links) -> Self {
+        Io {
+            links,
+            registry,
+            conns: SecondaryMap::new(),
+            tokens: BTreeMap::new(),
+            last_token: WAKER,
+            tickets: BTreeMap::new(),
+            dials: BTreeSet::new(),
+            readable: VecDeque::new(),
+            pending: VecDeque::new(),
+            storages: SecondaryMap::new(),
+            hashes: SecondaryMap::new(),
+            verifying: 0,
+            inline_verifies: Vec::new(),
+        }
+    }
+
+    /// Whether something is left to do without waiting.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.pending.is_empty() || !self.readable.is_empty()
+    }
+
+    /// When a dial is given up next.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.dials.first().map(|(at, _)| *at)
+    }
+
+    /// A token no connection had before.
+    pub(super) fn next_token(&mut self) -> Token {
+        self.last_token = Token(self.last_token.0 + 1);
+        self.last_token
+    }
+}

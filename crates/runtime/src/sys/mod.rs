@@ -1,0 +1,8 @@
+//! The system calls that neither std nor mio has: sending from a file, asking whether a stretch of it is in memory,
+//! learning which datagrams nobody took.
+
+mod file;
+mod net;
+
+pub(crate) use file::{is_resident, send_file};
+pub(crate) use net::{report_unreachable, set_cork, take_unreachable};

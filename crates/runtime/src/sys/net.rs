@@ -1,0 +1,71 @@
+//! Socket options and the error queue of datagram sockets.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+
+/// Holds small writes back until `cork` is taken off again. Only Linux has it; elsewhere nothing happens.
+pub(crate) fn set_cork(socket: impl AsFd, cork: bool) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::net::sockopt::set_tcp_cork(socket, cork)?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = (socket, cork);
+    Ok(())
+}
+
+/// Asks to be told of datagrams that were refused, by [`take_unreachable`].
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "neither std nor rustix has this option")]
+pub(crate) fn report_unreachable(socket: &UdpSocket) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    let (level, name) = match socket.local_addr()? {
+        SocketAddr::V4(_) => (libc::SOL_IP, libc::IP_RECVERR),
+        SocketAddr::V6(_) => (libc::SOL_IPV6, libc::IPV6_RECVERR),
+    };
+    let on: libc::c_int = 1;
+    let len = libc::socklen_t::try_from(size_of_val(&on)).expect("the size of an int fits");
+    // SAFETY: the descriptor is open as long as `socket` is borrowed, and `on` is a live int of `len` bytes.
+    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const on).cast(), len) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Nothing is reported on this system.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn report_unreachable(_socket: &UdpSocket) -> io::Result<()> {
+    Ok(())
+}
+
+/// The address of a datagram that was refused; `None` when none is waiting to be told.
+pub(crate) fn take_unreachable(socket: &UdpSocket) -> Option<SocketAddr> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::net::{RecvAncillaryBuffer, RecvFlags};
+        let mut control = RecvAncillaryBuffer::default();
+        let flags = RecvFlags::ERRQUEUE | RecvFlags::DONTWAIT;
+        let message = rustix::net::recvmsg(socket, &mut [], &mut control, flags).ok()?;
+        message.address.and_then(|a| SocketAddr::try_from(a).ok())
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = socket;
+        None
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_datagram_is_told_by_its_address() {
+        let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        report_unreachable(&socket).unwrap();
+        socket.send_to(b"x", nobody).unwrap();
+        // the refusal wakes a blocked reader, so there is nothing to wait for by the clock
+        let mut buf = [0; 8];
+        assert_eq!(socket.recv_from(&mut buf).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(take_unreachable(&socket), Some(nobody));
+        assert_eq!(take_unreachable(&socket), None);
+    }
+}

@@ -1,0 +1,80 @@
+//! Pieces that came from peers: hashed side by side, written when right.
+
+use std::sync::Arc;
+
+use unchoke_engine::input::VerifyOutcome;
+use unchoke_engine::output::VerifyJob;
+use unchoke_hash::sha1_batch;
+use unchoke_storage::Storage;
+use unchoke_wire::BLOCK_LEN;
+
+/// Hashes all jobs together and writes each good piece through its storage: one outcome a job, in order. A job
+/// without a storage is of a torrent that has gone, and its outcome is of no use to anybody.
+pub(crate) fn verify_batch(jobs: &[(VerifyJob, Option<Arc<dyn Storage>>)]) -> Vec<VerifyOutcome> {
+    let inputs: Vec<&[u8]> = jobs.iter().map(|(job, _)| &*job.data).collect();
+    let mut digests = vec![[0; 20]; inputs.len()];
+    sha1_batch(&inputs, &mut digests);
+    let outcome = |((job, storage), digest): (&(VerifyJob, Option<Arc<dyn Storage>>), [u8; 20])| {
+        if digest != job.expected {
+            return VerifyOutcome::Bad { block_hashes: block_hashes(&job.data) };
+        }
+        let Some(storage) = storage else {
+            return VerifyOutcome::WriteFailed { error: "the torrent is gone".to_owned() };
+        };
+        match storage.write(job.piece, 0, &job.data) {
+            Ok(()) => {
+                let wants = job.wants_block_hashes;
+                VerifyOutcome::Good { block_hashes: if wants { block_hashes(&job.data) } else { Vec::new() } }
+            }
+            Err(e) => VerifyOutcome::WriteFailed { error: e.to_string() },
+        }
+    };
+    jobs.iter().zip(digests).map(outcome).collect()
+}
+
+/// SHA-1 of every block of a piece in order.
+fn block_hashes(data: &[u8]) -> Vec<[u8; 20]> {
+    let block_len = usize::try_from(BLOCK_LEN).expect("a u32 fits the address space");
+    let blocks: Vec<&[u8]> = data.chunks(block_len).collect();
+    let mut digests = vec![[0; 20]; blocks.len()];
+    sha1_batch(&blocks, &mut digests);
+    digests
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unchoke_engine::TorrentId;
+    use unchoke_storage::{FileSpec, MemoryStorage, StorageSpec};
+    use unchoke_wire::{BlockRef, Layout, PieceIndex};
+
+    #[test]
+    fn only_good_pieces_are_written_and_bad_ones_are_told_block_by_block() {
+        let file = FileSpec { path: vec!["f".to_owned()], len: 60_000, ..FileSpec::default() };
+        let layout = Layout::new(30_000, [60_000]).unwrap();
+        let storage: Arc<dyn Storage> =
+            Arc::new(MemoryStorage::new(StorageSpec { layout, files: vec![file] }).unwrap());
+        let good = vec![7u8; 30_000];
+        let mut expected = [[0; 20]];
+        sha1_batch(&[&good], &mut expected);
+        let job = |piece, data: &[u8]| {
+            let torrent = TorrentId::default();
+            let piece = PieceIndex(piece);
+            let (data, expected) = (data.into(), expected[0]);
+            let job = VerifyJob { torrent, piece, data, expected, wants_block_hashes: false };
+            (job, Some(Arc::clone(&storage)))
+        };
+        let mut bad = good.clone();
+        bad[20_000] = 8;
+        let outcomes = verify_batch(&[job(0, &good), job(1, &bad)]);
+        assert!(matches!(&outcomes[0], VerifyOutcome::Good { block_hashes } if block_hashes.is_empty()));
+        let VerifyOutcome::Bad { block_hashes: got } = &outcomes[1] else { panic!("{outcomes:?}") };
+        let right = block_hashes(&good);
+        assert_eq!((got.len(), got[0] == right[0], got[1] == right[1]), (2, true, false));
+        let mut buf = vec![0; 30_000];
+        let stretch = |piece| BlockRef { piece: PieceIndex(piece), begin: 0, len: 30_000 };
+        storage.read(stretch(0), &mut buf).unwrap();
+        assert_eq!(buf, good);
+        assert!(storage.read(stretch(1), &mut buf).is_err());
+    }
+}

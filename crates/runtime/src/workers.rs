@@ -1,0 +1,121 @@
+//! Threads that hash and use the disk, so that shards never wait for either.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, select, unbounded};
+use unchoke_engine::ConnId;
+use unchoke_engine::output::VerifyJob;
+use unchoke_storage::Storage;
+use unchoke_wire::BlockRef;
+
+use crate::error::SessionError;
+use crate::mailbox::Mailbox;
+use crate::shard::ShardMessage;
+use crate::verify::verify_batch;
+
+/// The way to the workers. They end when the last one is dropped. What waits is bounded by its sources: pieces by the
+/// engines' buffer budget, reads by one plan a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Workers {
+    verifies: Sender<VerifyTask>,
+    reads: Sender<ReadTask>,
+}
+
+/// A piece to hash and write.
+pub(crate) struct VerifyTask {
+    pub(crate) job: VerifyJob,
+    /// `None` when the torrent went away meanwhile.
+    pub(crate) storage: Option<Arc<dyn Storage>>,
+    pub(crate) reply: Mailbox<ShardMessage>,
+}
+
+/// Blocks of a plan that were not in memory.
+pub(crate) struct ReadTask {
+    pub(crate) conn: ConnId,
+    pub(crate) blocks: Vec<BlockRef>,
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) reply: Mailbox<ShardMessage>,
+}
+
+/// The bytes of the blocks of a [`ReadTask`] in order, or the first that could not be read and why.
+pub(crate) type ReadResult = Result<Vec<Vec<u8>>, (BlockRef, String)>;
+
+impl Workers {
+    /// Starts `count` threads; none at all for 0.
+    pub(crate) fn start(count: usize) -> Result<(Option<Self>, Vec<JoinHandle<()>>), SessionError> {
+        if count == 0 {
+            return Ok((None, Vec::new()));
+        }
+        let (verifies, waiting_verifies) = unbounded();
+        let (reads, waiting_reads) = unbounded();
+        let mut threads = Vec::with_capacity(count);
+        for n in 0..count {
+            let (verifies, reads) = (waiting_verifies.clone(), waiting_reads.clone());
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{n}"))
+                .spawn(move || run(&verifies, &reads))
+                .map_err(|source| SessionError::System { action: "start a worker", source })?;
+            threads.push(thread);
+        }
+        Ok((Some(Workers { verifies, reads }), threads))
+    }
+
+    pub(crate) fn verify(&self, task: VerifyTask) {
+        // workers outlive every sender, so this can fail only while the session falls apart
+        let _ = self.verifies.send(task);
+    }
+
+    pub(crate) fn read(&self, task: ReadTask) {
+        let _ = self.reads.send(task);
+    }
+}
+
+fn run(verifies: &Receiver<VerifyTask>, reads: &Receiver<ReadTask>) {
+    loop {
+        select! {
+            recv(reads) -> task => match task {
+                Ok(task) => task.run(),
+                Err(_) => return,
+            },
+            recv(verifies) -> task => match task {
+                Ok(task) => {
+                    // as many as fill the lanes, and no waiting for more
+                    let more = verifies.try_iter().take(unchoke_hash::lanes().saturating_sub(1));
+                    run_verifies(std::iter::once(task).chain(more).collect());
+                }
+                Err(_) => return,
+            },
+        }
+    }
+}
+
+/// Verifies a batch and tells each shard.
+pub(crate) fn run_verifies(tasks: Vec<VerifyTask>) {
+    let mut replies = Vec::with_capacity(tasks.len());
+    let mut jobs = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        replies.push(task.reply);
+        jobs.push((task.job, task.storage));
+    }
+    let outcomes = verify_batch(&jobs);
+    for ((reply, (job, _)), outcome) in replies.iter().zip(&jobs).zip(outcomes) {
+        reply.send(ShardMessage::Verified { torrent: job.torrent, piece: job.piece, outcome });
+    }
+}
+
+impl ReadTask {
+    /// Reads and tells the shard.
+    pub(crate) fn run(self) {
+        let result = self.blocks.iter().map(|block| self.read(*block)).collect();
+        self.reply.send(ShardMessage::BlocksRead { conn: self.conn, result });
+    }
+
+    fn read(&self, block: BlockRef) -> Result<Vec<u8>, (BlockRef, String)> {
+        let mut buf = vec![0; usize::try_from(block.len).expect("a u32 fits the address space")];
+        match self.storage.read(block, &mut buf) {
+            Ok(()) => Ok(buf),
+            Err(e) => Err((block, e.to_string())),
+        }
+    }
+}
