@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use unchoke_wire::metainfo::Info;
 use unchoke_wire::{FileIndex, Layout};
 
 use crate::error::{ErrorKind, StorageError};
@@ -76,6 +77,20 @@ impl StorageSpec {
             Some(w) => bad(w[1], "two files of one name"),
             None => Ok(()),
         }
+    }
+}
+
+impl From<&Info> for StorageSpec {
+    fn from(info: &Info) -> Self {
+        let files = info.files.iter().map(|f| FileSpec {
+            path: f.path.clone(),
+            len: f.length,
+            // a link that may not be made leaves nothing in its place
+            is_pad: f.is_pad || (f.is_link && f.symlink.is_none()),
+            is_executable: f.is_executable,
+            symlink: f.symlink.clone(),
+        });
+        StorageSpec { layout: info.layout.clone(), files: files.collect() }
     }
 }
 

@@ -1,0 +1,154 @@
+//! The command line: one definition, from which help, manual pages and completions are made.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use unchoke_wire::HostPort;
+
+use crate::{commands, units};
+
+/// A BitTorrent client: downloads, seeds, makes and checks torrents.
+#[derive(Debug, Parser)]
+#[command(name = "unchoke", version, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 success, 1 failure, 2 wrong command line, 130 interrupted.")]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a .torrent file of a file or a folder
+    Create(CreateArgs),
+    /// Show what a torrent is
+    Show(ShowArgs),
+    /// Print the magnet link of a .torrent file
+    Magnet(MagnetArgs),
+    /// Check files against their torrent
+    Verify(VerifyArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Print or write manual pages
+    Man(ManArgs),
+}
+
+/// Options of `create`.
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// File or folder to make a torrent of
+    pub(crate) path: PathBuf,
+    /// Where to write the torrent [default: NAME.torrent in the current folder]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace the torrent file if it exists
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Bytes of a piece, a power of two such as 256KiB or 1M [default: for about 1500 pieces]
+    #[arg(short = 'l', long, value_name = "SIZE", value_parser = units::piece_length)]
+    pub(crate) piece_length: Option<u32>,
+    /// Tracker; each is asked after the one before it failed, those with commas between them in any order
+    #[arg(short, long = "tracker", value_name = "URL", value_parser = commands::tracker_tier)]
+    pub(crate) trackers: Vec<Vec<String>>,
+    /// DHT node to begin with
+    #[arg(long = "node", value_name = "HOST:PORT")]
+    pub(crate) nodes: Vec<HostPort>,
+    /// URL the payload can be downloaded from
+    #[arg(short, long = "web-seed", value_name = "URL", value_parser = commands::web_seed)]
+    pub(crate) web_seeds: Vec<String>,
+    /// Share with peers of its trackers only
+    #[arg(short, long)]
+    pub(crate) private: bool,
+    /// Text that makes the info-hash another one, as some trackers want it
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) source: Option<String>,
+    /// Text shown to people
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+    /// Leave out when it was made
+    #[arg(long)]
+    pub(crate) no_date: bool,
+}
+
+/// Options of `show`.
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// .torrent file, magnet link, URL of a .torrent file, or info-hash
+    pub(crate) source: String,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options of `magnet`.
+#[derive(Debug, Args)]
+pub(crate) struct MagnetArgs {
+    /// .torrent file
+    pub(crate) torrent: PathBuf,
+}
+
+/// Options of `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// .torrent file
+    pub(crate) torrent: PathBuf,
+    /// Folder the files lie in: the data is at DIR/NAME
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options of `completions`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// Which shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Options of `man`.
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Command whose page to print; that of unchoke itself by default
+    pub(crate) command: Option<String>,
+    /// Write all pages to this folder instead
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// Reads the command line.
+///
+/// # Errors
+/// What clap says, for [`crate::errors::report`]; asking for help is among it.
+pub(crate) fn parse() -> Result<Cli> {
+    Ok(Cli::try_parse()?)
+}
+
+/// The whole definition.
+pub(crate) fn definition() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn every_option_and_command_says_what_it_is_for() {
+        let definition = definition();
+        for command in definition.get_subcommands() {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for arg in command.get_arguments() {
+                assert!(arg.get_help().is_some(), "{} of {}", arg.get_id(), command.get_name());
+            }
+        }
+    }
+}

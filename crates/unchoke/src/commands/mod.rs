@@ -1,0 +1,31 @@
+//! The commands, one a file.
+
+mod completions;
+mod create;
+mod magnet;
+mod man;
+mod show;
+mod verify;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::args::Command;
+
+pub(crate) use create::{tracker_tier, web_seed};
+
+/// Runs the command.
+///
+/// # Errors
+/// One line for the user; see [`crate::errors::report`].
+pub(crate) fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Create(args) => create::run(&args),
+        Command::Show(args) => show::run(&args),
+        Command::Magnet(args) => magnet::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+    }
+}

@@ -1,0 +1,152 @@
+//! How a command fails: one line on stderr that says what, where and what to do, and an exit code.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use unchoke_storage::ErrorKind;
+
+/// The command line itself is wrong: exit 2.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Exit code of a run that was interrupted and can be gone on with.
+pub(crate) fn interrupted() -> ExitCode {
+    ExitCode::from(INTERRUPTED)
+}
+
+/// Prints the line for `error` and says how to exit.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    if let Some(error) = error.downcast_ref::<clap::Error>() {
+        return report_parse(error);
+    }
+    let is_pipe_gone =
+        |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe && error.downcast_ref::<Unread>().is_some();
+    if error.chain().filter_map(|e| e.downcast_ref::<io::Error>()).any(is_pipe_gone) {
+        return ExitCode::SUCCESS;
+    }
+    warn(format_args!("{error:#}"));
+    if error.is::<Usage>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+}
+
+/// Prints one line about something that is worth knowing and stops nothing.
+pub(crate) fn warn(text: impl fmt::Display) {
+    let line = format!("unchoke: {}\n", one_line(&text.to_string()));
+    // when stderr is closed nobody is there to be told
+    let _ = io::Write::write_all(&mut io::stderr().lock(), line.as_bytes());
+}
+
+/// Marks a failure to write to stdout: when its reader went away, that is no failure of ours.
+#[derive(Debug)]
+pub(crate) struct Unread;
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot write the output")
+    }
+}
+
+/// What is wrong with `path`, in words for its user: `cannot read x: no such file`.
+pub(crate) fn about(action: &str, path: &Path, error: &io::Error) -> anyhow::Error {
+    anyhow::anyhow!("cannot {action} {}: {}", path.display(), reason(error))
+}
+
+/// What the system said, without its number.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let text = match ErrorKind::of(error) {
+        ErrorKind::Missing => "no such file or folder",
+        ErrorKind::NoSpace => "no space left on the disk; free some and try again",
+        ErrorKind::ReadOnly => "the file system is read-only; choose another folder",
+        ErrorKind::PermissionDenied => "permission denied",
+        ErrorKind::NotAFile => "it is a folder",
+        ErrorKind::NotADirectory => "a part of the path is not a folder",
+        _ => {
+            let text = error.to_string();
+            let end = text.find(" (os error").unwrap_or(text.len());
+            return text[..end].to_owned();
+        }
+    };
+    text.to_owned()
+}
+
+/// Text without line breaks and control characters, so that it stays one line and moves no cursor.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.trim_end().chars() {
+        if c.is_control() {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Help and version go to stdout; what is wrong with a command line is told in one line.
+fn report_parse(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind as Kind;
+    if matches!(error.kind(), Kind::DisplayHelp | Kind::DisplayVersion) {
+        // a reader that went away has read enough
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    warn(parse_line(error));
+    ExitCode::from(USAGE)
+}
+
+/// What clap says in a paragraph, as one line.
+fn parse_line(error: &clap::Error) -> String {
+    use clap::error::ErrorKind as Kind;
+    if error.kind() == Kind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "no command given; `unchoke help` lists them".to_owned();
+    }
+    let text = error.to_string();
+    let mut line = String::new();
+    let told = text.lines().map(str::trim).take_while(|l| !l.starts_with("Usage:"));
+    for part in told.filter(|l| !l.is_empty() && !l.starts_with("For more information")) {
+        let part = part.strip_prefix("error: ").unwrap_or(part);
+        if let Some(tip) = part.strip_prefix("tip: ") {
+            line.push_str("; ");
+            line.push_str(tip);
+        } else {
+            line.push_str(if line.is_empty() { "" } else { " " });
+            line.push_str(part);
+        }
+    }
+    let usage = text.lines().find_map(|l| l.trim().strip_prefix("Usage: unchoke "));
+    let command = usage.and_then(|u| u.split(' ').next()).filter(|c| c.chars().all(char::is_alphabetic));
+    match command {
+        Some(command) => format!("{line}; see `unchoke help {command}`"),
+        None => format!("{line}; see `unchoke help`"),
+    }
+}
+
+/// Exit code of a wrong command line.
+const USAGE: u8 = 2;
+/// Exit code after Ctrl-C or a request to end.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_stays_one_line_whatever_a_name_holds() {
+        assert_eq!(one_line("a\nb\u{1b}[31m\r\n"), "a\\nb\\u{1b}[31m");
+    }
+
+    #[test]
+    fn the_system_is_quoted_without_its_numbers() {
+        assert_eq!(reason(&io::Error::from_raw_os_error(2)), "no such file or folder");
+        assert_eq!(reason(&io::Error::from_raw_os_error(32)), "Broken pipe");
+    }
+}

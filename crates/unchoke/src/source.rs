@@ -1,0 +1,60 @@
+//! What a torrent is named by on the command line: a file, a magnet link, an info-hash or a URL.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use unchoke_engine::input::TorrentSource;
+use unchoke_wire::metainfo::Metainfo;
+use unchoke_wire::{InfoHash, InfoHashes, Magnet, limits, magnet};
+
+use crate::errors::about;
+
+/// Reads what `text` names. A file of that name comes before an info-hash.
+///
+/// # Errors
+/// One line naming the source: it cannot be read, or is no torrent.
+pub(crate) fn read(text: &str) -> Result<TorrentSource> {
+    if text.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("magnet:")) {
+        let magnet = text.parse().with_context(|| format!("cannot use {}", shortened(text)))?;
+        return Ok(TorrentSource::Magnet(Box::new(magnet)));
+    }
+    match magnet::parse_hex_hash(text).filter(|_| !Path::new(text).exists()) {
+        Some(InfoHash::V1(hash)) => {
+            let hashes = InfoHashes { v1: Some(hash), v2: None };
+            Ok(TorrentSource::Magnet(Box::new(Magnet::new(hashes))))
+        }
+        _ => torrent(Path::new(text)).map(|m| TorrentSource::Metainfo(Box::new(m))),
+    }
+}
+
+/// Reads a `.torrent` file.
+///
+/// # Errors
+/// One line naming the path.
+pub(crate) fn torrent(path: &Path) -> Result<Metainfo> {
+    let file = File::open(path).map_err(|e| about("read", path, &e))?;
+    let mut bytes = Vec::new();
+    let len_max = u64::try_from(limits::METAINFO_LEN_MAX).expect("a length fits 64 bits");
+    file.take(len_max + 1).read_to_end(&mut bytes).map_err(|e| about("read", path, &e))?;
+    parse(&bytes, &path.display().to_string())
+}
+
+fn parse(bytes: &[u8], name: &str) -> Result<Metainfo> {
+    if bytes.is_empty() {
+        bail!("cannot use {name}: it is empty");
+    }
+    Metainfo::parse(bytes).with_context(|| format!("cannot use {name}"))
+}
+
+/// A magnet may be long: enough of it to be recognised.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(NAMED_CHARS_MAX) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+/// Characters of a magnet that a message repeats.
+const NAMED_CHARS_MAX: usize = 80;
