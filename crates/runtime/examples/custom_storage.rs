@@ -16,7 +16,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let data: Vec<u8> = (0u8..=255).cycle().take(LEN).collect();
     let mut digest = [[0; 20]];
     unchoke_hash::sha1_batch(&[&data], &mut digest);
-    let file = BuildFile { path: vec!["memory".to_owned()], length: u64::try_from(LEN)?, ..BuildFile::default() };
+    let file =
+        BuildFile { path: vec!["memory".to_owned()], length: u64::try_from(LEN)?, ..BuildFile::default() };
     let builder = MetainfoBuilder {
         name: "memory".to_owned(),
         files: vec![file],
@@ -26,7 +27,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let metainfo = Metainfo::parse(&builder.build()?)?;
 
-    let (seed, leech) = (Session::start(SessionConfig::loopback())?, Session::start(SessionConfig::loopback())?);
+    let (seed, leech) =
+        (Session::start(SessionConfig::loopback())?, Session::start(SessionConfig::loopback())?);
     let full = data.clone();
     let with_data = move |spec: StorageSpec| -> Result<Arc<dyn Storage>, StorageError> {
         let storage = MemoryStorage::new(spec)?;

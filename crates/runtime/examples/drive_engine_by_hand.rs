@@ -110,7 +110,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let data: Vec<u8> = (0u8..=255).cycle().take(LEN).collect();
     let mut digest = [[0; 20]];
     unchoke_hash::sha1_batch(&[&data], &mut digest);
-    let file = BuildFile { path: vec!["piece".to_owned()], length: u64::try_from(LEN)?, ..BuildFile::default() };
+    let file =
+        BuildFile { path: vec!["piece".to_owned()], length: u64::try_from(LEN)?, ..BuildFile::default() };
     let builder = MetainfoBuilder {
         name: "piece".to_owned(),
         files: vec![file],

@@ -51,7 +51,8 @@ mod tests {
     fn nodes_come_back_and_damaged_lines_do_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("dht");
-        let nodes = vec![([1; 20], "1.2.3.4:5".parse().unwrap()), ([0xab; 20], "[2a00::1]:6".parse().unwrap())];
+        let nodes =
+            vec![([1; 20], "1.2.3.4:5".parse().unwrap()), ([0xab; 20], "[2a00::1]:6".parse().unwrap())];
         save(&path, &nodes).unwrap();
         assert_eq!(load(&path), nodes);
         let text = std::fs::read_to_string(&path).unwrap();

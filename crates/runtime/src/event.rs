@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
-use unchoke_engine::{Event, hub::HubEvent};
 use unchoke_engine::output::Trace;
+use unchoke_engine::{Event, hub::HubEvent};
 use unchoke_wire::WireHash;
 
 /// Something happened.

@@ -141,7 +141,8 @@ async fn lookup(host: &str, port: u16, family: Family) -> Result<Vec<SocketAddr>
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(Some(SocketAddr::new(ip, port)).into_iter().filter(|_| is_wanted(ip)).collect());
     }
-    let found = tokio::net::lookup_host((host, port)).await.map_err(|e| format!("cannot resolve {host}: {e}"))?;
+    let found =
+        tokio::net::lookup_host((host, port)).await.map_err(|e| format!("cannot resolve {host}: {e}"))?;
     Ok(found.filter(|a| is_wanted(a.ip())).collect())
 }
 

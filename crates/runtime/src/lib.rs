@@ -49,7 +49,7 @@ pub use session::Session;
 pub use unchoke_engine::engine::PeerInfo;
 pub use unchoke_engine::event::CloseReason;
 pub use unchoke_engine::hub::HubEvent;
-pub use unchoke_engine::input::{Discovery, PeerSource, Totals, TorrentSource};
+pub use unchoke_engine::input::{Discovery, PeerSource, TorrentSource, Totals};
 pub use unchoke_engine::output::{Trace, TraceMessage};
 pub use unchoke_engine::settings::PeerIdRule;
 pub use unchoke_engine::{Event, Settings};

@@ -129,7 +129,8 @@ mod tests {
 
     #[test]
     fn one_free_port_serves_connections_and_datagrams_of_all_addresses() {
-        let bound = Listening::bind(&["127.0.0.1:0".parse().unwrap(), "127.0.0.2:0".parse().unwrap()]).unwrap();
+        let bound =
+            Listening::bind(&["127.0.0.1:0".parse().unwrap(), "127.0.0.2:0".parse().unwrap()]).unwrap();
         let ports: Vec<u16> = bound.addrs.iter().map(SocketAddr::port).collect();
         assert_eq!(ports[0], ports[1]);
         assert!(bound.datagrams.sockets().all(|s| s.local_addr().unwrap().port() == ports[0]));

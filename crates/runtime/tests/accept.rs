@@ -54,9 +54,14 @@ fn the_answer_comes_after_48_bytes_however_slowly_they_drip() {
 fn a_hundred_torrents_share_a_port_and_an_unknown_hash_gets_nothing() {
     let session = start(quiet());
     let dir = tempfile::tempdir().unwrap();
-    let fixtures: Vec<Fixture> = (0..100).map(|n| Fixture::new("t", 1000 + n, &[("f", 16_384)], 16_384)).collect();
+    let fixtures: Vec<Fixture> =
+        (0..100).map(|n| Fixture::new("t", 1000 + n, &[("f", 16_384)], 16_384)).collect();
     for fixture in &fixtures {
-        let add = AddTorrent { trust: true, seed_only: true, ..AddTorrent::new(fixture.metainfo.clone(), dir.path()) };
+        let add = AddTorrent {
+            trust: true,
+            seed_only: true,
+            ..AddTorrent::new(fixture.metainfo.clone(), dir.path())
+        };
         session.add(add).unwrap().wait_complete(PATIENCE).unwrap();
     }
     for fixture in &fixtures {
@@ -117,7 +122,10 @@ fn a_dial_to_ourselves_ends_at_our_own_id() {
             _ => None,
         })
         .collect();
-    assert!(!remotes.contains(&own) && remotes.iter().all(|r| r.port() == seed.local_addr().port()), "{remotes:?}");
+    assert!(
+        !remotes.contains(&own) && remotes.iter().all(|r| r.port() == seed.local_addr().port()),
+        "{remotes:?}"
+    );
 }
 
 //= S62

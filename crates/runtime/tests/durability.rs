@@ -58,7 +58,8 @@ fn a_magnet_that_was_finished_is_a_seed_after_a_restart() {
     let (target, records) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let seed = start(quiet());
     fixture.seed(&seed);
-    let add = || AddTorrent { peers: vec![seed.local_addr()], ..AddTorrent::new(fixture.magnet(), target.path()) };
+    let add =
+        || AddTorrent { peers: vec![seed.local_addr()], ..AddTorrent::new(fixture.magnet(), target.path()) };
     let first = start(with_records(records.path()));
     first.add(add()).unwrap().wait_complete(PATIENCE).unwrap();
     first.shutdown(PATIENCE);
@@ -100,7 +101,9 @@ fn a_torrent_is_worked_on_by_one_session() {
     let add = || AddTorrent::new(fixture.metainfo.clone(), fixture.dir.path());
     assert!(matches!(first.add(add()), Err(SessionError::Duplicate(_))));
     let error = second.add(add()).unwrap_err();
-    assert!(matches!(&error, SessionError::Storage(e) if e.kind == unchoke_runtime::storage::ErrorKind::Busy));
+    assert!(
+        matches!(&error, SessionError::Storage(e) if e.kind == unchoke_runtime::storage::ErrorKind::Busy)
+    );
     assert!(!error.to_string().contains('\n'));
     first.shutdown(PATIENCE);
     second.add(add()).unwrap().wait_complete(PATIENCE).unwrap();

@@ -46,7 +46,8 @@ fn a_magnet_becomes_a_torrent_by_one_peer() {
     let target = tempfile::tempdir().unwrap();
     let (seed, leecher) = (start(quiet()), start(quiet()));
     fixture.seed(&seed);
-    let add = AddTorrent { peers: vec![seed.local_addr()], ..AddTorrent::new(fixture.magnet(), target.path()) };
+    let add =
+        AddTorrent { peers: vec![seed.local_addr()], ..AddTorrent::new(fixture.magnet(), target.path()) };
     let torrent = leecher.add(add).unwrap();
     assert_eq!(torrent.wait_metainfo(PATIENCE).unwrap().raw_info, fixture.metainfo.raw_info);
     torrent.wait_complete(PATIENCE).unwrap();
@@ -75,7 +76,9 @@ fn an_ipv4_peer_written_as_ipv6_is_the_ipv4_peer() {
     let torrent = leech(&fixture, &leecher, target.path(), &[mapped]);
     let events = leecher.events();
     let remote = wait_for(&events, |e| match e {
-        SessionEvent::Torrent { event: unchoke_runtime::Event::PeerConnected { remote, .. }, .. } => Some(*remote),
+        SessionEvent::Torrent { event: unchoke_runtime::Event::PeerConnected { remote, .. }, .. } => {
+            Some(*remote)
+        }
         _ => None,
     });
     assert_eq!(remote, seed.local_addr());
@@ -111,7 +114,8 @@ fn tracker() -> SocketAddr {
             let mut body = format!("d8:intervali60e5:peers{}:", list.len()).into_bytes();
             body.extend_from_slice(&list);
             body.push(b'e');
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            let head =
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
             // a client that has gone needs no answer
             let _ = stream.write_all(&[head.as_bytes(), &body].concat());
         }

@@ -3,6 +3,8 @@
 
 mod args;
 mod commands;
+mod demo;
+mod describe;
 mod errors;
 mod hashing;
 mod output;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use unchoke_engine::input::{PartialPiece, Totals, TorrentSource};
+use unchoke_engine::input::{PartialPiece, TorrentSource, Totals};
 use unchoke_storage::{
     FilePool, FileSpec, FileStorage, Options, ResumeLock, ResumeRecord, ResumeStore, Storage, StorageError,
     StorageSpec,
@@ -47,10 +47,9 @@ impl Kept {
         lock: Option<ResumeLock>,
         record: Option<ResumeRecord>,
     ) -> Self {
-        let totals = record.as_ref().map_or(Totals::default(), |r| Totals {
-            downloaded: r.downloaded,
-            uploaded: r.uploaded,
-        });
+        let totals = record
+            .as_ref()
+            .map_or(Totals::default(), |r| Totals { downloaded: r.downloaded, uploaded: r.uploaded });
         Kept {
             entry,
             add,

@@ -129,8 +129,7 @@ impl Keeper {
             kept.cancel = Arc::new(AtomicBool::new(false));
             let (entry, cancel) = (Arc::clone(&kept.entry), Arc::clone(&kept.cancel));
             // the checker outlives the keeper
-            let _ =
-                self.checks.send(CheckJob { entry, metainfo, storage, pieces: resume.doubtful, cancel });
+            let _ = self.checks.send(CheckJob { entry, metainfo, storage, pieces: resume.doubtful, cancel });
             return;
         }
         self.ready(hash, &metainfo);
@@ -162,7 +161,12 @@ impl Keeper {
         kept.is_ready = true;
         kept.entry.change(|s| s.phase = Phase::Running);
         kept.entry.shard.send(ShardMessage::Storage { torrent, storage });
-        kept.entry.shard.send(ShardMessage::Command(Command::StorageReady { torrent, have, wanted, partials }));
+        kept.entry.shard.send(ShardMessage::Command(Command::StorageReady {
+            torrent,
+            have,
+            wanted,
+            partials,
+        }));
         self.links.sink.emit(SessionEvent::Ready { hash, have: count, pieces });
         self.completed(hash, torrent);
     }

@@ -74,7 +74,8 @@ impl Io {
         }
         self.tokens.insert(token, conn);
         let (is_writable, is_queued, wants_send, upload) = (is_accepted, false, false, None);
-        self.conns.insert(conn, Conn { stream, token, dial_until, is_writable, is_queued, wants_send, upload });
+        self.conns
+            .insert(conn, Conn { stream, token, dial_until, is_writable, is_queued, wants_send, upload });
     }
 
     /// Takes a readiness event.

@@ -25,7 +25,8 @@ pub(crate) fn is_resident(file: &File, offset: u64, len: u32) -> bool {
     use rustix::io::{Errno, ReadWriteFlags};
     let mut byte = [0u8; 1];
     let mut probe = |at: u64| {
-        let read = rustix::io::preadv2(file, &mut [io::IoSliceMut::new(&mut byte)], at, ReadWriteFlags::NOWAIT);
+        let read =
+            rustix::io::preadv2(file, &mut [io::IoSliceMut::new(&mut byte)], at, ReadWriteFlags::NOWAIT);
         !matches!(read, Err(Errno::AGAIN))
     };
     probe(offset + u64::from(len.saturating_sub(1))) && probe(offset)

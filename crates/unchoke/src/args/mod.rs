@@ -29,10 +29,23 @@ pub(crate) enum Command {
     Magnet(MagnetArgs),
     /// Check files against their torrent
     Verify(VerifyArgs),
+    /// Play a trackerless swarm of three on this machine, told step by step
+    Demo(DemoArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Print or write manual pages
     Man(ManArgs),
+}
+
+/// Options of `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Show every message
+    #[arg(long)]
+    pub(crate) trace: bool,
+    /// Print one JSON object for every message
+    #[arg(long, conflicts_with = "trace")]
+    pub(crate) json: bool,
 }
 
 /// Options of `create`.
