@@ -152,6 +152,8 @@ impl Engine {
             checking: 0,
             open_bytes: 0,
             is_completed: false,
+            first_pick_at: None,
+            has_picked: false,
             due: None,
         })
     }
@@ -178,6 +180,7 @@ impl Engine {
         }
         t.have_log = picker.have().iter().collect();
         t.is_completed = picker.is_complete();
+        t.has_picked = picker.have().count() > 0;
         t.phase = Phase::Ready;
         for conn in &t.conns {
             if let Some(has) = self.conns[*conn].has.known() {

@@ -13,6 +13,8 @@ use unchoke_wire::{BLOCK_LEN, Bitfield, allowed_fast_set};
 
 /// Pieces let to a choked peer (BEP 6).
 const ALLOWED_FAST_COUNT: u8 = 5;
+/// How long the first requests of a torrent may wait for peers to say what they have.
+const FIRST_PICK_WAIT: Duration = Duration::from_millis(250);
 /// How long a fresh connection counts as a peer that will soon take requests.
 const FRESH: Duration = Duration::from_secs(2);
 
@@ -86,6 +88,10 @@ impl Engine {
         if !may_ask || !t.is_running() || t.phase != Phase::Ready {
             return;
         }
+        if self.is_first_pick_held(torrent) {
+            return;
+        }
+        let Some(c) = self.conns.get(conn) else { return };
         let wanted = self.granted(c.requests.room());
         if wanted == 0 {
             return;
@@ -99,6 +105,23 @@ impl Engine {
             self.push(conn, &Message::Request(block));
         }
         self.count_open_bytes(torrent);
+    }
+
+    /// Rarest first from the first piece on needs to know what is rare, and somebody who gives it: the first requests
+    /// of a torrent wait a moment for the peers that are just connecting, and for those of interest to unchoke us.
+    fn is_first_pick_held(&mut self, torrent: TorrentId) -> bool {
+        let t = &mut self.torrents[torrent];
+        if t.has_picked {
+            return false;
+        }
+        let until = *t.first_pick_at.get_or_insert(self.now + FIRST_PICK_WAIT);
+        let is_pending = t.conns.iter().map(|id| &self.conns[*id]).any(|c| {
+            let will_unchoke = c.interesting > 0 && c.is_choking;
+            !c.has_spoken || will_unchoke
+        });
+        t.has_picked = !is_pending || self.now >= until;
+        self.touched.torrents.insert(torrent);
+        !t.has_picked
     }
 
     /// How many of `room` blocks the download limit lets us ask for.

@@ -22,8 +22,13 @@ impl Engine {
         let result = self.receive_items(conn, &mut receive, &mut input);
         if let Some(c) = self.conns.get_mut(conn) {
             c.receive = receive;
+            let torrent = c.torrent;
             result?;
-            self.top_up(conn);
+            if self.torrents[torrent].has_picked {
+                self.top_up(conn);
+            } else {
+                self.touched.requests.insert(torrent);
+            }
         }
         Ok(())
     }
@@ -58,6 +63,7 @@ impl Engine {
         if self.settings.trace {
             self.trace(conn, false, TraceMessage::Message(message.to_vec()));
         }
+        self.note_spoken(conn, message);
         match message {
             Message::KeepAlive => self.idle_message(conn),
             Message::Choke => {
@@ -102,6 +108,17 @@ impl Engine {
                 let is_enough = self.conns[conn].unknown_message();
                 if is_enough { Err(protocol("too many unknown messages")) } else { Ok(()) }
             }
+        }
+    }
+
+    /// The bitfield comes first, if there is one: whoever says anything else has none.
+    fn note_spoken(&mut self, conn: ConnId, message: &Message<'_>) {
+        let may_come_before =
+            matches!(message, Message::KeepAlive | Message::Extended { .. } | Message::Port(_));
+        let c = &mut self.conns[conn];
+        if !c.has_spoken && !may_come_before {
+            c.has_spoken = true;
+            self.touched.requests.insert(c.torrent);
         }
     }
 

@@ -170,6 +170,7 @@ impl Engine {
             if let Some(t) = self.torrents.get_mut(torrent) {
                 t.due = None;
                 self.announcer_timeout(torrent);
+                self.touched.requests.insert(torrent);
                 self.touched.torrents.insert(torrent);
             }
         }
@@ -177,15 +178,20 @@ impl Engine {
 
     /// Works off what the turn touched.
     fn end_turn(&mut self) {
+        while let Some(torrent) = self.touched.requests.pop_first() {
+            let Some(t) = self.torrents.get(torrent) else { continue };
+            let mut conns = t.conns.clone();
+            if !t.has_picked {
+                // whoever has the most has the rarest
+                conns.sort_by_key(|conn| core::cmp::Reverse(self.conns[*conn].interesting));
+            }
+            conns.into_iter().for_each(|conn| self.top_up(conn));
+        }
         while let Some(torrent) = self.touched.torrents.pop_first() {
             self.dial(torrent);
             self.ask_metadata(torrent);
             self.finish_removal(torrent);
             self.reschedule(torrent);
-        }
-        while let Some(torrent) = self.touched.requests.pop_first() {
-            let conns = self.torrents.get(torrent).map(|t| t.conns.clone()).unwrap_or_default();
-            conns.into_iter().for_each(|conn| self.top_up(conn));
         }
         if core::mem::take(&mut self.touched.slots) {
             self.fill_slots();
@@ -204,7 +210,8 @@ impl Engine {
         let may_dial = t.is_running() && room > 0 && t.conns.len() < self.settings.torrent_connections_max;
         let dial = if may_dial { t.peers.next_dial_time(self.now) } else { None };
         let metadata = t.metadata.as_ref().and_then(|m| m.next_timeout());
-        let next = [t.announcer.next_timeout(), dial, metadata].into_iter().flatten().min();
+        let first_pick = t.first_pick_at.filter(|_| !t.has_picked);
+        let next = [t.announcer.next_timeout(), dial, metadata, first_pick].into_iter().flatten().min();
         // a deadline that has just been served must not spin
         let next = next.map(|at| at.max(self.now + Duration::from_millis(1)));
         if next != t.due {

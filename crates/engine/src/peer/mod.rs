@@ -79,6 +79,8 @@ pub struct PeerConn {
     pub uploads: Uploads,
     /// What it has.
     pub has: PeerHas,
+    /// Whether it said what it has, or anything that comes after that.
+    pub has_spoken: bool,
     /// How many of its pieces we want and lack.
     pub interesting: u32,
     /// Whether we told it that we are interested.
@@ -150,6 +152,7 @@ impl PeerConn {
             requests: Requests::default(),
             uploads: Uploads::new(now),
             has: PeerHas::early(),
+            has_spoken: false,
             interesting: 0,
             am_interested: false,
             is_interested: false,

@@ -74,6 +74,11 @@ pub struct Torrent {
     pub open_bytes: u64,
     /// Whether completion was told.
     pub is_completed: bool,
+    /// Until when the first requests wait for peers that are just saying what they have; `None` before there is
+    /// anybody to ask.
+    pub first_pick_at: Option<Instant>,
+    /// Whether the first requests went out.
+    pub has_picked: bool,
     /// When the engine looks at it next.
     pub due: Option<Instant>,
 }

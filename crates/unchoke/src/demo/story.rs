@@ -44,7 +44,7 @@ pub(crate) struct Story<'w> {
 const DHT_LINES_MAX: usize = 4;
 
 /// The headings, in the order of the exchange.
-const CHAPTERS: [(&str, &str); 12] = [
+const CHAPTERS: [(&str, &str); 11] = [
     ("", ""),
     (
         "B and C join the DHT and announce the torrent",
@@ -56,11 +56,7 @@ const CHAPTERS: [(&str, &str); 12] = [
     ),
     (
         "A asks the DHT who shares the torrent",
-        "The info-hash is the key. Only get_peers brings peers (\"values\"); find_node brings nodes.",
-    ),
-    (
-        "A announces itself, with the tokens it was given",
-        "From now on others can find A too. It will do so again before the nodes forget.",
+        "The info-hash is the key. Only get_peers brings peers (\"values\"); find_node brings nodes. When the lookup ends A announces itself too, with the tokens it was given: announce_peer, further down.",
     ),
     (
         "Handshakes",
@@ -210,15 +206,17 @@ impl<'w> Story<'w> {
             return true;
         }
         if seen.is_dht {
-            let matters = match self.chapter {
-                1 => seen.described.name.contains("announce_peer"),
-                2 => seen.described.name.contains("find_node"),
-                3 => seen.described.name.contains("get_peers"),
-                4 => seen.described.name.contains("announce_peer"),
+            let name = seen.described.name.as_str();
+            let has_values = seen.described.fields.iter().any(|(field, _)| *field == "values");
+            let matters = match (seen.who, self.chapter) {
+                (Who::B | Who::C, 1) => name == "announce_peer",
+                (Who::A, 2) => name.starts_with("find_node"),
+                (Who::A, 3) => name == "get_peers" || has_values,
+                (Who::A, _) => name == "announce_peer",
                 _ => false,
             };
             self.dht_lines += usize::from(matters);
-            return matters && self.dht_lines <= DHT_LINES_MAX;
+            return matters && (has_values || self.dht_lines <= DHT_LINES_MAX);
         }
         !matches!(seen.described.name.as_str(), "extension handshake" | "port" | "upload_only" | "extended")
     }
@@ -279,14 +277,13 @@ fn chapter_of(seen: &Seen) -> Option<usize> {
     }
     match (seen.described.name.as_str(), seen.is_sent, seen.other) {
         ("get_peers", true, _) => Some(3),
-        ("announce_peer", true, _) => Some(4),
-        ("handshake", true, _) => Some(5),
-        ("bitfield", false, _) => Some(6),
-        ("interested", true, _) => Some(7),
-        ("request", true, _) => Some(8),
-        ("piece", false, _) => Some(9),
-        ("not interested", true, _) => Some(10),
-        ("interested", false, Who::C) => Some(11),
+        ("handshake", true, _) => Some(4),
+        ("bitfield", false, _) => Some(5),
+        ("interested", true, _) => Some(6),
+        ("request", true, _) => Some(7),
+        ("piece", false, _) => Some(8),
+        ("not interested", true, _) => Some(9),
+        ("interested", false, Who::C) => Some(10),
         _ => None,
     }
 }
