@@ -133,8 +133,9 @@ mod tests {
     #[test]
     fn one_address_takes_only_its_share() {
         let mut a = Accepting::default();
-        let let_in =
-            (0..20u16).filter(|i| a.accept(Ticket(u64::from(*i)), addr(7, *i), Instant::ZERO).is_none()).count();
+        let let_in = (0..20u16)
+            .filter(|i| a.accept(Ticket(u64::from(*i)), addr(7, *i), Instant::ZERO).is_none())
+            .count();
         assert_eq!(let_in, PENDING_PER_IP_MAX);
         a.closed(Ticket(0));
         assert_eq!(a.accept(Ticket(99), addr(7, 99), Instant::ZERO), None);
