@@ -4,6 +4,7 @@ use crate::id::{ConnId, TorrentId};
 use crate::input::{PartialPiece, PeerSource, Totals};
 use core::net::SocketAddr;
 use unchoke_wire::time::Duration;
+use unchoke_wire::udp_tracker::ScrapeStats;
 use unchoke_wire::{PeerId, PieceIndex, WireHash};
 
 /// Something happened.
@@ -117,6 +118,15 @@ pub enum Event {
         error: String,
         /// When it is asked next; `None`: never again.
         next_in: Option<Duration>,
+    },
+    /// The answer to [`crate::Command::Scrape`].
+    Scraped {
+        /// The torrent.
+        torrent: TorrentId,
+        /// The tracker's URL, pass keys taken out; empty when there is none to ask.
+        url: String,
+        /// How many peers it knows, or why that is not known.
+        result: Result<ScrapeStats, String>,
     },
     /// A tracker sees us at this address: one vote.
     ExternalIp {

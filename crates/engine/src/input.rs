@@ -258,6 +258,10 @@ pub enum Command {
     Remove(TorrentId),
     /// Hand out the partly received pieces of a torrent by [`crate::Event::Partials`].
     SavePartials(TorrentId),
+    /// Ask the trackers of a torrent for peers now, as far as their least intervals let us.
+    Announce(TorrentId),
+    /// Ask a tracker of a torrent how many peers it knows. Answered by [`crate::Event::Scraped`].
+    Scrape(TorrentId),
     /// New limits in block bytes a second.
     SetLimits {
         /// To ask for.

@@ -93,16 +93,25 @@ pub enum SendPart {
 }
 
 /// An HTTP GET.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct HttpRequest {
     /// The request.
     pub request: RequestId,
-    /// What to get.
+    /// What to get. It may hold a pass key.
     pub url: String,
     /// The address family to use.
     pub family: Family,
     /// How long it may take in all.
     pub timeout: Duration,
+}
+
+impl core::fmt::Debug for HttpRequest {
+    /// Leaves out the path and the query, which may hold a pass key.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let host = self.url.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
+        let host = host.and_then(|h| h.rsplit('@').next()).unwrap_or_default();
+        write!(f, "HttpRequest({:?}, {host}, {:?}, {:?})", self.request, self.family, self.timeout)
+    }
 }
 
 /// A piece to hash and write.

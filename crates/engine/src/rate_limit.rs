@@ -71,7 +71,9 @@ impl RateLimit {
         let earned = rate.saturating_mul(elapsed) / 1_000_000;
         if earned > 0 {
             self.tokens = self.tokens.saturating_add(earned).min(self.capacity());
-            self.refilled = now;
+            // what is left of a byte is not lost, however often this is called
+            let paid = u64::try_from(u128::from(earned) * 1_000_000 / u128::from(rate)).unwrap_or(u64::MAX);
+            self.refilled = self.refilled + Duration::from_micros(paid.min(elapsed));
         }
     }
 }
@@ -101,6 +103,17 @@ mod tests {
         assert!(!limit.take(16_384, Instant::ZERO));
         let at = limit.next_block(Instant::ZERO).unwrap();
         assert!(at > Instant::ZERO && limit.take(16_384, at));
+    }
+
+    #[test]
+    fn asking_often_does_not_slow_a_limit() {
+        let mut limit = RateLimit::new(Some(19_999), Instant::ZERO);
+        let mut passed = 0;
+        for step in 0..1_000_000u64 {
+            let now = Instant::from_micros(step * 70);
+            passed += if limit.take(16_384, now) { 16_384 } else { 0 };
+        }
+        assert!(passed > 69 * 19_999, "{passed} in 70 s");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::input::VerifyOutcome;
 use crate::output::{Output, VerifyJob};
 use crate::peer::requests::Answer;
 use crate::picker::Received;
+use crate::tracker::AnnounceInput;
 use unchoke_wire::message::Message;
 use unchoke_wire::{BlockRef, PieceIndex};
 
@@ -53,7 +54,13 @@ impl Engine {
         c.down.add(u64::from(block.len), self.now);
         let (torrent, key) = (c.torrent, c.key);
         let t = &mut self.torrents[torrent];
-        let (Some(incoming), Some(picker)) = (incoming, &mut t.picker) else { return Ok(()) };
+        let held = incoming.filter(|incoming| t.buffers.holds(incoming));
+        let (Some(incoming), Some(picker)) = (held, &mut t.picker) else {
+            // of no use, or the place of its bytes went to another while they came
+            t.release(block, key);
+            self.touched.requests.insert(torrent);
+            return Ok(());
+        };
         match picker.received(block, key) {
             Received::New { is_piece_complete, also_requested_from } => {
                 t.buffers.end(incoming);
@@ -63,7 +70,10 @@ impl Engine {
                     self.verify(torrent, block.piece);
                 }
             }
-            Received::Duplicate => t.buffers.abandon(&incoming),
+            Received::Duplicate => {
+                t.buffers.abandon(&incoming);
+                t.release(block, key);
+            }
         }
         Ok(())
     }
@@ -96,9 +106,8 @@ impl Engine {
     /// Puts blocks back that were asked of a peer.
     pub(super) fn release(&mut self, conn: ConnId, blocks: &[BlockRef]) {
         let c = &self.conns[conn];
-        if let Some(picker) = &mut self.torrents[c.torrent].picker {
-            blocks.iter().for_each(|block| picker.released(*block, c.key));
-        }
+        let t = &mut self.torrents[c.torrent];
+        blocks.iter().for_each(|block| t.release(*block, c.key));
         self.touched.requests.insert(c.torrent);
     }
 
@@ -124,6 +133,7 @@ impl Engine {
     fn piece_done(&mut self, torrent: TorrentId, piece: PieceIndex, block_hashes: &[[u8; 20]]) {
         let t = &mut self.torrents[torrent];
         let Some(picker) = &mut t.picker else { return };
+        let was_wanted = picker.wants(piece);
         let contributors = picker.verified(piece);
         t.peers.piece_passed(piece, block_hashes, &contributors, self.now);
         t.have_log.push(piece);
@@ -131,8 +141,8 @@ impl Engine {
         self.close_banned(torrent);
         for conn in self.torrents[torrent].conns.clone() {
             let c = &mut self.conns[conn];
-            if c.has.known().is_some_and(|has| has.has(piece)) {
-                c.interesting = c.interesting.saturating_sub(1);
+            if was_wanted && c.has.known().is_some_and(|has| has.has(piece)) {
+                c.interesting -= 1;
             }
             self.update_interest(conn);
             self.want_send(conn);
@@ -172,10 +182,13 @@ impl Engine {
             return;
         }
         t.is_completed = true;
+        let is_seed = t.is_seed();
         self.event(Event::Completed { torrent });
-        self.announce_completed(torrent);
+        if is_seed {
+            self.announce(torrent, AnnounceInput::Completed);
+        }
         self.dht_search(torrent);
-        self.tell_upload_only(torrent);
+        self.tell_upload_only(torrent, true);
     }
 
     /// The storage does not take bytes: ask for no more until the owner says so.

@@ -2,8 +2,8 @@
 
 use super::Engine;
 use crate::event::{CloseReason, Event};
-use crate::id::TorrentId;
-use crate::input::{AddTorrent, Command, PartialPiece, PeerSource, TorrentSource};
+use crate::id::{ConnId, TorrentId};
+use crate::input::{AddTorrent, Command, Discovery, PartialPiece, PeerSource, TorrentSource, Totals};
 use crate::output::{HubCommand, Output};
 use crate::peer_list::PeerList;
 use crate::picker::Picker;
@@ -12,8 +12,10 @@ use crate::torrent::piece_buffers::PieceBuffers;
 use crate::torrent::{Phase, Torrent};
 use crate::tracker::{AnnounceInput, Announcer, AnnouncerSettings};
 use core::net::SocketAddr;
+use unchoke_wire::message::Message;
 use unchoke_wire::metainfo::Info;
-use unchoke_wire::{Bitfield, HostPort, InfoHashes, PeerId, WireHash};
+use unchoke_wire::time::Instant;
+use unchoke_wire::{Bitfield, BlockRef, HostPort, InfoHashes, PeerId, WireHash};
 
 /// What a source says of a torrent, whatever kind it is.
 struct Known {
@@ -60,6 +62,8 @@ impl Engine {
             Command::Resume(torrent) => self.resume(torrent),
             Command::Remove(torrent) => self.remove(torrent),
             Command::SavePartials(torrent) => self.save_partials(torrent),
+            Command::Announce(torrent) => self.announce(torrent, AnnounceInput::AnnounceNow),
+            Command::Scrape(torrent) => self.announce(torrent, AnnounceInput::Scrape),
             Command::SetLimits { download, upload } => {
                 self.download_limit.set(download, self.now);
                 self.upload_limit.set(upload, self.now);
@@ -78,21 +82,24 @@ impl Engine {
     }
 
     fn add(&mut self, add: AddTorrent) {
-        let known = Known::of(add.source.clone());
-        let Some(hash) = known.hashes.best().map(|h| h.wire()) else { return };
+        let AddTorrent { source, discovery, is_paused, is_sequential, totals } = add;
+        let known = Known::of(source);
+        let Some(hash) = known.hashes.best().map(|h| h.wire()).filter(|_| !self.is_stopping) else { return };
         if let Some(torrent) = self.by_hash.get(&hash) {
             let torrent = *torrent;
             self.event(Event::Duplicate { torrent });
             return;
         }
-        let torrent = self.insert(&add, hash, known.hashes, known.info, known.raw_info, known.tiers);
+        let (nodes, peers) = (known.nodes.clone(), known.peers.clone());
+        let torrent = self.insert(known, hash, discovery, totals);
+        let t = &mut self.torrents[torrent];
+        (t.is_paused, t.is_sequential) = (is_paused, is_sequential);
         self.by_hash.insert(hash, torrent);
         self.event(Event::Added { torrent, hash });
-        for node in &known.nodes {
+        for node in &nodes {
             self.hub(HubCommand::DhtNode { host: node.host().to_owned(), port: node.port() });
         }
-        let peers: Vec<_> =
-            known.peers.iter().filter_map(|p| Some(SocketAddr::new(p.ip()?, p.port()))).collect();
+        let peers: Vec<_> = peers.iter().filter_map(|p| Some(SocketAddr::new(p.ip()?, p.port()))).collect();
         if !peers.is_empty() {
             self.peers_found(torrent, PeerSource::Magnet, &peers, None);
         }
@@ -103,15 +110,8 @@ impl Engine {
     }
 
     //= BEP 20: a fresh peer id for every torrent of every run
-    fn insert(
-        &mut self,
-        add: &AddTorrent,
-        hash: WireHash,
-        hashes: InfoHashes,
-        info: Option<Info>,
-        raw_info: Vec<u8>,
-        tiers: Vec<Vec<String>>,
-    ) -> TorrentId {
+    fn insert(&mut self, known: Known, hash: WireHash, discovery: Discovery, totals: Totals) -> TorrentId {
+        let Known { hashes, info, raw_info, tiers, .. } = known;
         let mut tail = [0; 12];
         rand::Rng::fill_bytes(&mut self.rng, &mut tail);
         let peer_id = PeerId::ours(tail);
@@ -123,7 +123,7 @@ impl Engine {
             shard: self.shard,
             families: self.settings.families,
             is_private: info.as_ref().is_some_and(|i| i.private),
-            tiers: if add.discovery.trackers { tiers } else { Vec::new() },
+            tiers: if discovery.trackers { tiers } else { Vec::new() },
         };
         let announcer = Announcer::new(settings, self.random(), self.now);
         let peers = PeerList::new(self.random(), self.settings.own_addresses.clone());
@@ -131,10 +131,10 @@ impl Engine {
         self.torrents.insert(Torrent {
             hash,
             peer_id,
-            discovery: add.discovery,
-            is_sequential: add.is_sequential,
+            discovery,
+            is_sequential: false,
             phase: if info.is_some() { Phase::Storage } else { Phase::Metadata },
-            is_paused: add.is_paused,
+            is_paused: false,
             error: None,
             is_removing: false,
             info,
@@ -147,13 +147,15 @@ impl Engine {
             corrupt: 0,
             conns: Vec::new(),
             announcer,
-            totals: add.totals,
-            totals_at_start: add.totals,
+            totals,
+            totals_at_start: totals,
             checking: 0,
             open_bytes: 0,
             is_completed: false,
             first_pick_at: None,
+            last_found: Instant::ZERO,
             has_picked: false,
+            asked_trackers: self.now,
             due: None,
         })
     }
@@ -170,15 +172,18 @@ impl Engine {
         let Some(info) = t.info.as_ref().filter(|_| t.phase == Phase::Storage) else { return };
         let mut picker = Picker::new(info.layout.clone(), have, wanted, t.is_sequential, seed);
         let mut complete = Vec::new();
-        for partial in partials {
-            if partial.data.len() == info.layout.len_of(partial.piece) as usize {
-                if picker.restore_partial(partial.piece, &partial.blocks) {
-                    complete.push(partial.piece);
+        for PartialPiece { piece, blocks, data } in partials {
+            if data.len() == info.layout.len_of(piece) as usize && !picker.is_open(piece) {
+                if picker.restore_partial(piece, &blocks) {
+                    complete.push(piece);
                 }
-                t.buffers.restore(partial.piece, partial.data);
+                if picker.is_open(piece) {
+                    t.buffers.restore(piece, data);
+                }
             }
         }
-        t.have_log = picker.have().iter().collect();
+        // peers that came before the storage was open are told of every piece it holds
+        t.have_log = if t.conns.is_empty() { Vec::new() } else { picker.have().iter().collect() };
         t.is_completed = picker.is_complete();
         t.has_picked = picker.have().count() > 0;
         t.phase = Phase::Ready;
@@ -188,40 +193,58 @@ impl Engine {
             }
         }
         t.picker = Some(picker);
-        let was_announced = t.metadata.take().is_some() || !t.conns.is_empty();
         complete.into_iter().for_each(|piece| self.verify(torrent, piece));
         self.recount_interest(torrent);
         for conn in self.torrents[torrent].conns.clone() {
             self.want_send(conn);
         }
-        if was_announced {
-            self.dht_search(torrent);
-        } else {
-            self.start_running(torrent);
-        }
+        self.start_running(torrent);
+        self.count_open_bytes(torrent);
         self.touched.torrents.insert(torrent);
         if self.torrents[torrent].is_completed {
+            self.tell_upload_only(torrent, true);
             self.event(Event::Completed { torrent });
         }
     }
 
     fn set_wanted(&mut self, torrent: TorrentId, wanted: &Bitfield) {
         let Some(t) = self.torrents.get_mut(torrent) else { return };
-        if let Some(picker) = &mut t.picker {
-            picker.set_wanted(wanted);
-            t.is_completed &= picker.is_complete();
-            self.recount_interest(torrent);
-            self.check_completion(torrent);
+        let Some(picker) = &mut t.picker else { return };
+        picker.set_wanted(wanted);
+        let was_completed = t.is_completed;
+        t.is_completed &= picker.is_complete();
+        let has_more_to_get = was_completed && !t.is_completed;
+        for conn in t.conns.clone() {
+            self.cancel_unwanted(conn);
         }
+        self.recount_interest(torrent);
+        self.touched.torrents.insert(torrent);
+        if has_more_to_get {
+            self.tell_upload_only(torrent, false);
+        }
+        self.check_completion(torrent);
     }
 
-    /// Becomes reachable and looks for peers, unless paused.
+    /// Takes back the requests to a peer for pieces that are not wanted any more.
+    fn cancel_unwanted(&mut self, conn: ConnId) {
+        let c = &mut self.conns[conn];
+        let Some(picker) = &self.torrents[c.torrent].picker else { return };
+        let unwanted: Vec<BlockRef> = c.requests.blocks().filter(|b| !picker.wants(b.piece)).collect();
+        for block in &unwanted {
+            c.requests.give_up(*block);
+        }
+        self.release(conn, &unwanted);
+        unwanted.into_iter().for_each(|block| self.push(conn, &Message::Cancel(block)));
+    }
+
+    /// Becomes reachable and looks for peers, unless paused. What is so already stays so.
     pub(super) fn start_running(&mut self, torrent: TorrentId) {
-        let t = &self.torrents[torrent];
+        let t = &mut self.torrents[torrent];
         if !t.is_running() {
             return;
         }
-        let (hash, is_complete) = (t.hash, t.is_completed);
+        t.asked_trackers = self.now;
+        let (hash, is_complete) = (t.hash, t.is_seed());
         self.hub(HubCommand::Register { torrent, hash });
         self.announce(torrent, AnnounceInput::Start { is_complete });
         self.dht_search(torrent);
@@ -265,6 +288,9 @@ impl Engine {
     fn remove(&mut self, torrent: TorrentId) {
         let Some(t) = self.torrents.get_mut(torrent) else { return };
         if !core::mem::replace(&mut t.is_removing, true) {
+            // the same may be added anew while this one is still leaving
+            let hash = t.hash;
+            self.by_hash.remove(&hash);
             self.stop_running(torrent);
             self.touched.torrents.insert(torrent);
         }
@@ -277,7 +303,7 @@ impl Engine {
             self.count_open_bytes(torrent);
             if let Some(t) = self.torrents.remove(torrent) {
                 self.open_bytes -= t.open_bytes;
-                self.by_hash.remove(&t.hash);
+                self.waiting_to_dial.remove(&torrent);
                 if let Some(at) = t.due {
                     self.due.remove(&(at, torrent));
                 }
@@ -312,7 +338,11 @@ impl Engine {
                 self.learn_piece_count(torrent, pieces);
                 if is_private {
                     self.hub(HubCommand::DhtStop { hash });
-                    self.close_all(torrent, &CloseReason::Stopped);
+                    self.announce(torrent, AnnounceInput::Private);
+                    self.forget_peers(torrent);
+                }
+                for conn in self.torrents[torrent].conns.clone() {
+                    self.tell_metadata_size(conn);
                 }
                 self.event(Event::MetadataReceived { torrent, info: raw });
             }

@@ -7,29 +7,30 @@ use crate::input::{ClosedBy, PeerSource};
 use crate::output::{Output, TraceMessage};
 use crate::peer::has::PeerHas;
 use crate::peer::{PeerConn, Stage};
-use crate::peer_list::is_newer_kept;
+use crate::peer_list::{Scope, is_newer_kept};
 use crate::settings::PeerIdRule;
 use crate::torrent::{Phase, Torrent};
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use unchoke_wire::handshake::{HANDSHAKE_LEN, Handshake, PREFIX_LEN, Reserved, parse_prefix};
 use unchoke_wire::time::Duration;
+use unchoke_wire::{Bitfield, PeerId};
 
-/// How long a dial may take; every failure before adds as much as [`DIAL_TIMEOUT_STEP`].
+/// How long a dial may take.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections of one torrent with one address in the internet: room for some people behind one router.
+const CONNECTIONS_PER_IP_MAX: usize = 8;
+/// A connection without interest on either side may be closed for a newcomer after this.
+const USELESS_AFTER: Duration = Duration::from_secs(60);
 
 impl Engine {
     /// Dials peers of a torrent, as many as there is room for.
     pub(super) fn dial(&mut self, torrent: TorrentId) {
+        let room = self.dial_room();
         let Some(t) = self.torrents.get_mut(torrent) else { return };
         if !t.is_running() {
             return;
         }
-        let room = [
-            self.settings.connections_max.saturating_sub(self.conns.len()),
-            self.settings.torrent_connections_max.saturating_sub(t.conns.len()),
-            self.settings.dials_max.saturating_sub(self.dials),
-        ];
-        let room = room.into_iter().min().unwrap_or(0);
+        let room = room.min(self.settings.torrent_connections_max.saturating_sub(t.conns.len()));
         let is_seed = t.is_seed();
         for (key, addr) in t.peers.next_to_dial(self.now, room, is_seed) {
             let mut conn = PeerConn::new(torrent, key, addr, true, self.now);
@@ -49,12 +50,10 @@ impl Engine {
         remote: SocketAddr,
         received: &[u8],
     ) {
-        let key = self.torrents.get_mut(torrent).filter(|t| t.is_running()).and_then(|t| {
-            let has_room = self.conns.len() < self.settings.connections_max
-                && t.conns.len() < self.settings.torrent_connections_max;
-            has_room.then(|| t.peers.accept(remote, self.now)).flatten()
-        });
-        let Some(key) = key else {
+        self.make_room(torrent);
+        let has_room = self.has_room(torrent) && !self.is_crowded(torrent, remote.ip());
+        let running = self.torrents.get_mut(torrent).filter(|t| has_room && t.is_running());
+        let Some(key) = running.and_then(|t| t.peers.accept(remote, self.now)) else {
             self.out.push_back(Output::Refuse { ticket });
             return;
         };
@@ -64,12 +63,41 @@ impl Engine {
         self.receive(conn, received);
     }
 
+    /// Whether a torrent may have one more connection.
+    fn has_room(&self, torrent: TorrentId) -> bool {
+        let of_torrent = self.torrents.get(torrent).map_or(0, |t| t.conns.len());
+        self.conns.len() < self.settings.connections_max && of_torrent < self.settings.torrent_connections_max
+    }
+
+    /// Whether an address in the internet has its share of a torrent's connections, so that no single host takes all.
+    fn is_crowded(&self, torrent: TorrentId, ip: IpAddr) -> bool {
+        let conns = self.torrents.get(torrent).map(|t| t.conns.as_slice()).unwrap_or_default();
+        let of_ip = conns.iter().filter(|id| self.conns[**id].remote.ip() == ip).count();
+        of_ip >= CONNECTIONS_PER_IP_MAX && Scope::of(ip) == Scope::Global
+    }
+
+    /// Where a newcomer finds no place: closes the oldest connection of the torrent on which neither side has wanted
+    /// anything of the other for a while.
+    fn make_room(&mut self, torrent: TorrentId) {
+        if self.has_room(torrent) {
+            return;
+        }
+        let Some(t) = self.torrents.get(torrent) else { return };
+        let is_useless = |id: &&ConnId| {
+            let c = &self.conns[**id];
+            c.is_ready() && !c.is_interested && !c.am_interested && self.now.since(c.since) >= USELESS_AFTER
+        };
+        if let Some(conn) = t.conns.iter().find(is_useless).copied().filter(|_| t.metadata.is_none()) {
+            self.close(conn, CloseReason::NotNeeded);
+        }
+    }
+
     pub(super) fn connected(&mut self, conn: ConnId) {
         let Some(c) = self.conns.get_mut(conn) else { return };
         if c.stage == Stage::Dialling {
             (c.stage, c.since, c.last_received) = (Stage::Handshake, self.now, self.now);
             self.dials -= 1;
-            self.touched.torrents.insert(c.torrent);
+            self.touched.room = true;
             self.send_handshake(conn);
         }
     }
@@ -154,34 +182,42 @@ impl Engine {
         if is_wrong && self.settings.peer_id_rule == PeerIdRule::Strict {
             return Err(CloseReason::WrongPeerId);
         }
-        (c.stage, c.since, c.peer_id) = (Stage::Ready, self.now, handshake.peer_id);
+        let peer_id = handshake.peer_id;
+        self.trace(conn, false, TraceMessage::Handshake(raw));
+        self.drop_duplicates(conn, peer_id)?;
+        let c = &mut self.conns[conn];
+        let t = &mut self.torrents[c.torrent];
+        (c.stage, c.since, c.peer_id) = (Stage::Ready, self.now, peer_id);
         c.reserved = handshake.reserved.common(ours);
         c.send.have_cursor = t.have_log.len();
         if let Some(info) = &t.info {
-            c.has = PeerHas::early();
-            c.has.learn(info.layout.piece_count()).map_err(|e| CloseReason::Protocol(e.to_string()))?;
+            let none = Bitfield::none(info.layout.piece_count());
+            if let Some(picker) = &mut t.picker {
+                picker.peer_joined(c.key, &none);
+            }
+            c.has = PeerHas::Known(none);
         }
         t.peers.connected(c.key, self.now);
         let (torrent, remote, is_outgoing) = (c.torrent, c.remote, c.is_outgoing);
-        self.trace(conn, false, TraceMessage::Handshake(raw));
-        self.drop_duplicates(conn)?;
-        let peer_id = handshake.peer_id;
         self.event(Event::PeerConnected { torrent, conn, remote, peer_id, is_outgoing });
         self.greet(conn);
         Ok(())
     }
 
     /// Keeps one of several connections to the same peer id: of two in opposite directions the one that the side
-    /// with the greater id dialled, so that both sides keep the same; of two in the same direction the older.
-    fn drop_duplicates(&mut self, conn: ConnId) -> Result<(), CloseReason> {
+    /// with the greater id dialled, so that both sides keep the same; of two in the same direction the older. An id
+    /// proves nothing: from another address it never costs the older connection its place.
+    fn drop_duplicates(&mut self, conn: ConnId, peer_id: PeerId) -> Result<(), CloseReason> {
         let c = &self.conns[conn];
         let t = &self.torrents[c.torrent];
         let twin = t.conns.iter().copied().filter(|id| *id != conn).find(|id| {
             let other = &self.conns[*id];
-            other.is_ready() && other.peer_id == c.peer_id
+            other.is_ready() && other.peer_id == peer_id
         });
         let Some(twin) = twin else { return Ok(()) };
-        if !is_newer_kept(t.peer_id, c.peer_id, self.conns[twin].is_outgoing, c.is_outgoing) {
+        let older = &self.conns[twin];
+        let is_same_host = older.remote.ip().to_canonical() == c.remote.ip().to_canonical();
+        if !is_same_host || !is_newer_kept(t.peer_id, peer_id, older.is_outgoing, c.is_outgoing) {
             return Err(CloseReason::Duplicate);
         }
         self.close(twin, CloseReason::Duplicate);
@@ -214,19 +250,21 @@ impl Engine {
         }
         if let Some(incoming) = c.incoming.take() {
             t.buffers.abandon(&incoming);
+            t.forget_idle_buffer(incoming.block.piece);
         }
         if let Some(metadata) = &mut t.metadata {
             metadata.remove_source(conn);
         }
+        c.requests.give_up_all().into_iter().for_each(|block| t.release(block, c.key));
         if let Some(picker) = &mut t.picker {
-            for block in c.requests.give_up_all() {
-                picker.released(block, c.key);
-            }
+            // what it kept for itself is anybody's again
+            picker.release_all(c.key);
             if let (true, Some(has)) = (c.is_ready(), c.has.known()) {
                 picker.peer_left(c.key, has);
             }
         }
-        if c.is_ready() {
+        // to be connected twice is no failure of where we dialled
+        if c.is_ready() || (c.is_outgoing && reason == CloseReason::Duplicate) {
             t.peers.disconnected(c.key, self.now);
         } else {
             t.peers.failed(c.key, self.now);
@@ -237,6 +275,7 @@ impl Engine {
         self.choker.forget(conn);
         self.touched.requests.insert(c.torrent);
         self.touched.torrents.insert(c.torrent);
+        self.touched.room = true;
         self.touched.slots |= !c.uploads.is_choked();
         if c.is_ready() {
             self.event(Event::PeerDisconnected { torrent: c.torrent, conn, remote: c.remote, reason });
@@ -265,6 +304,9 @@ impl Engine {
         let told_by = |addr: &SocketAddr| if source == PeerSource::Dht { Some(addr.ip()) } else { told_by };
         let fresh = peers.iter().filter(|_| !is_barred);
         let new = fresh.filter(|addr| t.peers.add(**addr, source, told_by(addr), self.now)).count();
+        if new > 0 && source != PeerSource::User {
+            t.last_found = self.now;
+        }
         self.touched.torrents.insert(torrent);
         self.event(Event::PeersFound { torrent, source, new });
     }

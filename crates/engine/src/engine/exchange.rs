@@ -13,6 +13,8 @@ use unchoke_wire::{BLOCK_LEN, Bitfield, allowed_fast_set};
 
 /// Pieces let to a choked peer (BEP 6).
 const ALLOWED_FAST_COUNT: u8 = 5;
+/// How long after peers were heard of others are likely to follow, as the answers of a lookup do.
+pub(super) const FIND_WAIT: Duration = Duration::from_millis(100);
 /// How long the first requests of a torrent may wait for peers to say what they have.
 const FIRST_PICK_WAIT: Duration = Duration::from_millis(250);
 /// How long a fresh connection counts as a peer that will soon take requests.
@@ -28,14 +30,13 @@ impl Engine {
         let (is_fast, torrent) = (c.is_fast(), c.torrent);
         let has_extension = c.reserved.has_extension();
         let wants_port = c.reserved.has_dht() && self.settings.dht && !t.is_private();
-        let first = match t.have() {
-            Some(have) if have.is_all() && is_fast => Some(Message::HaveAll.to_vec()),
-            Some(have) if have.count() > 0 => Some(Message::Bitfield(have.as_bytes()).to_vec()),
-            _ if is_fast => Some(Message::HaveNone.to_vec()),
-            _ => None,
-        };
-        if let Some(bytes) = first {
-            self.push_raw(conn, bytes);
+        let have =
+            t.have().filter(|have| have.count() > 0).map(|have| (have.is_all(), have.as_bytes().to_vec()));
+        match have {
+            Some((true, _)) if is_fast => self.push(conn, &Message::HaveAll),
+            Some((_, bytes)) => self.push(conn, &Message::Bitfield(&bytes)),
+            None if is_fast => self.push(conn, &Message::HaveNone),
+            None => {}
         }
         if has_extension {
             self.send_extension_handshake(conn);
@@ -48,15 +49,11 @@ impl Engine {
 
     /// Queues a message and sees that it is sent.
     pub(super) fn push(&mut self, conn: ConnId, message: &Message<'_>) {
-        self.push_raw(conn, message.to_vec());
-    }
-
-    fn push_raw(&mut self, conn: ConnId, bytes: Vec<u8>) {
         let Some(c) = self.conns.get_mut(conn) else { return };
-        c.send.push_bytes(&bytes);
+        c.send.push(message);
         self.want_send(conn);
         if self.settings.trace {
-            self.trace(conn, true, TraceMessage::Message(bytes));
+            self.trace(conn, true, TraceMessage::Message(message.to_vec()));
         }
     }
 
@@ -96,7 +93,10 @@ impl Engine {
         if wanted == 0 {
             return;
         }
-        let picks = self.pick(conn, wanted);
+        let mut picks = self.pick(conn, wanted);
+        if picks.is_empty() && self.make_room_for_piece(conn) {
+            picks = self.pick(conn, wanted);
+        }
         for _ in picks.len()..wanted {
             self.download_limit.give_back(u64::from(BLOCK_LEN));
         }
@@ -119,7 +119,8 @@ impl Engine {
             let will_unchoke = c.interesting > 0 && c.is_choking;
             !c.has_spoken || will_unchoke
         });
-        t.has_picked = !is_pending || self.now >= until;
+        let is_finding = self.now.since(t.last_found) < FIND_WAIT;
+        t.has_picked = !(is_pending || is_finding) || self.now >= until;
         self.touched.torrents.insert(torrent);
         !t.has_picked
     }
@@ -172,9 +173,32 @@ impl Engine {
         picks
     }
 
-    /// Everybody whom a limit held up may try again.
+    /// Drops a begun piece that no connected peer can go on with, where the budget of bytes keeps an idle peer from
+    /// beginning another; whether there was one. The least complete goes.
+    fn make_room_for_piece(&mut self, conn: ConnId) -> bool {
+        let c = &self.conns[conn];
+        let t = &mut self.torrents[c.torrent];
+        let (Some(picker), Some(info)) = (&mut t.picker, &t.info) else { return false };
+        let after = self.open_bytes.saturating_add(u64::from(info.layout.piece_len()));
+        if !c.requests.is_empty() || after <= self.settings.piece_buffer_bytes {
+            return false;
+        }
+        let stuck =
+            picker.partials().filter(|(p, _)| picker.availability(*p) == 0 && !picker.is_checking(*p));
+        let Some((piece, _)) = stuck.min_by_key(|(p, blocks)| (blocks.count(), *p)) else { return false };
+        picker.failed(piece);
+        t.buffers.forget_idle(piece);
+        let torrent = c.torrent;
+        self.count_open_bytes(torrent);
+        true
+    }
+
+    /// Everybody whom a limit held up may try again, another one first each time.
     pub(super) fn wake_limited(&mut self) {
-        let conns: Vec<ConnId> = self.conns.keys().collect();
+        let mut conns: Vec<ConnId> = self.conns.keys().collect();
+        let first = self.limit_rounds.checked_rem(conns.len()).unwrap_or(0);
+        conns.rotate_left(first);
+        self.limit_rounds = self.limit_rounds.wrapping_add(1);
         for conn in conns {
             self.top_up(conn);
             if self.conns.get(conn).is_some_and(|c| !c.uploads.is_empty()) {

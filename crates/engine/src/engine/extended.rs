@@ -38,6 +38,20 @@ impl Engine {
             upload_only: t.is_complete().then_some(true),
             ..ExtensionHandshake::default()
         };
+        self.push_handshake(conn, &handshake);
+    }
+
+    //= BEP 10: a later handshake adds to the first
+    /// Tells a peer that was greeted without it how large the metadata is, so that it may ask us.
+    pub(super) fn tell_metadata_size(&mut self, conn: ConnId) {
+        let Some(c) = self.conns.get(conn).filter(|c| c.is_ready() && c.reserved.has_extension()) else {
+            return;
+        };
+        let metadata_size = u32::try_from(self.torrents[c.torrent].raw_info.len()).ok();
+        self.push_handshake(conn, &ExtensionHandshake { metadata_size, ..ExtensionHandshake::default() });
+    }
+
+    fn push_handshake(&mut self, conn: ConnId, handshake: &ExtensionHandshake) {
         let payload = handshake.encode();
         self.push(conn, &Message::Extended { id: HANDSHAKE_ID, payload: &payload });
     }
@@ -55,9 +69,10 @@ impl Engine {
             Some(Extension::UtPex) => self.pex_message(conn, &PexMessage::decode(payload).map_err(broken)?),
             Some(Extension::UploadOnly) => {
                 self.conns[conn].is_upload_only = decode_upload_only(payload).map_err(broken)?;
-                Ok(())
+                self.idle_message(conn)
             }
             Some(Extension::LtDonthave) => {
+                self.idle_message(conn)?;
                 self.dont_have(conn, lt_donthave::decode(payload).map_err(broken)?)
             }
             None => {
@@ -82,8 +97,13 @@ impl Engine {
             && !c.is_outgoing
         {
             c.listen_port = Some(port);
-            t.peers.listens_on(c.key, port);
+            let twin = t.peers.listens_on(c.key, port);
+            let is_twin = |id: &ConnId| Some(self.conns[*id].key) == twin && self.conns[*id].is_ready();
+            if twin.is_some() && t.conns.iter().any(is_twin) {
+                return Err(CloseReason::Duplicate);
+            }
         }
+        let c = &mut self.conns[conn];
         let gives_metadata = c.extension_ids.id_of(Extension::UtMetadata).is_some();
         if let (Some(fetch), Some(size), true) = (&mut t.metadata, h.metadata_size, gives_metadata) {
             fetch.add_source(conn, size);
@@ -219,11 +239,11 @@ impl Engine {
     }
 
     //= BEP 21: upload only
-    /// Tells all peers that we download nothing more.
-    pub(super) fn tell_upload_only(&mut self, torrent: TorrentId) {
+    /// Tells all peers whether we download nothing more.
+    pub(super) fn tell_upload_only(&mut self, torrent: TorrentId, is_upload_only: bool) {
         for conn in self.torrents[torrent].conns.clone() {
             if self.conns[conn].is_ready() {
-                self.push_extended(conn, Extension::UploadOnly, &encode_upload_only(true));
+                self.push_extended(conn, Extension::UploadOnly, &encode_upload_only(is_upload_only));
             }
         }
     }

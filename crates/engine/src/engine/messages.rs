@@ -10,8 +10,14 @@ use crate::peer::uploads::Verdict;
 use unchoke_wire::message::{Message, piece_header};
 use unchoke_wire::{BlockRef, PieceIndex};
 
-/// Keep-alives and other empty talk from one peer in a second, more than which closes it.
+/// Keep-alives, changes of mind and other talk of little content from one peer in a second, more than which closes
+/// it. News of pieces does not count: a peer that is fast has many.
 const IDLE_MESSAGES_MAX: u32 = 200;
+/// Cancels from one peer in a second, more than which closes it: an end-game may take back all that was asked, some
+/// times over.
+const CANCELS_MAX: u32 = 5000;
+/// Bytes of answers that wait for a peer, more than which closes it: it asks and does not read.
+const ANSWERS_MAX: usize = 1 << 20;
 
 impl Engine {
     /// Cuts the bytes of a ready peer into messages and takes each.
@@ -24,6 +30,9 @@ impl Engine {
             c.receive = receive;
             let torrent = c.torrent;
             result?;
+            if c.send.len() > ANSWERS_MAX {
+                return Err(protocol("asks and does not read the answers"));
+            }
             if self.torrents[torrent].has_picked {
                 self.top_up(conn);
             } else {
@@ -68,11 +77,11 @@ impl Engine {
             Message::KeepAlive => self.idle_message(conn),
             Message::Choke => {
                 self.choked(conn);
-                Ok(())
+                self.idle_message(conn)
             }
             Message::Unchoke => {
                 self.conns[conn].is_choking = false;
-                Ok(())
+                self.idle_message(conn)
             }
             Message::Interested => self.interested(conn, true),
             Message::NotInterested => self.interested(conn, false),
@@ -83,13 +92,10 @@ impl Engine {
                 self.has_set(conn, message)
             }
             Message::Request(block) => self.request(conn, *block),
-            Message::Cancel(block) => {
-                self.cancel(conn, *block);
-                Ok(())
-            }
+            Message::Cancel(block) => self.cancel(conn, *block),
             Message::Port(port) => {
                 self.dht_port(conn, *port);
-                Ok(())
+                self.idle_message(conn)
             }
             Message::Suggest(piece) => {
                 self.needs_piece(conn, *piece)?;
@@ -122,7 +128,7 @@ impl Engine {
         }
     }
 
-    /// Counts a message that says nothing; honest peers send few.
+    /// Counts a message of little content; honest peers send few.
     pub(super) fn idle_message(&mut self, conn: ConnId) -> Result<(), CloseReason> {
         let c = &mut self.conns[conn];
         c.idle_messages += 1;
@@ -148,15 +154,20 @@ impl Engine {
         let c = &mut self.conns[conn];
         c.is_choking = true;
         if !c.is_fast() {
+            let (key, torrent) = (c.key, c.torrent);
             let blocks = c.requests.give_up_all();
             self.release(conn, &blocks);
+            if let Some(picker) = &mut self.torrents[torrent].picker {
+                picker.release_all(key);
+            }
         }
     }
 
     fn interested(&mut self, conn: ConnId, is_interested: bool) -> Result<(), CloseReason> {
+        self.idle_message(conn)?;
         let c = &mut self.conns[conn];
         if c.is_interested == is_interested {
-            return self.idle_message(conn);
+            return Ok(());
         }
         c.is_interested = is_interested;
         if is_interested {
@@ -231,10 +242,16 @@ impl Engine {
         }
     }
 
-    fn cancel(&mut self, conn: ConnId, block: BlockRef) {
-        if self.conns[conn].uploads.cancel(block) {
+    fn cancel(&mut self, conn: ConnId, block: BlockRef) -> Result<(), CloseReason> {
+        let c = &mut self.conns[conn];
+        c.cancels += 1;
+        if c.cancels > CANCELS_MAX {
+            return Err(protocol("a flood of cancels"));
+        }
+        if c.uploads.cancel(block) {
             self.reject(conn, block);
         }
+        Ok(())
     }
 
     fn rejected(&mut self, conn: ConnId, block: BlockRef) -> Result<(), CloseReason> {
@@ -242,8 +259,14 @@ impl Engine {
         let c = &mut self.conns[conn];
         c.allowed_fast.retain(|p| !c.is_choking || *p != block.piece);
         c.suggested.retain(|p| *p != block.piece);
+        let is_refused = !c.is_choking;
         match c.requests.rejected(block) {
-            Answer::Asked => self.release(conn, &[block]),
+            Answer::Asked => {
+                if is_refused {
+                    c.requests.rest();
+                }
+                self.release(conn, &[block]);
+            }
             Answer::Late => {}
             Answer::Unasked => {
                 if self.conns[conn].strike() {
@@ -256,9 +279,10 @@ impl Engine {
 
     //= BEP 5: port message
     fn dht_port(&mut self, conn: ConnId, port: u16) {
-        let c = &self.conns[conn];
+        let c = &mut self.conns[conn];
         let is_private = self.torrents[c.torrent].is_private();
-        if self.settings.dht && port != 0 && !is_private {
+        // one port a connection: nobody makes us knock at many
+        if self.settings.dht && port != 0 && !is_private && !core::mem::replace(&mut c.told_dht_port, true) {
             let host = c.remote.ip().to_string();
             self.hub(HubCommand::DhtNode { host, port });
         }

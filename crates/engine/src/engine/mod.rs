@@ -5,6 +5,7 @@
 //! every [`Engine::handle`].
 
 mod blocks;
+mod check;
 mod commands;
 mod connections;
 mod exchange;
@@ -26,6 +27,8 @@ use crate::peer::PeerConn;
 use crate::rate_limit::RateLimit;
 use crate::settings::Settings;
 use crate::torrent::Torrent;
+use core::ops::Bound;
+use exchange::FIND_WAIT;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use slotmap::SlotMap;
@@ -35,6 +38,8 @@ use unchoke_wire::time::{Duration, Instant};
 
 /// How often connections are looked over: rates, timeouts, keep-alives.
 const TICK: Duration = Duration::from_secs(1);
+/// How often the trackers of a torrent with few peers are asked for more. Their own least intervals hold all the same.
+const ASK_TRACKERS_EVERY: Duration = Duration::from_secs(60);
 
 /// One shard's torrents and their peers.
 #[derive(Debug)]
@@ -50,6 +55,9 @@ pub struct Engine {
     /// Bytes of open pieces over all torrents.
     open_bytes: u64,
     dials: usize,
+    /// Torrents that have somebody to dial and no room to, and the one that was let in last.
+    waiting_to_dial: BTreeSet<TorrentId>,
+    dialled_last: TorrentId,
     http: BTreeMap<RequestId, (TorrentId, u32)>,
     /// Whose the latest transactions with UDP trackers are, and in which order they came.
     udp: BTreeMap<[u8; 4], TorrentId>,
@@ -61,6 +69,8 @@ pub struct Engine {
     next_tick: Option<Instant>,
     next_rechoke: Instant,
     limit_wake: Option<Instant>,
+    /// Rounds of those whom a limit held up; who goes first changes with each.
+    limit_rounds: usize,
     due: BTreeSet<(Instant, TorrentId)>,
     touched: Touched,
     is_stopping: bool,
@@ -75,6 +85,8 @@ struct Touched {
     torrents: BTreeSet<TorrentId>,
     /// Whether upload slots may have come free.
     slots: bool,
+    /// Whether there may be room for another connection or dial.
+    room: bool,
 }
 
 /// What to do, in order. Dropping it keeps what was not taken for the next turn.
@@ -104,6 +116,8 @@ impl Engine {
             upload_limit: RateLimit::new(settings.upload_limit, now),
             open_bytes: 0,
             dials: 0,
+            waiting_to_dial: BTreeSet::new(),
+            dialled_last: TorrentId::default(),
             http: BTreeMap::new(),
             udp: BTreeMap::new(),
             udp_order: VecDeque::new(),
@@ -114,6 +128,7 @@ impl Engine {
             next_tick: None,
             next_rechoke: now,
             limit_wake: None,
+            limit_rounds: 0,
             due: BTreeSet::new(),
             touched: Touched::default(),
             is_stopping: false,
@@ -186,10 +201,16 @@ impl Engine {
                 conns.sort_by_key(|conn| core::cmp::Reverse(self.conns[*conn].interesting));
             }
             conns.into_iter().for_each(|conn| self.top_up(conn));
+            self.count_open_bytes(torrent);
         }
-        while let Some(torrent) = self.touched.torrents.pop_first() {
+        loop {
+            if core::mem::take(&mut self.touched.room) {
+                self.let_dial();
+            }
+            let Some(torrent) = self.touched.torrents.pop_first() else { break };
             self.dial(torrent);
             self.ask_metadata(torrent);
+            self.ask_trackers(torrent);
             self.finish_removal(torrent);
             self.reschedule(torrent);
         }
@@ -205,13 +226,19 @@ impl Engine {
 
     /// Puts a torrent where its next deadline is.
     fn reschedule(&mut self, torrent: TorrentId) {
+        let dial_room = self.dial_room();
         let Some(t) = self.torrents.get_mut(torrent) else { return };
-        let room = self.settings.connections_max.saturating_sub(self.conns.len());
-        let may_dial = t.is_running() && room > 0 && t.conns.len() < self.settings.torrent_connections_max;
+        let may_dial = t.is_running() && t.conns.len() < self.settings.torrent_connections_max;
         let dial = if may_dial { t.peers.next_dial_time(self.now) } else { None };
-        let metadata = t.metadata.as_ref().and_then(|m| m.next_timeout());
-        let first_pick = t.first_pick_at.filter(|_| !t.has_picked);
-        let next = [t.announcer.next_timeout(), dial, metadata, first_pick].into_iter().flatten().min();
+        // who cannot dial for want of room is called when there is some, not by the clock
+        let is_waiting = dial.is_some_and(|at| at <= self.now) && dial_room == 0;
+        let dial = dial.filter(|_| !is_waiting);
+        let trackers = t.is_hungry().then(|| t.asked_trackers + ASK_TRACKERS_EVERY);
+        let metadata = t.metadata.as_ref().and_then(|m| m.next_timeout(self.now));
+        let first_pick =
+            t.first_pick_at.filter(|_| !t.has_picked).map(|until| until.min(t.last_found + FIND_WAIT));
+        let deadlines = [t.announcer.next_timeout(), dial, trackers, metadata, first_pick];
+        let next = deadlines.into_iter().flatten().min();
         // a deadline that has just been served must not spin
         let next = next.map(|at| at.max(self.now + Duration::from_millis(1)));
         if next != t.due {
@@ -222,6 +249,32 @@ impl Engine {
                 self.due.insert((at, torrent));
             }
             t.due = next;
+        }
+        if is_waiting {
+            self.waiting_to_dial.insert(torrent);
+        } else {
+            self.waiting_to_dial.remove(&torrent);
+        }
+    }
+
+    /// How many more dials may be under way, over all torrents.
+    fn dial_room(&self) -> usize {
+        let connections = self.settings.connections_max.saturating_sub(self.conns.len());
+        connections.min(self.settings.dials_max.saturating_sub(self.dials))
+    }
+
+    /// Lets torrents dial that wait for room, each in turn.
+    fn let_dial(&mut self) {
+        if self.waiting_to_dial.is_empty() || self.dial_room() == 0 {
+            return;
+        }
+        let after = (Bound::Excluded(self.dialled_last), Bound::Unbounded);
+        let next = self.waiting_to_dial.range(after).next().or(self.waiting_to_dial.first()).copied();
+        if let Some(torrent) = next {
+            self.waiting_to_dial.remove(&torrent);
+            self.dialled_last = torrent;
+            self.touched.torrents.insert(torrent);
+            self.touched.room = true;
         }
     }
 

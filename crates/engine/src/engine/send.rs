@@ -3,10 +3,17 @@
 use super::Engine;
 use crate::id::ConnId;
 use crate::output::{Output, SendPart, SendPlan, TraceMessage};
+use unchoke_wire::BLOCK_LEN;
 use unchoke_wire::message::{Message, piece_header};
 
 /// Blocks in one plan: 256 KiB, enough to fill a socket buffer; control messages go between plans.
-const PLAN_BLOCKS_MAX: usize = 16;
+const PLAN_BLOCKS_MAX: u64 = 16;
+/// Blocks in a plan for a peer that has not shown its speed.
+const PLAN_BLOCKS_MIN: u64 = 2;
+/// Plans a second to a peer that is not fast enough for whole ones.
+const PLANS_PER_S: u64 = 4;
+/// Haves in one plan, nine bytes each.
+const PLAN_HAVES_MAX: usize = 4096;
 
 impl Engine {
     /// The shell can write: hand out the next plan.
@@ -16,7 +23,9 @@ impl Engine {
         let torrent = c.torrent;
         let mut parts = Vec::new();
         let mut bytes = c.send.take();
-        for _ in 0..PLAN_BLOCKS_MAX {
+        // a slow peer must not wait long for what is said between plans
+        let plan_blocks = c.up.rate() / PLANS_PER_S / u64::from(BLOCK_LEN);
+        for _ in 0..plan_blocks.clamp(PLAN_BLOCKS_MIN, PLAN_BLOCKS_MAX) {
             let Some(c) = self.conns.get_mut(conn) else { break };
             let Some(block) = c.uploads.next() else { break };
             if !self.upload_limit.take(u64::from(block.len), self.now) {
@@ -54,13 +63,17 @@ impl Engine {
         if !c.is_ready() {
             return;
         }
-        let log = &self.torrents[c.torrent].have_log;
-        let from = core::mem::replace(&mut c.send.have_cursor, log.len());
-        let fresh = log[from..].to_vec();
-        for piece in fresh {
-            let bytes = Message::Have(piece).to_vec();
-            self.conns[conn].send.push_bytes(&bytes);
-            self.trace(conn, true, TraceMessage::Message(bytes));
+        let torrent = c.torrent;
+        let log = &self.torrents[torrent].have_log;
+        let from = c.send.have_cursor;
+        let to = log.len().min(from + PLAN_HAVES_MAX);
+        c.send.have_cursor = to;
+        for at in from..to {
+            let message = Message::Have(self.torrents[torrent].have_log[at]);
+            self.conns[conn].send.push(&message);
+            if self.settings.trace {
+                self.trace(conn, true, TraceMessage::Message(message.to_vec()));
+            }
         }
     }
 

@@ -29,8 +29,8 @@ impl Engine {
 
     fn tick_conn(&mut self, conn: ConnId) {
         let now = self.now;
-        let c = &mut self.conns[conn];
-        c.idle_messages = 0;
+        let Some(c) = self.conns.get_mut(conn) else { return };
+        (c.idle_messages, c.cancels) = (0, 0);
         c.down.roll(now);
         c.up.roll(now);
         c.requests.adapt(c.down.rate());
@@ -46,10 +46,16 @@ impl Engine {
         if c.stage != Stage::Ready {
             return;
         }
-        let is_idle = c.send.is_empty() && c.uploads.is_empty();
-        let (torrent, wants_keep_alive) = (c.torrent, is_idle && now.since(c.last_sent) >= KEEP_ALIVE);
+        let torrent = c.torrent;
+        let wants_keep_alive = c.send.len() == 0 && now.since(c.last_sent) >= KEEP_ALIVE;
         if c.requests.deadline().is_some_and(|at| at <= now) {
-            let blocks = c.requests.snub();
+            let blocks = if c.is_choking {
+                // it owed rejects, or what it had allowed: no snub, but nothing to ask it for either
+                c.allowed_fast.clear();
+                c.requests.give_up_all()
+            } else {
+                c.requests.snub()
+            };
             self.release(conn, &blocks);
             blocks.into_iter().for_each(|block| self.push(conn, &Message::Cancel(block)));
         }

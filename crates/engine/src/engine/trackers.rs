@@ -1,6 +1,6 @@
 //! Between a torrent's announcer and the shell.
 
-use super::Engine;
+use super::{ASK_TRACKERS_EVERY, Engine};
 use crate::event::{CloseReason, Event};
 use crate::id::{RequestId, TorrentId};
 use crate::input::{HttpReply, PeerSource};
@@ -30,8 +30,22 @@ impl Engine {
         self.announce(torrent, AnnounceInput::Timeout);
     }
 
-    pub(super) fn announce_completed(&mut self, torrent: TorrentId) {
-        self.announce(torrent, AnnounceInput::Completed);
+    /// Asks the trackers of a torrent with few peers for more, once in a while.
+    pub(super) fn ask_trackers(&mut self, torrent: TorrentId) {
+        let Some(t) = self.torrents.get_mut(torrent) else { return };
+        if t.is_hungry() && self.now >= t.asked_trackers + ASK_TRACKERS_EVERY {
+            t.asked_trackers = self.now;
+            self.announce(torrent, AnnounceInput::AnnounceNow);
+        }
+    }
+
+    //= BEP 27: peers of a private torrent come from its tracker only
+    /// Closes all connections of a torrent and forgets whom others told it of.
+    pub(super) fn forget_peers(&mut self, torrent: TorrentId) {
+        self.close_all(torrent, &CloseReason::Stopped);
+        if let Some(t) = self.torrents.get_mut(torrent) {
+            t.peers.forget_told();
+        }
     }
 
     fn announcer_output(&mut self, torrent: TorrentId, output: AnnounceOutput) {
@@ -67,8 +81,8 @@ impl Engine {
                 self.event(Event::TrackerFailed { torrent, url, error, next_in });
             }
             AnnounceOutput::ExternalIp(ip) => self.event(Event::ExternalIp { ip }),
-            AnnounceOutput::Scraped { .. } => {}
-            AnnounceOutput::PrivateTrackerChanged => self.close_all(torrent, &CloseReason::Stopped),
+            AnnounceOutput::Scraped { url, result } => self.event(Event::Scraped { torrent, url, result }),
+            AnnounceOutput::PrivateTrackerChanged => self.forget_peers(torrent),
         }
     }
 

@@ -71,7 +71,7 @@ impl PeerHas {
         Ok(())
     }
 
-    /// Takes a have; `true` if it is news.
+    /// Takes a have; `true` if it is news, or may be.
     ///
     /// # Errors
     /// There is no such piece.
@@ -81,10 +81,11 @@ impl PeerHas {
             PeerHas::Known(has) => Ok(has.set(piece)),
             PeerHas::Early { .. } if piece.0 >= limits::PIECES_MAX => Err(WrongClaim),
             PeerHas::Early { haves, .. } => {
-                if haves.len() < EARLY_HAVES_MAX {
+                let has_room = haves.len() < EARLY_HAVES_MAX;
+                if has_room {
                     haves.push(piece);
                 }
-                Ok(false)
+                Ok(has_room)
             }
         }
     }

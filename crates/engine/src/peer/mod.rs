@@ -123,8 +123,12 @@ pub struct PeerConn {
     pub round_totals: (u64, u64),
     strikes: u32,
     unknown_messages: u32,
-    /// Extension handshakes and keep-alives in this second.
+    /// Messages of little content in this second.
     pub idle_messages: u32,
+    /// Cancels in this second.
+    pub cancels: u32,
+    /// Whether it told the port of its DHT node.
+    pub told_dht_port: bool,
 }
 
 impl PeerConn {
@@ -176,6 +180,8 @@ impl PeerConn {
             strikes: 0,
             unknown_messages: 0,
             idle_messages: 0,
+            cancels: 0,
+            told_dht_port: false,
         }
     }
 

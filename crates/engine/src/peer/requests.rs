@@ -54,6 +54,8 @@ pub struct Requests {
     block_time: Option<(Duration, Duration)>,
     last_block: Option<Instant>,
     is_snubbing: bool,
+    /// It refused a request though it does not choke us: it is asked for nothing more until the next second.
+    is_resting: bool,
 }
 
 impl Default for Requests {
@@ -69,6 +71,7 @@ impl Default for Requests {
             block_time: None,
             last_block: None,
             is_snubbing: false,
+            is_resting: false,
         }
     }
 }
@@ -86,6 +89,9 @@ impl Requests {
 
     /// How many more should go out: all the pipe holds, once half of it is free so that they leave in batches.
     pub fn room(&self) -> usize {
+        if self.is_resting {
+            return 0;
+        }
         let depth = if self.is_snubbing { 1 } else { self.depth.min(self.reqq).max(1) } as usize;
         let free = depth.saturating_sub(self.out.len());
         if free * 4 >= depth || self.out.len() < DEPTH_START as usize { free } else { 0 }
@@ -153,13 +159,20 @@ impl Requests {
         }
     }
 
-    /// Sets the depth from the rate of the last second: two round trips and a slack of it in flight.
+    /// Asks nothing more before the next [`adapt`](Self::adapt), so that a peer that refuses whatever it is asked is
+    /// not asked as fast as it refuses.
+    pub fn rest(&mut self) {
+        self.is_resting = true;
+    }
+
+    /// Called once a second. Sets the depth from the rate of the last second: two round trips and a slack of it in flight.
     pub fn adapt(&mut self, rate: u64) {
         // the pipe is full when a second brought no tenth more than the one before
         if self.is_slow_start && self.last_rate > 0 && rate < self.last_rate + self.last_rate / 10 {
             self.is_slow_start = false;
         }
         self.last_rate = rate;
+        self.is_resting = false;
         let flight = self.round_trip.unwrap_or_default() * 2 + FLIGHT_SLACK;
         let bytes = rate.saturating_mul(u64::try_from(flight.as_millis()).unwrap_or(u64::MAX)) / 1000;
         let target = u32::try_from(bytes / u64::from(BLOCK_LEN)).unwrap_or(DEPTH_MAX) + DEPTH_START;

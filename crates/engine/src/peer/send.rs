@@ -1,5 +1,7 @@
 //! What waits to be sent to one peer, and whether the shell knows that something waits.
 
+use unchoke_wire::message::Message;
+
 /// Where the stream out stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 enum State {
@@ -32,9 +34,14 @@ impl SendQueue {
         core::mem::take(&mut self.bytes)
     }
 
-    /// Whether no control message waits.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+    /// Queues a message.
+    pub fn push(&mut self, message: &Message<'_>) {
+        message.encode_into(&mut self.bytes);
+    }
+
+    /// Bytes of control messages that wait.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Notes that something waits; `true` when the shell must be told.

@@ -49,7 +49,7 @@ impl Ledger {
     /// guilty by that alone.
     pub fn piece_failed(&mut self, piece: PieceIndex, hashes: &[BlockHash], from: &Senders) -> Vec<PeerKey> {
         for peer in distinct(from) {
-            let record = self.record(peer);
+            let Some(record) = self.record(peer) else { continue };
             record.trust = (record.trust - TRUST_LOST).max(TRUST_MIN);
             record.is_on_parole = true;
         }
@@ -81,7 +81,7 @@ impl Ledger {
     pub fn piece_passed(&mut self, piece: PieceIndex, hashes: &[BlockHash], from: &Senders) -> Vec<PeerKey> {
         let sole = sole(from);
         for peer in distinct(from) {
-            let record = self.record(peer);
+            let Some(record) = self.record(peer) else { continue };
             record.trust = (record.trust + 1).min(TRUST_MAX);
             record.is_on_parole &= sole != Some(peer);
         }
@@ -96,7 +96,9 @@ impl Ledger {
         let cleared: BTreeSet<PeerKey> = cleared.into_iter().map(|s| s.peer).collect();
         for peer in cleared.difference(&guilty) {
             let is_suspect = self.suspects.values().flatten().any(|s| s.peer == *peer);
-            self.record(*peer).is_on_parole &= is_suspect || hashes.is_empty();
+            if let Some(record) = self.record(*peer) {
+                record.is_on_parole &= is_suspect || hashes.is_empty();
+            }
         }
         guilty.into_iter().collect()
     }
@@ -111,11 +113,12 @@ impl Ledger {
         self.records.get(peer).is_some_and(|r| r.is_on_parole)
     }
 
-    fn record(&mut self, peer: PeerKey) -> &mut Record {
+    /// What is known of a peer; `None` when it was forgotten and another has its place.
+    fn record(&mut self, peer: PeerKey) -> Option<&mut Record> {
         if !self.records.contains_key(peer) {
             self.records.insert(peer, Record::default());
         }
-        &mut self.records[peer]
+        self.records.get_mut(peer)
     }
 }
 

@@ -223,6 +223,13 @@ impl PeerList {
         }
     }
 
+    /// Forgets the idle peers but those the user named: the torrent is private and they may not be of its tracker.
+    pub fn forget_told(&mut self) {
+        let told = self.peers.iter().filter(|(_, p)| !p.is_busy && p.source != PeerSource::User);
+        let told: Vec<PeerKey> = told.map(|(key, _)| key).collect();
+        told.into_iter().for_each(|key| self.remove(key));
+    }
+
     /// This peer has all pieces.
     pub fn note_seed(&mut self, key: PeerKey) {
         if let Some(peer) = self.peers.get_mut(key) {

@@ -60,7 +60,7 @@ impl Scope {
     pub fn may_be_dialled(self, source: PeerSource, told_by: Scope) -> bool {
         match (self, source) {
             (Scope::Unroutable, _) => false,
-            (Scope::Global, _) | (_, PeerSource::User | PeerSource::Magnet) => true,
+            (Scope::Global, _) | (_, PeerSource::User) => true,
             _ => self == told_by,
         }
     }
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn nobody_names_an_address_of_a_scope_they_are_not_in() {
         use PeerSource::{Dht, Magnet, Pex, Tracker, User};
-        for source in [Tracker, Dht, Pex] {
+        for source in [Magnet, Tracker, Dht, Pex] {
             assert!(Scope::Global.may_be_dialled(source, Scope::Loopback));
             assert!(Scope::Loopback.may_be_dialled(source, Scope::Loopback));
             assert!(Scope::Private.may_be_dialled(source, Scope::Private));
@@ -115,9 +115,15 @@ mod tests {
             assert!(!Scope::Loopback.may_be_dialled(source, Scope::Private));
             assert!(!Scope::LinkLocal.may_be_dialled(source, Scope::Global));
         }
-        for source in [User, Magnet] {
-            assert!(Scope::Loopback.may_be_dialled(source, Scope::Global));
-            assert!(!Scope::Unroutable.may_be_dialled(source, Scope::Global));
+        assert!(Scope::Loopback.may_be_dialled(User, Scope::Global));
+        assert!(!Scope::Unroutable.may_be_dialled(User, Scope::Global));
+    }
+
+    #[test]
+    fn a_magnet_cannot_point_us_at_this_machine_or_its_network() {
+        for ip in ["127.0.0.1", "192.168.1.1", "169.254.169.254", "::1", "fd00::1"] {
+            let scope = Scope::of(ip.parse().unwrap());
+            assert!(!scope.may_be_dialled(PeerSource::Magnet, Scope::Global), "{ip}");
         }
     }
 }

@@ -271,6 +271,11 @@ impl Picker {
         self.missing.has(piece)
     }
 
+    /// Whether this piece is begun and not verified.
+    pub fn is_open(&self, piece: PieceIndex) -> bool {
+        self.open.contains_key(&piece)
+    }
+
     /// Whether all blocks of this piece are there and it is not verified.
     pub fn is_checking(&self, piece: PieceIndex) -> bool {
         self.open.get(&piece).is_some_and(Open::is_complete)

@@ -154,11 +154,11 @@ impl MetadataFetch {
         Progress::Wrong(liars)
     }
 
-    /// When to ask again.
-    pub fn next_timeout(&self) -> Option<Instant> {
+    /// When to ask again, if nothing arrives. Who is not resting was asked already.
+    pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
         let asked = self.sources.values().flat_map(|s| s.asked.values()).map(|at| *at + REQUEST_TIMEOUT);
-        let waiting = self.sources.values().map(|s| s.not_before).filter(|at| *at > Instant::ZERO);
-        asked.chain(waiting).min()
+        let resting = self.sources.values().map(|s| s.not_before).filter(|at| *at > now);
+        asked.chain(resting).min()
     }
 }
 
@@ -211,7 +211,7 @@ mod tests {
         let c = conns(2);
         c.iter().for_each(|c| fetch.add_source(*c, 100));
         assert_eq!(fetch.ask(c[0], Instant::ZERO), [0]);
-        let at = fetch.next_timeout().unwrap();
+        let at = fetch.next_timeout(Instant::ZERO).unwrap();
         assert_eq!(fetch.ask(c[1], at), [0]);
         assert!(fetch.ask(c[0], at).is_empty());
     }
@@ -224,7 +224,7 @@ mod tests {
         fetch.add_source(c[0], 5_000_000);
         fetch.add_source(c[1], 100);
         assert_eq!(fetch.ask(c[0], Instant::ZERO), [0, 1]);
-        let at = fetch.next_timeout().unwrap();
+        let at = fetch.next_timeout(Instant::ZERO).unwrap();
         assert_eq!(fetch.ask(c[1], at), [0]);
         assert_eq!(fetch.received(c[1], 0, &info, at), Progress::Done(info));
     }

@@ -3,7 +3,7 @@
 pub mod metadata;
 pub mod piece_buffers;
 
-use crate::id::ConnId;
+use crate::id::{ConnId, PeerKey};
 use crate::input::{Discovery, Totals};
 use crate::peer_list::PeerList;
 use crate::picker::Picker;
@@ -12,7 +12,10 @@ use metadata::MetadataFetch;
 use piece_buffers::PieceBuffers;
 use unchoke_wire::metainfo::Info;
 use unchoke_wire::time::Instant;
-use unchoke_wire::{Bitfield, PeerId, PieceIndex, WireHash};
+use unchoke_wire::{Bitfield, BlockRef, PeerId, PieceIndex, WireHash};
+
+/// A torrent that lacks something looks for peers beyond its trackers' intervals until it has this many connections.
+const PEERS_ENOUGH: usize = 5;
 
 /// How far a torrent has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,8 +80,12 @@ pub struct Torrent {
     /// Until when the first requests wait for peers that are just saying what they have; `None` before there is
     /// anybody to ask.
     pub first_pick_at: Option<Instant>,
+    /// When peers were heard of last.
+    pub last_found: Instant,
     /// Whether the first requests went out.
     pub has_picked: bool,
+    /// When its trackers were last asked for more peers out of turn.
+    pub asked_trackers: Instant,
     /// When the engine looks at it next.
     pub due: Option<Instant>,
 }
@@ -87,6 +94,26 @@ impl Torrent {
     /// Whether it may exchange anything with peers now.
     pub fn is_running(&self) -> bool {
         !self.is_paused && !self.is_removing && self.phase != Phase::Storage
+    }
+
+    /// Whether it could use more peers than it has: it lacks something and few are connected.
+    pub fn is_hungry(&self) -> bool {
+        self.is_running() && !self.is_complete() && self.conns.len() < PEERS_ENOUGH
+    }
+
+    /// Puts back a block that a peer will not send, and gives back the memory of a piece that is begun no more.
+    pub fn release(&mut self, block: BlockRef, peer: PeerKey) {
+        if let Some(picker) = &mut self.picker {
+            picker.released(block, peer);
+        }
+        self.forget_idle_buffer(block.piece);
+    }
+
+    /// Gives back the memory of a piece that is begun no more.
+    pub fn forget_idle_buffer(&mut self, piece: PieceIndex) {
+        if self.picker.as_ref().is_some_and(|p| !p.is_open(piece)) {
+            self.buffers.forget_idle(piece);
+        }
     }
 
     /// Whether peer exchange, the DHT and other open means are barred (BEP 27).

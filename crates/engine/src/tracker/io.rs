@@ -67,6 +67,8 @@ pub enum AnnounceInput<'a> {
     Stop,
     /// More peers are wanted. The trackers' least intervals hold all the same.
     AnnounceNow,
+    /// The metadata says that the torrent is private: one tracker at a time from now on.
+    Private,
     /// The counts of a tracker are wanted. Answered by [`AnnounceOutput::Scraped`].
     Scrape,
     /// Other trackers from now on. What is known of those in both lists is kept.

@@ -139,6 +139,7 @@ impl Announcer {
             AnnounceInput::Completed => self.complete(now),
             AnnounceInput::Stop => self.stop(now),
             AnnounceInput::AnnounceNow => self.announce_now(now),
+            AnnounceInput::Private => self.become_private(now),
             AnnounceInput::Scrape => self.scrape(now),
             AnnounceInput::SetTiers(tiers) => self.set_tiers(tiers, now),
             AnnounceInput::HttpDone { request, reply, remote } => self.http_done(request, reply, remote, now),
@@ -322,6 +323,20 @@ impl Announcer {
                 lane.next_walk_at = Some(next.min(at));
             }
         }
+    }
+
+    //= BEP 27: a private torrent uses one tracker at a time
+    /// Stays with one of the trackers that answered, if any did, and leaves the others.
+    fn become_private(&mut self, now: Instant) {
+        self.settings.is_private = true;
+        self.private_tracker = self.lanes.iter().find_map(|l| l.working);
+        let Some(kept) = self.private_tracker.filter(|_| self.phase == Phase::Running) else { return };
+        for lane in self.lanes.iter_mut().filter(|l| l.working != Some(kept)) {
+            lane.working = None;
+            lane.walk = None;
+            lane.next_walk_at = Some(now);
+        }
+        (0..self.trackers.len()).filter(|t| *t != kept).for_each(|t| self.leave(t, now));
     }
 
     fn scrape(&mut self, now: Instant) {
