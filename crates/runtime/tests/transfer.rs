@@ -10,6 +10,7 @@ use support::{Fixture, PATIENCE, leech, quiet, start, wait_for};
 use unchoke_runtime::{AddTorrent, HubEvent, Session, SessionConfig, SessionEvent, State};
 use unchoke_wire::{HostPort, compact};
 
+#[expect(clippy::unwrap_used, reason = "this is the test")]
 fn assert_moves(fixture: &Fixture, seed: SessionConfig, leecher: SessionConfig) {
     let target = tempfile::tempdir().unwrap();
     let (seed, leecher) = (start(seed), start(leecher));
@@ -86,6 +87,7 @@ fn an_ipv4_peer_written_as_ipv6_is_the_ipv4_peer() {
 }
 
 /// A tracker that remembers who announced, and tells everybody of everybody.
+#[expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 fn tracker() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
@@ -141,6 +143,7 @@ fn two_who_announce_to_one_tracker_find_each_other() {
 }
 
 /// A session whose DHT knows `others`.
+#[expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 fn dht_session(others: &[&Session]) -> Session {
     let host = |s: &&Session| HostPort::new("127.0.0.1", s.local_addr().port()).unwrap();
     start(SessionConfig {

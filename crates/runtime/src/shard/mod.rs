@@ -241,7 +241,9 @@ impl Shard {
             ShardMessage::Command(command) => self.input(Input::Command(command)),
             // nobody may be waiting any more
             ShardMessage::Stats { torrent, reply } => {
-                let _ = self.engine.torrent_stats(torrent).map(|stats| reply.send(stats));
+                if let Some(stats) = self.engine.torrent_stats(torrent) {
+                    let _ = reply.send(stats);
+                }
             }
             ShardMessage::Peerlist { torrent, reply } => {
                 let _ = reply.send(self.engine.peers(torrent));
