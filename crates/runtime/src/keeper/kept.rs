@@ -74,8 +74,7 @@ impl Kept {
     /// The files wanted, one entry a file; `None` for all.
     pub(super) fn selection(&self, info: &Info) -> Option<Vec<bool>> {
         let fits = |s: &Vec<bool>| s.len() == info.files.len();
-        let recorded = self.record.as_ref().map(|r| &r.selection).filter(|s| fits(s));
-        if let Some(selection) = self.add.selection.as_ref().filter(|s| fits(s)).or(recorded) {
+        if let Some(selection) = self.add.selection.as_ref().filter(|s| fits(s)) {
             return Some(selection.clone());
         }
         match &self.add.source {

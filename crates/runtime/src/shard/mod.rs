@@ -36,8 +36,8 @@ pub(crate) const WAKER: Token = Token(0);
 const EVENTS_MAX: usize = 1024;
 /// Messages taken in one turn.
 const MESSAGES_MAX: usize = 256;
-/// Follow-up inputs in one turn.
-const PENDING_MAX: usize = 1024;
+/// Follow-up inputs worked off at once, so that one fast connection does not keep the others waiting.
+const PENDING_MAX: usize = 64;
 /// Reads of one connection in one turn.
 const READS_MAX: usize = 4;
 /// Bytes one read may give.
