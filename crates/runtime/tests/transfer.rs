@@ -173,3 +173,26 @@ fn three_sessions_exchange_a_torrent_without_a_tracker() {
     let events = third.events();
     wait_for(&events, |e| matches!(e, SessionEvent::Datagram { is_sent: false, .. }).then_some(()));
 }
+
+#[test]
+fn the_dht_begins_with_the_nodes_of_the_run_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let router = dht_session(&[]);
+    let node = dht_session(&[&router]);
+    wait_for(&node.events(), |e| matches!(e, SessionEvent::Datagram { is_sent: false, .. }).then_some(()));
+    let config = SessionConfig { dht: true, dht_file: Some(dir.path().join("dht")), trace: true, ..quiet() };
+    let bootstrap = vec![HostPort::new("127.0.0.1", router.local_addr().port()).unwrap()];
+    let first = start(SessionConfig { dht_bootstrap: bootstrap, ..config.clone() });
+    let is_answer = |e: &SessionEvent| match e {
+        SessionEvent::Datagram { remote, is_sent: false, bytes } => {
+            *remote == node.local_addr() && bytes.windows(6).any(|w| w == b"1:y1:r")
+        }
+        _ => false,
+    };
+    wait_for(&first.events(), |e| is_answer(e).then_some(()));
+    first.shutdown(PATIENCE);
+    let text = std::fs::read_to_string(dir.path().join("dht")).unwrap();
+    assert!(text.contains(&node.local_addr().to_string()), "{text}");
+    let second = start(config);
+    wait_for(&second.events(), |e| is_answer(e).then_some(()));
+}
