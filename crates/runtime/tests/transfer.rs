@@ -56,6 +56,27 @@ fn a_magnet_becomes_a_torrent_by_one_peer() {
 }
 
 #[test]
+fn only_the_selected_files_are_got_and_others_when_chosen_later() {
+    let fixture = Fixture::small(9);
+    let target = tempfile::tempdir().unwrap();
+    let (seed, leecher) = (start(quiet()), start(quiet()));
+    fixture.seed(&seed);
+    let mut add = AddTorrent::new(fixture.metainfo.clone(), target.path());
+    (add.selection, add.peers) = (Some(vec![false, true, false, false]), vec![seed.local_addr()]);
+    let torrent = leecher.add(add).unwrap();
+    torrent.wait_complete(PATIENCE).unwrap();
+    let got = |path: &str| std::fs::read(target.path().join("small").join(path)).ok();
+    let has = |path: &str| std::fs::read(fixture.dir.path().join("small").join(path)).ok();
+    assert_eq!((got("a.bin"), got("sub/b.bin") == has("sub/b.bin")), (None, true));
+    // one end of the torrent is left out, so not all pieces were needed
+    assert!(torrent.stats().unwrap().pieces.0 < 11);
+    assert!(torrent.set_selection(vec![true]).is_err());
+    torrent.set_selection(vec![true; 4]).unwrap();
+    torrent.wait_complete(PATIENCE).unwrap();
+    fixture.assert_same(target.path());
+}
+
+#[test]
 fn torrents_move_over_ipv6_where_there_is_any() {
     let listen: Vec<SocketAddr> = vec![(Ipv6Addr::LOCALHOST, 0).into()];
     let config = || SessionConfig { listen: listen.clone(), ..quiet() };
