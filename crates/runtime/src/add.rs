@@ -17,7 +17,8 @@ pub struct AddTorrent {
     pub source: TorrentSource,
     /// Where its pieces are.
     pub place: Place,
-    /// Which files are wanted, one entry a file; `None`: those a magnet selects, else all.
+    /// Which files are wanted, one entry a file; `None`: those a magnet selects, else all, whatever earlier runs
+    /// chose.
     pub selection: Option<Vec<bool>>,
     /// Pieces in order instead of the rarest first.
     pub is_sequential: bool,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender};
 use unchoke_engine::output::Trace;
 use unchoke_engine::{Event, hub::HubEvent};
 use unchoke_wire::WireHash;
@@ -79,12 +79,16 @@ pub(crate) struct EventSink {
 
 impl EventSink {
     pub(crate) fn new() -> Self {
-        let (sender, receiver) = crossbeam_channel::bounded(EVENTS_MAX);
+        let (sender, receiver) = crossbeam_channel::unbounded();
         EventSink { sender, receiver, dropped: AtomicU64::new(0) }
     }
 
     pub(crate) fn emit(&self, event: SessionEvent) {
-        if let Err(TrySendError::Full(_)) = self.sender.try_send(event) {
+        // not a bounded channel: that would hold the memory of all places from the start
+        if self.sender.len() < EVENTS_MAX {
+            // our own receiver keeps the channel open
+            let _ = self.sender.send(event);
+        } else {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -203,6 +203,8 @@ impl TorrentHandle {
         if let Some(metainfo) = self.metainfo() {
             check_selection(metainfo.info.files.len(), &selection)?;
         }
+        // who waits from here on waits for the new choice
+        self.entry.change(|s| s.is_complete = false);
         self.tell(KeeperMessage::Select { hash: self.entry.hash, selection });
         Ok(())
     }

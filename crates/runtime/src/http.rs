@@ -7,11 +7,11 @@ use std::sync::Arc;
 use reqwest::Url;
 use reqwest::header::LOCATION;
 use unchoke_engine::output::HttpRequest;
+use unchoke_engine::peer_list::Scope;
 use unchoke_wire::compact::Family;
 use unchoke_wire::limits::TRACKER_REPLY_LEN_MAX;
 
 use crate::error::SessionError;
-use crate::scope::Scope;
 
 /// Redirects followed in a row.
 const REDIRECTS_MAX: usize = 5;
@@ -99,13 +99,13 @@ impl Http {
             return Err(format!("{host} has no address of this family"));
         }
         addresses.retain(|a| match teller {
-            Some(teller) => Scope::may_tell(teller, a.ip()),
-            None => Scope::of(a.ip()).is_some(),
+            Some(teller) => may_lead(teller, a.ip()),
+            None => Scope::of(a.ip()) != Scope::Unroutable,
         });
-        let Some(scope) = addresses.first().and_then(|a| Scope::of(a.ip())) else {
+        let Some(scope) = addresses.first().map(|a| Scope::of(a.ip())) else {
             return Err(format!("{host} leads to a network that its source may not name"));
         };
-        addresses.retain(|a| Scope::of(a.ip()) == Some(scope));
+        addresses.retain(|a| Scope::of(a.ip()) == scope);
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
@@ -146,6 +146,15 @@ async fn lookup(host: &str, port: u16, family: Family) -> Result<Vec<SocketAddr>
     Ok(found.filter(|a| is_wanted(a.ip())).collect())
 }
 
+/// Whether a host of scope `teller` may send us to `ip`: no stranger points us at the local network.
+fn may_lead(teller: Scope, ip: IpAddr) -> bool {
+    match Scope::of(ip) {
+        Scope::Global => true,
+        Scope::Unroutable => false,
+        scope => scope == teller,
+    }
+}
+
 /// The innermost cause, which is what a user can act on.
 fn reason(error: &(dyn std::error::Error + 'static)) -> String {
     let mut at = error;
@@ -153,4 +162,119 @@ fn reason(error: &(dyn std::error::Error + 'static)) -> String {
         at = source;
     }
     at.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::time::Duration;
+    use unchoke_engine::id::RequestId;
+
+    /// Answers every request by what `answer` makes of its path.
+    fn serve(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut head = Vec::new();
+                let mut byte = [0];
+                while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n > 0) {
+                    head.push(byte[0]);
+                }
+                let head = String::from_utf8_lossy(&head).into_owned();
+                // who has hung up does not want the rest
+                let _ = stream.write_all(&answer(head.split(' ').nth(1).unwrap_or_default()));
+            }
+        });
+        addr
+    }
+
+    fn ok(headers: &str, body: &[u8]) -> Vec<u8> {
+        let head = format!(
+            "HTTP/1.1 200 OK\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        [head.as_bytes(), body].concat()
+    }
+
+    fn redirect(to: &str) -> Vec<u8> {
+        format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            .into_bytes()
+    }
+
+    fn get(url: &str, family: Family) -> Reply {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let timeout = Duration::from_secs(60);
+        let request = HttpRequest { request: RequestId(1), url: url.to_owned(), family, timeout };
+        runtime.block_on(Http::new().unwrap().get(&request))
+    }
+
+    #[test]
+    fn redirects_are_followed_a_few_times_and_stay_in_their_scope() {
+        let addr = serve(|path| match path {
+            "/a?x=%00%ff" => redirect("/b"),
+            "/b" => ok("", b"hello"),
+            "/loop" => redirect("/loop"),
+            "/inside" => redirect("http://10.1.2.3/"),
+            _ => redirect("file:///etc/passwd"),
+        });
+        let answer = get(&format!("http://{addr}/a?x=%00%ff"), Family::V4).unwrap();
+        assert_eq!((answer.status, &answer.body[..], answer.remote), (200, &b"hello"[..], Some(addr.ip())));
+        let failed = |path: &str| get(&format!("http://{addr}/{path}"), Family::V4).unwrap_err();
+        assert!(failed("loop").contains("redirects"));
+        assert!(failed("inside").contains("may not name"));
+        assert!(failed("file").contains("cannot do file"));
+        assert!(get(&format!("http://{addr}/b"), Family::V6).unwrap_err().contains("no address"));
+    }
+
+    #[test]
+    fn a_body_is_bounded_after_it_is_unpacked() {
+        let exact = vec![b'x'; TRACKER_REPLY_LEN_MAX];
+        let over = vec![b'x'; TRACKER_REPLY_LEN_MAX + 1];
+        let addr = serve(move |path| match path {
+            "/exact" => ok("", &exact),
+            "/over" => ok("", &over),
+            _ => ok("Content-Encoding: gzip\r\n", &stored_gzip(&over)),
+        });
+        assert_eq!(
+            get(&format!("http://{addr}/exact"), Family::V4).unwrap().body.len(),
+            TRACKER_REPLY_LEN_MAX
+        );
+        assert!(get(&format!("http://{addr}/over"), Family::V4).unwrap_err().contains("more than"));
+        assert!(get(&format!("http://{addr}/gzip"), Family::V4).unwrap_err().contains("more than"));
+    }
+
+    #[test]
+    fn a_stranger_cannot_point_us_inside() {
+        for (teller, ip, may) in [
+            (Scope::Global, "1.2.3.4", true),
+            (Scope::Global, "127.0.0.1", false),
+            (Scope::Global, "::ffff:127.0.0.1", false),
+            (Scope::Global, "64:ff9b::7f00:1", false),
+            (Scope::Global, "169.254.169.254", false),
+            (Scope::Private, "192.168.0.1", true),
+            (Scope::Private, "127.0.0.1", false),
+            (Scope::Loopback, "::1", true),
+            (Scope::Unroutable, "0.0.0.0", false),
+        ] {
+            assert_eq!(may_lead(teller, ip.parse().unwrap()), may, "{ip} told by {teller:?}");
+        }
+    }
+
+    /// A gzip stream of stored blocks; its checksum is wrong, and never reached.
+    fn stored_gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
+        let blocks: Vec<&[u8]> = bytes.chunks(65_535).collect();
+        for (n, block) in blocks.iter().enumerate() {
+            let len = u16::try_from(block.len()).unwrap();
+            out.push(u8::from(n + 1 == blocks.len()));
+            out.extend(len.to_le_bytes());
+            out.extend((!len).to_le_bytes());
+            out.extend_from_slice(block);
+        }
+        out.extend([0; 8]);
+        out
+    }
 }

@@ -30,7 +30,6 @@ mod keeper;
 mod listen;
 mod mailbox;
 mod resolver;
-mod scope;
 mod session;
 mod shard;
 mod sys;

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,8 @@ pub struct Session {
     sink: Arc<EventSink>,
     registry: Arc<Registry>,
     store: Option<Arc<ResumeStore>>,
+    /// Torrents go to the shards in turn.
+    next_shard: AtomicUsize,
     threads: Option<Threads>,
 }
 
@@ -132,7 +135,8 @@ impl Session {
             others,
         };
         let Common { hub, sink, registry, .. } = links;
-        Ok(Session { addrs, shards, hub, keeper, sink, registry, store, threads: Some(threads) })
+        let (next_shard, threads) = (AtomicUsize::new(0), Some(threads));
+        Ok(Session { addrs, shards, hub, keeper, sink, registry, store, next_shard, threads })
     }
 
     /// Adds a torrent and gives the way to it. What goes wrong later (a damaged record, a full disk) stops the
@@ -163,8 +167,9 @@ impl Session {
                 return Err(SessionError::Duplicate(hash));
             }
             let lock = self.store.as_ref().map(|s| s.lock(hash)).transpose()?;
-            let shard_id = least_used(&registry, self.shards.len());
-            let shard = self.shards[usize::from(shard_id.0)].clone();
+            let turn = self.next_shard.fetch_add(1, Ordering::Relaxed) % self.shards.len();
+            let shard_id = ShardId(u8::try_from(turn).expect("at most 255 shards"));
+            let shard = self.shards[turn].clone();
             let entry = Arc::new(Torrent::new(hash, hashes, shard_id, shard, metainfo, add.is_paused));
             registry.insert(hash, Arc::clone(&entry));
             (entry, lock)
@@ -340,16 +345,6 @@ fn own_addresses(addrs: &[SocketAddr]) -> Vec<SocketAddr> {
         _ => *addr,
     };
     addrs.iter().map(own).collect()
-}
-
-/// The shard with the fewest torrents.
-fn least_used(registry: &std::collections::BTreeMap<WireHash, Arc<Torrent>>, shards: usize) -> ShardId {
-    let mut used = vec![0usize; shards];
-    for torrent in registry.values() {
-        used[usize::from(torrent.shard_id.0)] += 1;
-    }
-    let ids = (0..=u8::MAX).map(ShardId);
-    ids.zip(used).min_by_key(|(_, used)| *used).map_or(ShardId(0), |(id, _)| id)
 }
 
 /// An address in the form it is compared in: IPv4 written as IPv6 becomes IPv4.

@@ -212,3 +212,95 @@ fn run_end(parts: &VecDeque<Part>, start: usize) -> usize {
     }
     parts.len()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+    use unchoke_storage::{FileSpec, FileStorage, Options, StorageSpec};
+    use unchoke_wire::{BLOCK_LEN, Layout, PieceIndex};
+
+    const LEN: u32 = 20 * BLOCK_LEN;
+
+    fn storage(dir: &std::path::Path) -> Arc<dyn Storage> {
+        let file = FileSpec { path: vec!["f".to_owned()], len: u64::from(LEN), ..FileSpec::default() };
+        let spec = StorageSpec { layout: Layout::new(LEN, [u64::from(LEN)]).unwrap(), files: vec![file] };
+        let storage = FileStorage::open(dir, spec, Options::default()).unwrap();
+        storage.write(PieceIndex(0), 0, &bytes(0..LEN)).unwrap();
+        Arc::new(storage)
+    }
+
+    fn bytes(range: std::ops::Range<u32>) -> Vec<u8> {
+        range.map(|n| u8::try_from(n % 251).unwrap()).collect()
+    }
+
+    fn block(n: u32) -> BlockRef {
+        BlockRef { piece: PieceIndex(0), begin: n * BLOCK_LEN, len: BLOCK_LEN }
+    }
+
+    fn plan(blocks: &[u32]) -> SendPlan {
+        let parts = blocks.iter().flat_map(|n| [SendPart::Bytes(vec![255; 13]), SendPart::Block(block(*n))]);
+        SendPlan { torrent: TorrentId::default(), parts: parts.collect() }
+    }
+
+    fn expected(blocks: &[u32]) -> Vec<u8> {
+        let one = |n: &u32| [vec![255; 13], bytes(n * BLOCK_LEN..(n + 1) * BLOCK_LEN)].concat();
+        blocks.iter().flat_map(one).collect()
+    }
+
+    #[test]
+    fn headers_and_blocks_come_out_in_order_through_a_socket_that_fills_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = storage(dir.path());
+        let blocks: Vec<u32> = (0..16).chain([3, 19]).collect();
+        let mut upload = Upload::new(plan(&blocks), Some(&storage));
+        assert!(cfg!(not(target_os = "linux")) || upload.cold_blocks().is_empty());
+        let cold = upload.cold_blocks().iter().map(|b| bytes(b.begin..b.begin + b.len)).collect();
+        upload.fill(cold);
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let (mut got, mut total, mut fulls) = (Vec::new(), 0, 0);
+        loop {
+            let (progress, written) = upload.write(&mut ours);
+            total += written;
+            let mut buf = vec![0; usize::try_from(written).unwrap()];
+            theirs.read_exact(&mut buf).unwrap();
+            got.extend(buf);
+            match progress {
+                Progress::Done => break,
+                Progress::Full => fulls += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(got == expected(&blocks) && fulls > 0);
+        assert_eq!(total, u64::try_from(got.len()).unwrap());
+    }
+
+    #[test]
+    fn a_block_that_is_being_read_holds_up_only_what_comes_after_it() {
+        let mut upload = Upload::new(plan(&[1, 2]), None);
+        assert_eq!(upload.cold_blocks(), [block(1), block(2)]);
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        assert!(matches!(upload.write(&mut ours), (Progress::Waiting, 13)));
+        upload.fill(vec![bytes(BLOCK_LEN..2 * BLOCK_LEN), bytes(2 * BLOCK_LEN..3 * BLOCK_LEN)]);
+        assert!(matches!(upload.write(&mut ours), (Progress::Done, _)));
+        drop(ours);
+        let mut got = Vec::new();
+        theirs.read_to_end(&mut got).unwrap();
+        assert!(got == expected(&[1, 2]));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_file_cut_short_while_it_is_sent_is_a_failed_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = storage(dir.path());
+        let mut upload = Upload::new(plan(&[4]), Some(&storage));
+        File::options().write(true).open(dir.path().join("f")).unwrap().set_len(10).unwrap();
+        let (mut ours, _theirs) = UnixStream::pair().unwrap();
+        let (progress, _) = upload.write(&mut ours);
+        assert!(matches!(progress, Progress::ReadFailed(b, _) if b == block(4)), "{progress:?}");
+    }
+}

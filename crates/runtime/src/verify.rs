@@ -8,13 +8,16 @@ use unchoke_hash::sha1_batch;
 use unchoke_storage::Storage;
 use unchoke_wire::BLOCK_LEN;
 
+/// A piece, and where it goes when it is right.
+pub(crate) type PieceJob = (VerifyJob, Option<Arc<dyn Storage>>);
+
 /// Hashes all jobs together and writes each good piece through its storage: one outcome a job, in order. A job
 /// without a storage is of a torrent that has gone, and its outcome is of no use to anybody.
-pub(crate) fn verify_batch(jobs: &[(VerifyJob, Option<Arc<dyn Storage>>)]) -> Vec<VerifyOutcome> {
+pub(crate) fn verify_batch(jobs: &[PieceJob]) -> Vec<VerifyOutcome> {
     let inputs: Vec<&[u8]> = jobs.iter().map(|(job, _)| &*job.data).collect();
     let mut digests = vec![[0; 20]; inputs.len()];
     sha1_batch(&inputs, &mut digests);
-    let outcome = |((job, storage), digest): (&(VerifyJob, Option<Arc<dyn Storage>>), [u8; 20])| {
+    let outcome = |((job, storage), digest): (&PieceJob, [u8; 20])| {
         if digest != job.expected {
             return VerifyOutcome::Bad { block_hashes: block_hashes(&job.data) };
         }

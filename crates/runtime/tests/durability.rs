@@ -141,7 +141,7 @@ struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
     fn mount(size: &str) -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().ok()?;
         let mut mount = std::process::Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"]).arg(dir.path());
         let is_mounted = mount.stderr(std::process::Stdio::null()).status().is_ok_and(|s| s.success());

@@ -10,6 +10,7 @@ use support::{Fixture, PATIENCE, leech, quiet, start, wait_for};
 use unchoke_runtime::{AddTorrent, HubEvent, Session, SessionConfig, SessionEvent, State};
 use unchoke_wire::{HostPort, compact};
 
+#[expect(clippy::unwrap_used, reason = "this is the test")]
 fn assert_moves(fixture: &Fixture, seed: SessionConfig, leecher: SessionConfig) {
     let target = tempfile::tempdir().unwrap();
     let (seed, leecher) = (start(seed), start(leecher));
@@ -55,6 +56,27 @@ fn a_magnet_becomes_a_torrent_by_one_peer() {
 }
 
 #[test]
+fn only_the_selected_files_are_got_and_others_when_chosen_later() {
+    let fixture = Fixture::small(9);
+    let target = tempfile::tempdir().unwrap();
+    let (seed, leecher) = (start(quiet()), start(quiet()));
+    fixture.seed(&seed);
+    let mut add = AddTorrent::new(fixture.metainfo.clone(), target.path());
+    (add.selection, add.peers) = (Some(vec![false, true, false, false]), vec![seed.local_addr()]);
+    let torrent = leecher.add(add).unwrap();
+    torrent.wait_complete(PATIENCE).unwrap();
+    let got = |path: &str| std::fs::read(target.path().join("small").join(path)).ok();
+    let has = |path: &str| std::fs::read(fixture.dir.path().join("small").join(path)).ok();
+    assert_eq!((got("a.bin"), got("sub/b.bin") == has("sub/b.bin")), (None, true));
+    // one end of the torrent is left out, so not all pieces were needed
+    assert!(torrent.stats().unwrap().pieces.0 < 11);
+    assert!(torrent.set_selection(vec![true]).is_err());
+    torrent.set_selection(vec![true; 4]).unwrap();
+    torrent.wait_complete(PATIENCE).unwrap();
+    fixture.assert_same(target.path());
+}
+
+#[test]
 fn torrents_move_over_ipv6_where_there_is_any() {
     let listen: Vec<SocketAddr> = vec![(Ipv6Addr::LOCALHOST, 0).into()];
     let config = || SessionConfig { listen: listen.clone(), ..quiet() };
@@ -86,6 +108,7 @@ fn an_ipv4_peer_written_as_ipv6_is_the_ipv4_peer() {
 }
 
 /// A tracker that remembers who announced, and tells everybody of everybody.
+#[expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 fn tracker() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
@@ -141,6 +164,7 @@ fn two_who_announce_to_one_tracker_find_each_other() {
 }
 
 /// A session whose DHT knows `others`.
+#[expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 fn dht_session(others: &[&Session]) -> Session {
     let host = |s: &&Session| HostPort::new("127.0.0.1", s.local_addr().port()).unwrap();
     start(SessionConfig {
@@ -169,4 +193,27 @@ fn three_sessions_exchange_a_torrent_without_a_tracker() {
     fixture.assert_same(target.path());
     let events = third.events();
     wait_for(&events, |e| matches!(e, SessionEvent::Datagram { is_sent: false, .. }).then_some(()));
+}
+
+#[test]
+fn the_dht_begins_with_the_nodes_of_the_run_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let router = dht_session(&[]);
+    let node = dht_session(&[&router]);
+    wait_for(&node.events(), |e| matches!(e, SessionEvent::Datagram { is_sent: false, .. }).then_some(()));
+    let config = SessionConfig { dht: true, dht_file: Some(dir.path().join("dht")), trace: true, ..quiet() };
+    let bootstrap = vec![HostPort::new("127.0.0.1", router.local_addr().port()).unwrap()];
+    let first = start(SessionConfig { dht_bootstrap: bootstrap, ..config.clone() });
+    let is_answer = |e: &SessionEvent| match e {
+        SessionEvent::Datagram { remote, is_sent: false, bytes } => {
+            *remote == node.local_addr() && bytes.windows(6).any(|w| w == b"1:y1:r")
+        }
+        _ => false,
+    };
+    wait_for(&first.events(), |e| is_answer(e).then_some(()));
+    first.shutdown(PATIENCE);
+    let text = std::fs::read_to_string(dir.path().join("dht")).unwrap();
+    assert!(text.contains(&node.local_addr().to_string()), "{text}");
+    let second = start(config);
+    wait_for(&second.events(), |e| is_answer(e).then_some(()));
 }

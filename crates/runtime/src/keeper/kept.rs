@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use unchoke_engine::input::{PartialPiece, TorrentSource, Totals};
+use unchoke_engine::input::{PartialPiece, Totals};
 use unchoke_storage::{
     FilePool, FileSpec, FileStorage, Options, ResumeLock, ResumeRecord, ResumeStore, Storage, StorageError,
     StorageSpec,
@@ -18,10 +18,13 @@ use crate::torrent::Torrent;
 /// A torrent of the keeper.
 pub(super) struct Kept {
     pub(super) entry: Arc<Torrent>,
+    /// What it was added with, but for the source.
     pub(super) add: AddTorrent,
+    /// The magnet it was added from, if it was.
+    pub(super) magnet: Option<Box<Magnet>>,
     /// Held as long as the torrent is kept.
     pub(super) _lock: Option<ResumeLock>,
-    /// What an earlier run left.
+    /// What an earlier run left, until the torrent is ready.
     pub(super) record: Option<ResumeRecord>,
     pub(super) storage: Option<Arc<dyn Storage>>,
     /// Pieces that are verified and written.
@@ -44,6 +47,7 @@ impl Kept {
     pub(super) fn new(
         entry: Arc<Torrent>,
         add: AddTorrent,
+        magnet: Option<Box<Magnet>>,
         lock: Option<ResumeLock>,
         record: Option<ResumeRecord>,
     ) -> Self {
@@ -53,6 +57,7 @@ impl Kept {
         Kept {
             entry,
             add,
+            magnet,
             _lock: lock,
             record,
             storage: None,
@@ -74,17 +79,12 @@ impl Kept {
     /// The files wanted, one entry a file; `None` for all.
     pub(super) fn selection(&self, info: &Info) -> Option<Vec<bool>> {
         let fits = |s: &Vec<bool>| s.len() == info.files.len();
-        let recorded = self.record.as_ref().map(|r| &r.selection).filter(|s| fits(s));
-        if let Some(selection) = self.add.selection.as_ref().filter(|s| fits(s)).or(recorded) {
+        if let Some(selection) = self.add.selection.as_ref().filter(|s| fits(s)) {
             return Some(selection.clone());
         }
-        match &self.add.source {
-            TorrentSource::Magnet(m) if !m.select.is_empty() => {
-                let files = 0u32..;
-                Some(files.zip(&info.files).map(|(i, _)| m.select.iter().any(|r| r.contains(&i))).collect())
-            }
-            _ => None,
-        }
+        let magnet = self.magnet.as_ref().filter(|m| !m.select.is_empty())?;
+        let is_selected = |file: u32| magnet.select.iter().any(|range| range.contains(&file));
+        Some((0u32..).zip(&info.files).map(|(file, _)| is_selected(file)).collect())
     }
 
     /// The pieces wanted; `None` for all.
@@ -155,8 +155,7 @@ impl Kept {
             record.have = self.have.clone();
             record.facts = storage.facts();
             record.selection = self.selection(&metainfo.info).unwrap_or_default();
-            let is_magnet = matches!(self.add.source, TorrentSource::Magnet(_));
-            record.info = is_magnet.then(|| metainfo.raw_info.clone());
+            record.info = self.magnet.is_some().then(|| metainfo.raw_info.clone());
         }
         let left = self.partials.iter().filter(|p| !self.have.has(p.piece));
         record.partials = left

@@ -22,7 +22,7 @@ use crate::torrent::Phase;
 impl Keeper {
     /// Reads the record and hands the torrent to its engine.
     pub(super) fn add(&mut self, adding: Adding) {
-        let Adding { entry, add, lock } = adding;
+        let Adding { entry, mut add, lock } = adding;
         let hash = entry.hash;
         let loaded = self.links.store.as_ref().map(|s| s.load(hash)).transpose();
         let (record, error) = match loaded {
@@ -35,18 +35,21 @@ impl Keeper {
             }
             Err(e) => (None, Some(e.to_string())),
         };
-        let kept = Kept::new(entry, add, lock, record);
-        if let (TorrentSource::Magnet(magnet), None) = (&kept.add.source, kept.metainfo()) {
+        // the engine gets the source; a second copy of large metadata would stay for good
+        let mut source = std::mem::replace(&mut add.source, TorrentSource::Magnet(Box::default()));
+        let magnet = match &source {
+            TorrentSource::Magnet(magnet) => Some(magnet.clone()),
+            TorrentSource::Metainfo(_) => None,
+        };
+        let kept = Kept::new(entry, add, magnet, lock, record);
+        if let Some(magnet) = &kept.magnet {
             let info = kept.record.as_ref().and_then(|r| r.info.clone());
             let info = info.filter(|info| kept.entry.hashes.matches(info));
             if let Some(Ok(metainfo)) = info.map(|info| complete(magnet, info)) {
+                source = TorrentSource::Metainfo(Box::new(metainfo.clone()));
                 kept.entry.change(|s| s.metainfo = Some(Arc::new(metainfo)));
             }
         }
-        let source = match kept.metainfo() {
-            Some(metainfo) => TorrentSource::Metainfo(Box::new(Metainfo::clone(&metainfo))),
-            None => kept.add.source.clone(),
-        };
         let command = Command::Add(Box::new(AddTorrent {
             source,
             discovery: kept.add.discovery,
@@ -87,7 +90,7 @@ impl Keeper {
     /// The metadata of a magnet came.
     pub(super) fn metadata(&mut self, hash: WireHash, info: Vec<u8>) {
         let Some(kept) = self.torrents.get(&hash) else { return };
-        let TorrentSource::Magnet(magnet) = &kept.add.source else { return };
+        let Some(magnet) = &kept.magnet else { return };
         match complete(magnet, info) {
             Ok(metainfo) => {
                 kept.entry.change(|s| s.metainfo = Some(Arc::new(metainfo)));
@@ -158,7 +161,7 @@ impl Keeper {
         let (have, partials) = (kept.have.clone(), kept.recorded_partials(&metainfo.info));
         let (count, pieces) = (have.count(), have.len());
         let wanted = kept.wanted(&metainfo.info);
-        kept.is_ready = true;
+        (kept.is_ready, kept.record) = (true, None);
         kept.entry.change(|s| s.phase = Phase::Running);
         kept.entry.shard.send(ShardMessage::Storage { torrent, storage });
         kept.entry.shard.send(ShardMessage::Command(Command::StorageReady {

@@ -210,8 +210,8 @@ impl Keeper {
     fn save(&mut self, hash: WireHash) {
         let Some(store) = self.links.store.clone() else { return };
         let Some(kept) = self.torrents.get_mut(&hash) else { return };
-        let has_news = kept.is_ready || kept.record.is_none();
-        if !has_news || kept.removing.is_some() {
+        // before it is ready, what it has is not known, and the record of an earlier run says more
+        if !kept.is_ready || kept.removing.is_some() {
             return;
         }
         match kept.save(&store) {

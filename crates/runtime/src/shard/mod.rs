@@ -36,8 +36,8 @@ pub(crate) const WAKER: Token = Token(0);
 const EVENTS_MAX: usize = 1024;
 /// Messages taken in one turn.
 const MESSAGES_MAX: usize = 256;
-/// Follow-up inputs in one turn.
-const PENDING_MAX: usize = 1024;
+/// Follow-up inputs worked off at once, so that one fast connection does not keep the others waiting.
+const PENDING_MAX: usize = 64;
 /// Reads of one connection in one turn.
 const READS_MAX: usize = 4;
 /// Bytes one read may give.
@@ -241,7 +241,9 @@ impl Shard {
             ShardMessage::Command(command) => self.input(Input::Command(command)),
             // nobody may be waiting any more
             ShardMessage::Stats { torrent, reply } => {
-                let _ = self.engine.torrent_stats(torrent).map(|stats| reply.send(stats));
+                if let Some(stats) = self.engine.torrent_stats(torrent) {
+                    let _ = reply.send(stats);
+                }
             }
             ShardMessage::Peerlist { torrent, reply } => {
                 let _ = reply.send(self.engine.peers(torrent));

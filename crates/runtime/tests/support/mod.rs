@@ -1,5 +1,6 @@
 //! Torrents made on the spot, sessions on loopback, and waiting with deadlines.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 #![expect(dead_code, reason = "every test file uses a part of it")]
 
 use std::io::{Read, Write};
