@@ -115,6 +115,7 @@ fn torrent_of(event: &Event) -> Option<TorrentId> {
         | Event::PeersFound { torrent, .. }
         | Event::TrackerReplied { torrent, .. }
         | Event::TrackerFailed { torrent, .. }
+        | Event::Scraped { torrent, .. }
         | Event::Partials { torrent, .. }
         | Event::Removed { torrent } => *torrent,
         Event::ExternalIp { .. } => return None,
