@@ -8,7 +8,9 @@ mod describe;
 mod errors;
 mod hashing;
 mod output;
+mod selection;
 mod source;
+mod state;
 mod units;
 
 use std::process::ExitCode;

@@ -1,6 +1,6 @@
 //! Sizes, rates, times and dates as people write and read them.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Bytes from text such as `512`, `16KiB`, `1.5M` or `2GB`. `K`, `M`, `G`, `T` count in 1024 with or without `iB`, and in
 /// 1000 with `B`.
@@ -86,9 +86,30 @@ pub(crate) fn date(unix_seconds: i64) -> String {
     format!("{year:04}-{month:02}-{day_of_month:02} {hour:02}:{minute:02}:{:02} UTC", second % 60)
 }
 
+/// The time since 1970 in seconds, in steps of a millisecond.
+pub(crate) fn unix_seconds() -> f64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Duration::from_millis(u64::try_from(since.as_millis()).unwrap_or_default()).as_secs_f64()
+}
+
+/// The time of the day as `12:34:56.789`, in UTC.
+pub(crate) fn clock() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let second = since.as_secs() % 86_400;
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!("{hour:02}:{minute:02}:{second:02}.{:03}", since.subsec_millis())
+}
+
 /// A number of bytes for people: `64.00 MiB`.
 pub(crate) fn bytes(n: u64) -> impl std::fmt::Display {
     indicatif::HumanBytes(n)
+}
+
+/// `n / d`, near enough for people and ratios.
+pub(crate) fn quotient(n: u64, d: u64) -> f64 {
+    // in steps of a millionth, which any float holds
+    let millionths = u128::from(n) * 1_000_000 / u128::from(d.max(1));
+    u32::try_from(millionths).map_or(f64::from(u32::MAX) / 1e6, |m| f64::from(m) / 1e6)
 }
 
 fn factor(unit: &str) -> Option<u64> {

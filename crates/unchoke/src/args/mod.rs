@@ -1,5 +1,7 @@
 //! The command line: one definition, from which help, manual pages and completions are made.
 
+mod transfer;
+
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -7,6 +9,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use unchoke_wire::HostPort;
 
 use crate::{commands, units};
+
+pub(crate) use transfer::{Encryption, GetArgs, NetArgs, SeedArgs, Transport};
 
 /// A BitTorrent client: downloads, seeds, makes and checks torrents.
 #[derive(Debug, Parser)]
@@ -21,6 +25,10 @@ pub(crate) struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Download torrents
+    Get(GetArgs),
+    /// Check files and seed them
+    Seed(SeedArgs),
     /// Make a .torrent file of a file or a folder
     Create(CreateArgs),
     /// Show what a torrent is

@@ -3,9 +3,13 @@
 mod completions;
 mod create;
 mod demo;
+mod get;
 mod magnet;
 mod man;
+mod seed;
+mod session;
 mod show;
+mod transfer;
 mod verify;
 
 use std::process::ExitCode;
@@ -15,6 +19,7 @@ use anyhow::Result;
 use crate::args::Command;
 
 pub(crate) use create::{tracker_tier, web_seed};
+pub(crate) use transfer::{Phase, Tracked};
 
 /// Runs the command.
 ///
@@ -22,6 +27,8 @@ pub(crate) use create::{tracker_tier, web_seed};
 /// One line for the user; see [`crate::errors::report`].
 pub(crate) fn run(command: Command) -> Result<ExitCode> {
     match command {
+        Command::Get(args) => get::run(&args),
+        Command::Seed(args) => seed::run(&args),
         Command::Create(args) => create::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Magnet(args) => magnet::run(&args),

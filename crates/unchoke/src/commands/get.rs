@@ -1,0 +1,60 @@
+//! `unchoke get`: downloads torrents, and seeds them afterwards when asked to.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use unchoke_engine::input::{Discovery, TorrentSource};
+use unchoke_runtime::AddTorrent;
+use unchoke_wire::metainfo::PieceHashes;
+
+use super::session;
+use super::transfer::{Goal, SeedUntil, Transfer};
+use crate::args::GetArgs;
+use crate::{selection, source};
+
+pub(super) fn run(args: &GetArgs) -> Result<ExitCode> {
+    let sources = args.sources.iter().map(|s| source::read(s)).collect::<Result<Vec<_>>>()?;
+    for (source, name) in sources.iter().zip(&args.sources) {
+        check(source, args).with_context(|| format!("cannot get {name}"))?;
+    }
+    let (session, state) = session::start(&args.net, &args.dir)?;
+    let until = SeedUntil { ratio: args.ratio, time: args.seed_time };
+    let goal = Goal::Get { seed: args.seed.then_some(until), picks: args.picks.clone() };
+    let mut transfer = Transfer::new(session, goal, &args.net)?;
+    for (source, name) in sources.into_iter().zip(&args.sources) {
+        if let Some(state) = &state {
+            state.forget_deleted(&source, &args.dir);
+        }
+        let selection = match &source {
+            TorrentSource::Metainfo(m) => {
+                Some(selection::chosen(&args.picks, &m.info).map_err(anyhow::Error::msg)?)
+            }
+            TorrentSource::Magnet(_) => None,
+        };
+        let add = AddTorrent {
+            selection,
+            is_sequential: args.sequential,
+            discovery: Discovery { dht: !args.net.no_dht, ..Discovery::default() },
+            peers: args.net.peers.clone(),
+            ..AddTorrent::new(source, args.dir.clone())
+        };
+        transfer.add(add).with_context(|| format!("cannot get {name}"))?;
+    }
+    transfer.run()
+}
+
+/// Finds out before anything is started what can never work.
+fn check(source: &TorrentSource, args: &GetArgs) -> Result<()> {
+    match source {
+        TorrentSource::Metainfo(m) => {
+            if matches!(m.info.pieces, PieceHashes::V2) {
+                bail!("torrents of version 2 alone are not supported");
+            }
+            selection::chosen(&args.picks, &m.info).map(|_| ()).map_err(anyhow::Error::msg)
+        }
+        TorrentSource::Magnet(m) if m.info_hashes.v1.is_none() => {
+            bail!("torrents of version 2 alone are not supported")
+        }
+        TorrentSource::Magnet(_) => Ok(()),
+    }
+}

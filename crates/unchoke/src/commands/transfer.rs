@@ -1,0 +1,354 @@
+//! What `get` and `seed` do while a session runs: they follow its events, tell the user, and know when it is over.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use unchoke_engine::Event;
+use unchoke_engine::input::{TorrentSource, Totals};
+use unchoke_runtime::{AddTorrent, Session, SessionError, SessionEvent, State, Stats, TorrentHandle};
+use unchoke_wire::WireHash;
+
+use crate::args::NetArgs;
+use crate::errors::{INTERRUPTED, interrupted, warn};
+use crate::output::{self, Report, trace::Tracer};
+use crate::selection::{self, Pick};
+use crate::units;
+
+/// What is to be reached.
+#[derive(Debug)]
+pub(super) enum Goal {
+    /// All wanted files.
+    Get {
+        /// Whether, and how long, to seed afterwards.
+        seed: Option<SeedUntil>,
+        /// The files wanted.
+        picks: Vec<Pick>,
+    },
+    /// To serve what is there.
+    Seed(SeedUntil),
+}
+
+/// When seeding ends; without any of both: never by itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SeedUntil {
+    /// So many times the size was uploaded.
+    pub(super) ratio: Option<f64>,
+    /// It went on for so long.
+    pub(super) time: Option<Duration>,
+}
+
+/// A torrent of the run and what is known of it.
+#[derive(Debug)]
+pub(crate) struct Tracked {
+    pub(crate) handle: TorrentHandle,
+    /// Its name, or its hash while it has none.
+    pub(crate) name: String,
+    pub(crate) stats: Stats,
+    /// Bytes of earlier runs.
+    before: Totals,
+    /// Bytes of pieces that were bad.
+    pub(crate) wasted: u64,
+    pub(crate) phase: Phase,
+}
+
+/// How far a torrent has come in this run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    /// On its way.
+    Running,
+    /// Everything wanted is there, since then.
+    Complete(Instant),
+    /// It was seeded as long as asked.
+    Seeded,
+    /// It cannot go on, for this reason.
+    Failed(String),
+}
+
+/// A session, its torrents, and who is told about them.
+pub(super) struct Transfer {
+    session: Session,
+    goal: Goal,
+    torrents: Vec<Tracked>,
+    report: Box<dyn Report>,
+    tracer: Option<Tracer>,
+    /// Set by the first Ctrl-C; the second one ends the process.
+    stop: Arc<AtomicBool>,
+}
+
+impl Transfer {
+    /// A run without torrents. From here on Ctrl-C ends it in order.
+    ///
+    /// # Errors
+    /// When the trace cannot be written or signals cannot be caught.
+    pub(super) fn new(session: Session, goal: Goal, args: &NetArgs) -> Result<Self> {
+        let tracer = args.trace.as_ref().map(|to| Tracer::open(to.as_deref(), args.json)).transpose()?;
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            // in this order: the first signal finds the flag down, and raises it
+            flag::register_conditional_shutdown(signal, i32::from(INTERRUPTED), Arc::clone(&stop))
+                .and_then(|_| flag::register(signal, Arc::clone(&stop)))
+                .context("cannot catch signals")?;
+        }
+        let is_traced_here = tracer.as_ref().is_some_and(Tracer::is_on_stdout);
+        let report = output::report(args.json, args.quiet, is_traced_here);
+        Ok(Transfer { session, goal, torrents: Vec::new(), report, tracer, stop })
+    }
+
+    /// Adds a torrent.
+    ///
+    /// # Errors
+    /// What the session says against it.
+    pub(super) fn add(&mut self, add: AddTorrent) -> Result<()> {
+        let name = match &add.source {
+            TorrentSource::Metainfo(m) => Some(m.info.name.clone()),
+            TorrentSource::Magnet(m) => m.display_name.clone(),
+        };
+        let handle = self.session.add(add)?;
+        let stats = handle.stats()?;
+        let name = name.unwrap_or_else(|| handle.info_hash().to_string());
+        let before = Totals::default();
+        let torrent = Tracked { handle, name, stats, before, wasted: 0, phase: Phase::Running };
+        self.report.added(&torrent)?;
+        self.torrents.push(torrent);
+        Ok(())
+    }
+
+    /// Follows the session until the goal is reached, nothing can go on, or the user ends it.
+    ///
+    /// # Errors
+    /// When what is to be told cannot be told.
+    pub(super) fn run(mut self) -> Result<ExitCode> {
+        let followed = self.follow();
+        for torrent in &mut self.torrents {
+            torrent.refresh();
+        }
+        let Transfer { session, torrents, mut report, tracer, stop, .. } = self;
+        if stop.load(Ordering::Relaxed) {
+            report.stopping()?;
+        }
+        let dropped = session.events_dropped();
+        session.shutdown(SHUTDOWN_TIMEOUT);
+        followed?;
+        if let Some(tracer) = tracer {
+            tracer.finish()?;
+        }
+        report.summary(&torrents)?;
+        if dropped > 0 {
+            warn(format_args!("{dropped} events came faster than they could be told and were left out"));
+        }
+        let failed = torrents.iter().filter_map(|t| match &t.phase {
+            Phase::Failed(why) => Some((t, why)),
+            _ => None,
+        });
+        let mut has_failed = false;
+        for (torrent, why) in failed {
+            has_failed = true;
+            warn(format_args!("{}: {why}", torrent.name));
+        }
+        Ok(match (has_failed, stop.load(Ordering::Relaxed)) {
+            (_, true) => interrupted(),
+            (true, false) => ExitCode::FAILURE,
+            (false, false) => ExitCode::SUCCESS,
+        })
+    }
+
+    fn follow(&mut self) -> Result<()> {
+        let events = self.session.events();
+        let mut next_tick = Instant::now();
+        while !self.stop.load(Ordering::Relaxed) {
+            let wait = next_tick.saturating_duration_since(Instant::now());
+            if let Ok(event) = events.recv_timeout(wait) {
+                self.take(&event)?;
+                for event in events.try_iter().take(EVENTS_A_TURN_MAX) {
+                    self.take(&event)?;
+                }
+            }
+            if Instant::now() >= next_tick {
+                next_tick = Instant::now() + TICK;
+                self.tick()?;
+            }
+            if self.is_over() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, event: &SessionEvent) -> Result<()> {
+        if let Some(tracer) = &mut self.tracer {
+            tracer.take(event, &mut *self.report)?;
+        }
+        let index = hash_of(event).and_then(|hash| self.index(hash));
+        if let Some(index) = index {
+            self.torrents[index].note(event);
+        }
+        self.report.happened(index.map(|i| &self.torrents[i]), event)?;
+        let Some(index) = index else { return Ok(()) };
+        match event {
+            SessionEvent::Torrent { event: Event::MetadataReceived { .. }, .. } => self.select(index),
+            SessionEvent::Torrent { event: Event::Completed { .. }, .. } => self.completed(index),
+            SessionEvent::Torrent { event: Event::StorageFailed { error, .. }, .. } => {
+                self.failed(index, error.clone())
+            }
+            SessionEvent::Ready { have, pieces, .. }
+                if matches!(self.goal, Goal::Seed(_)) && have < pieces =>
+            {
+                let missing = pieces - have;
+                let why =
+                    format!("{missing} of {pieces} pieces are missing or bad; `unchoke get` mends them");
+                self.failed(index, why)
+            }
+            SessionEvent::Warning { text, .. } => {
+                let name = &self.torrents[index].name;
+                self.report.aside(&mut || warn(format_args!("{name}: {text}")));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Once a magnet's files are known, those that are not wanted are left out.
+    fn select(&mut self, index: usize) -> Result<()> {
+        let Goal::Get { picks, .. } = &self.goal else { return Ok(()) };
+        let torrent = &mut self.torrents[index];
+        let Some(metainfo) = torrent.handle.metainfo().filter(|_| !picks.is_empty()) else { return Ok(()) };
+        let selected = selection::chosen(picks, &metainfo.info)
+            .and_then(|chosen| torrent.handle.set_selection(chosen).map_err(|e| e.to_string()));
+        match selected {
+            Ok(()) => Ok(()),
+            Err(why) => {
+                torrent.handle.pause();
+                self.failed(index, why)
+            }
+        }
+    }
+
+    fn completed(&mut self, index: usize) -> Result<()> {
+        let torrent = &mut self.torrents[index];
+        if torrent.phase != Phase::Running {
+            return Ok(());
+        }
+        torrent.phase = Phase::Complete(Instant::now());
+        torrent.refresh();
+        match &self.goal {
+            Goal::Seed(_) => self.report.seeding(&self.torrents[index], self.session.local_addr()),
+            Goal::Get { .. } => self.report.completed(&self.torrents[index]),
+        }
+    }
+
+    fn failed(&mut self, index: usize, why: String) -> Result<()> {
+        let torrent = &mut self.torrents[index];
+        if matches!(torrent.phase, Phase::Failed(_)) {
+            return Ok(());
+        }
+        torrent.phase = Phase::Failed(why.clone());
+        self.report.failed(&self.torrents[index], &why)
+    }
+
+    fn tick(&mut self) -> Result<()> {
+        for index in 0..self.torrents.len() {
+            let torrent = &mut self.torrents[index];
+            torrent.refresh();
+            if let State::Error(why) = torrent.stats.state.clone() {
+                self.failed(index, why)?;
+            }
+        }
+        for torrent in &mut self.torrents {
+            if let Phase::Complete(since) = torrent.phase
+                && self.goal.is_seeded(torrent, since)
+            {
+                torrent.phase = Phase::Seeded;
+            }
+        }
+        self.report.progress(&self.torrents)
+    }
+
+    /// Whether nothing is left to wait for.
+    fn is_over(&self) -> bool {
+        let is_done = |t: &Tracked| match t.phase {
+            Phase::Running => false,
+            Phase::Complete(_) => matches!(self.goal, Goal::Get { seed: None, .. }),
+            Phase::Seeded | Phase::Failed(_) => true,
+        };
+        self.torrents.iter().all(is_done)
+    }
+
+    fn index(&self, hash: WireHash) -> Option<usize> {
+        self.torrents.iter().position(|t| t.handle.info_hash() == hash)
+    }
+}
+
+impl Goal {
+    fn is_seeded(&self, torrent: &Tracked, since: Instant) -> bool {
+        let (Goal::Get { seed: Some(until), .. } | Goal::Seed(until)) = self else { return false };
+        let is_late = until.time.is_some_and(|time| since.elapsed() >= time);
+        is_late || until.ratio.is_some_and(|ratio| torrent.ratio() >= ratio)
+    }
+}
+
+impl Tracked {
+    /// Bytes received and of use, and bytes sent, in this run.
+    pub(crate) fn moved(&self) -> (u64, u64) {
+        let Totals { downloaded, uploaded } = self.stats.totals;
+        (downloaded.saturating_sub(self.before.downloaded), uploaded.saturating_sub(self.before.uploaded))
+    }
+
+    /// How many times its size was uploaded, over all runs.
+    fn ratio(&self) -> f64 {
+        self.stats
+            .total_len
+            .filter(|len| *len > 0)
+            .map_or(0.0, |len| units::quotient(self.stats.totals.uploaded, len))
+    }
+
+    fn refresh(&mut self) {
+        match self.handle.stats() {
+            Ok(stats) => self.stats = stats,
+            Err(SessionError::Gone) => {}
+            Err(e) => tracing::debug!(error = %e, "no figures"),
+        }
+    }
+
+    fn note(&mut self, event: &SessionEvent) {
+        match event {
+            SessionEvent::Torrent { event: Event::Added { .. }, .. } => {
+                self.refresh();
+                self.before = self.stats.totals;
+            }
+            SessionEvent::Torrent { event: Event::MetadataReceived { .. }, .. } => {
+                self.refresh();
+                if let Some(name) = &self.stats.name {
+                    self.name.clone_from(name);
+                }
+            }
+            SessionEvent::Torrent { event: Event::PieceFailed { piece, .. }, .. } => {
+                let metainfo = self.handle.metainfo();
+                self.wasted += metainfo.map_or(0, |m| u64::from(m.info.layout.len_of(*piece)));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn hash_of(event: &SessionEvent) -> Option<WireHash> {
+    match event {
+        SessionEvent::Torrent { hash, .. }
+        | SessionEvent::Checking { hash, .. }
+        | SessionEvent::Ready { hash, .. }
+        | SessionEvent::Warning { hash, .. }
+        | SessionEvent::Message { hash, .. } => Some(*hash),
+        _ => None,
+    }
+}
+
+/// Between two looks at the figures, and the longest wait for Ctrl-C to be noticed.
+const TICK: Duration = Duration::from_millis(200);
+/// Events taken between two looks at the clock.
+const EVENTS_A_TURN_MAX: usize = 1000;
+/// How long trackers may take to hear that we go.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);

@@ -1,0 +1,96 @@
+//! What is kept between runs: a record of each torrent and the nodes of the DHT.
+//!
+//! Records belong to a torrent in a folder: the same torrent may be downloaded to two folders and seeded from a third,
+//! by processes of their own.
+
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use unchoke_engine::input::TorrentSource;
+use unchoke_storage::{FileStorage, Options, ResumeRecord, ResumeStore, StorageSpec, check_facts};
+use unchoke_wire::metainfo::Info;
+
+use crate::errors::{reason, warn};
+
+/// Where things are kept, for torrents with their data in one folder.
+#[derive(Debug)]
+pub(crate) struct StateDir {
+    /// Folder of the records.
+    pub(crate) records: PathBuf,
+    /// File of the DHT's nodes.
+    pub(crate) dht_nodes: PathBuf,
+    /// Whether the folder of the data is the very one that the records were made of.
+    is_same_folder: bool,
+}
+
+impl StateDir {
+    /// The state for data in `dir`, which exists. `None`, with a warning, when nothing can be kept.
+    pub(crate) fn open(dir: &Path) -> Option<Self> {
+        let Some(root) = root() else {
+            warn("nothing is kept for the next run: set UNCHOKE_STATE or HOME to say where");
+            return None;
+        };
+        let records = root.join("resume").join(key(dir));
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&records);
+        let note = records.join("folder");
+        let number = std::fs::metadata(dir).map(|m| m.ino().to_string()).unwrap_or_default();
+        let is_same_folder = std::fs::read_to_string(&note).is_ok_and(|noted| noted == number);
+        // a folder of records that was there already may still be one that cannot be written to
+        match made.and_then(|()| std::fs::write(&note, number)) {
+            Ok(()) => Some(StateDir { records, dht_nodes: root.join("dht-nodes"), is_same_folder }),
+            Err(e) => {
+                warn(format_args!(
+                    "nothing is kept for the next run: cannot write to {}: {}; set UNCHOKE_STATE to another folder",
+                    records.display(),
+                    reason(&e)
+                ));
+                None
+            }
+        }
+    }
+
+    /// Forgets the record of a torrent whose files were deleted, so that it can begin anew. When the folder is another
+    /// one than before, a disk may be missing: then the record stays.
+    pub(crate) fn forget_deleted(&self, source: &TorrentSource, dir: &Path) {
+        let hashes = match source {
+            TorrentSource::Metainfo(m) => m.info_hashes,
+            TorrentSource::Magnet(m) => m.info_hashes,
+        };
+        let (Some(hash), Ok(store)) = (hashes.best(), ResumeStore::open(&self.records)) else { return };
+        // whoever works on it has its files
+        let (true, Ok(_lock)) = (self.is_same_folder, store.lock(hash.wire())) else { return };
+        let record = store.load(hash.wire()).ok().and_then(|l| l.record);
+        if record.is_some_and(|record| is_deleted(&record, source, dir)) {
+            // the session tells of a record that cannot be used
+            let _ = store.remove(hash.wire());
+        }
+    }
+}
+
+/// Whether the record tells of files and none of them is there.
+fn is_deleted(record: &ResumeRecord, source: &TorrentSource, dir: &Path) -> bool {
+    let recorded = || record.info.as_deref().and_then(|raw| Info::parse(raw).ok());
+    let spec = match source {
+        TorrentSource::Metainfo(m) => Some(StorageSpec::from(&m.info)),
+        TorrentSource::Magnet(_) => recorded().as_ref().map(StorageSpec::from),
+    };
+    let storage = spec.and_then(|spec| FileStorage::open(dir, spec, Options::default()).ok());
+    storage.is_some_and(|storage| check_facts(record, &storage).is_storage_missing)
+}
+
+/// `$UNCHOKE_STATE`, else `$XDG_STATE_HOME/unchoke`, else `~/.local/state/unchoke`.
+fn root() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    folder("UNCHOKE_STATE")
+        .or_else(|| folder("XDG_STATE_HOME").map(|d| d.join("unchoke")))
+        .or_else(|| folder("HOME").map(|d| d.join(".local/state/unchoke")))
+}
+
+/// A name for the folder `dir`.
+fn key(dir: &Path) -> String {
+    let whole = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    let mut digest = [[0; 20]];
+    unchoke_hash::sha1_batch(&[whole.as_os_str().as_bytes()], &mut digest);
+    digest[0][..8].iter().map(|b| format!("{b:02x}")).collect()
+}
