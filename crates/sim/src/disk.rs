@@ -1,11 +1,12 @@
 //! A host's disk: takes its time, and fails when told to.
 
+use crate::host::Stored;
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 use sha1::Digest;
 use unchoke_engine::input::VerifyOutcome;
 use unchoke_engine::output::VerifyJob;
-use unchoke_storage::{MemoryStorage, Storage};
+use unchoke_storage::Storage;
 use unchoke_wire::BLOCK_LEN;
 use unchoke_wire::time::{Duration, Instant};
 
@@ -48,10 +49,11 @@ impl Disk {
         self.free + self.settings.latency
     }
 
-    /// Hashes a piece and writes it when it is good.
-    pub fn verify(&self, job: &VerifyJob, storage: &MemoryStorage, rng: &mut ChaCha12Rng) -> VerifyOutcome {
-        let hash: [u8; 20] = sha1::Sha1::digest(&job.data).into();
-        let is_good = hash == job.expected;
+    /// Judges a piece and writes it when it is good. Bytes equal to the truth have its hash, and no others have: only
+    /// the hash the engine asked for is compared, and blocks are hashed where the engine wants to know.
+    pub fn verify(&self, job: &VerifyJob, stored: &Stored, rng: &mut ChaCha12Rng) -> VerifyOutcome {
+        let is_true = *job.data == *stored.content.piece(job.piece);
+        let is_good = is_true && stored.content.metainfo.info.pieces.get(job.piece) == Some(job.expected);
         let block_hashes = if !is_good || job.wants_block_hashes {
             job.data.chunks(BLOCK_LEN as usize).map(|b| sha1::Sha1::digest(b).into()).collect()
         } else {
@@ -63,7 +65,7 @@ impl Disk {
         if self.settings.fail_per_mille > 0 && rng.random_range(0..1000) < self.settings.fail_per_mille {
             return VerifyOutcome::WriteFailed { error: "no space left".to_owned() };
         }
-        match storage.write(job.piece, 0, &job.data) {
+        match stored.storage.write(job.piece, 0, &job.data) {
             Ok(()) => VerifyOutcome::Good { block_hashes },
             Err(e) => VerifyOutcome::WriteFailed { error: e.to_string() },
         }

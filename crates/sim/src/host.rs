@@ -1,9 +1,13 @@
-//! One host: a hub and an engine, its line, its disk and its ends of connections.
+//! One host: a hub and an engine, its line, its disk and its ends of connections. A host with a script is a bad peer
+//! instead: bytes go to the script, its hub and engine stay idle.
 
+use crate::bad_peer::BadPeer;
 use crate::disk::{Disk, DiskSettings};
 use crate::link::{Link, LinkSettings};
+use crate::swarm::Content;
 use core::net::{IpAddr, SocketAddr};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use unchoke_engine::hub::{Hub, HubSettings};
 use unchoke_engine::{ConnId, Engine, Settings, ShardId, Ticket, TorrentId};
 use unchoke_storage::MemoryStorage;
@@ -24,8 +28,10 @@ pub struct HostSettings {
     pub link: LinkSettings,
     /// Its disk.
     pub disk: DiskSettings,
-    /// Its engine. Port, own addresses and tracing are set by the world.
+    /// Its engine. Port and tracing are set by the world, own addresses too unless it is not to know them.
     pub engine: Settings,
+    /// Whether it does not know its own address, as behind a NAT.
+    pub is_unaware: bool,
     /// DHT nodes it begins with.
     pub bootstrap: Vec<HostPort>,
 }
@@ -46,6 +52,17 @@ pub enum EndName {
     Ticket(Ticket),
     /// Known to the engine.
     Conn(ConnId),
+    /// Held by a bad peer.
+    Raw(usize),
+}
+
+/// What a torrent of a host is stored in, and what it should come to be.
+#[derive(Debug)]
+pub struct Stored {
+    /// The truth.
+    pub content: Rc<Content>,
+    /// What is there.
+    pub storage: MemoryStorage,
 }
 
 /// One host.
@@ -62,13 +79,21 @@ pub struct Host {
     /// Its disk.
     pub disk: Disk,
     /// What its torrents are stored in.
-    pub storages: BTreeMap<TorrentId, MemoryStorage>,
-    /// Its ends of connections.
-    pub ends: BTreeMap<EndName, usize>,
+    pub stored: BTreeMap<TorrentId, Stored>,
+    /// Of the blocks it sends one in so many is spoilt; zero: none.
+    pub corrupts_one_in: u32,
+    /// What it does when it is a bad peer.
+    pub script: Option<BadPeer>,
     /// Whether it is switched on.
     pub is_up: bool,
+    /// Its ends of connections.
+    pub(crate) ends: BTreeMap<EndName, usize>,
+    /// Dials that were not answered yet.
+    pub(crate) dialling: BTreeSet<ConnId>,
+    /// Whom it sent datagrams.
+    pub(crate) spoken: BTreeSet<SocketAddr>,
     /// When each machine is woken next.
-    pub wake: [Option<Instant>; 2],
+    pub(crate) wake: [Option<Instant>; 2],
 }
 
 impl Host {
@@ -83,16 +108,23 @@ impl Host {
         };
         let mut engine = settings.engine;
         engine.listen_port = PORT;
-        engine.own_addresses = vec![SocketAddr::new(ip, PORT)];
+        engine.trace = true;
+        if !settings.is_unaware {
+            engine.own_addresses = vec![SocketAddr::new(ip, PORT)];
+        }
         Host {
             ip,
             hub: Hub::new(hub, seeds[0], now),
             engine: Engine::new(ShardId(0), engine, seeds[1], now),
             link: Link::new(settings.link),
             disk: Disk::new(settings.disk),
-            storages: BTreeMap::new(),
-            ends: BTreeMap::new(),
+            stored: BTreeMap::new(),
+            corrupts_one_in: 0,
+            script: None,
             is_up: true,
+            ends: BTreeMap::new(),
+            dialling: BTreeSet::new(),
+            spoken: BTreeSet::new(),
             wake: [None; 2],
         }
     }

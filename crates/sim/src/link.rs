@@ -19,6 +19,9 @@ pub struct LinkSettings {
     pub reset_per_100k: u32,
     /// Of ten thousand stream segments, how many are stuck for seconds.
     pub stall_per_10k: u32,
+    /// Whether a NAT keeps out what was not asked for: nobody can dial the host, and datagrams come in only from
+    /// whom it sent one.
+    pub is_behind_nat: bool,
 }
 
 impl Default for LinkSettings {
@@ -31,6 +34,7 @@ impl Default for LinkSettings {
             loss_per_mille: 0,
             reset_per_100k: 0,
             stall_per_10k: 0,
+            is_behind_nat: false,
         }
     }
 }

@@ -4,8 +4,8 @@ use crate::host::HostId;
 use core::net::SocketAddr;
 use unchoke_engine::Event;
 use unchoke_engine::hub::HubEvent;
-use unchoke_engine::output::Trace;
-use unchoke_wire::message::Message;
+use unchoke_engine::output::{Trace, TraceMessage};
+use unchoke_wire::message::{Message, parse_piece_header};
 use unchoke_wire::time::Instant;
 
 /// One thing that happened at one host.
@@ -53,18 +53,54 @@ impl Log {
 
     /// Adds an entry.
     pub fn push(&mut self, entry: Entry) {
-        // FNV-1a over the entry's text: stable on every platform
-        for byte in format!("{entry:?}").bytes() {
-            self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        self.mix(&entry.at.as_micros().to_le_bytes());
+        self.mix(&entry.host.0.to_le_bytes());
+        match &entry.what {
+            What::Peer(trace) => {
+                self.mix(&[u8::from(trace.is_sent)]);
+                match &trace.message {
+                    TraceMessage::Handshake(bytes) | TraceMessage::Message(bytes) => self.mix(bytes),
+                }
+            }
+            What::DatagramSent { bytes, .. } => self.mix(bytes),
+            What::Event(event) => self.mix(format!("{event:?}").as_bytes()),
+            What::Hub(event) => self.mix(format!("{event:?}").as_bytes()),
         }
         if self.is_kept {
             self.entries.push(entry);
         }
     }
 
+    /// FNV-1a, eight bytes at a time: stable on every platform.
+    fn mix(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        let mut tail = [0; 8];
+        tail[..rest.len()].copy_from_slice(rest);
+        for word in words.iter().chain([&tail]) {
+            self.digest = (self.digest ^ u64::from_le_bytes(*word)).wrapping_mul(0x0100_0000_01b3);
+        }
+        self.digest ^= self.digest >> 32;
+    }
+
     /// The entries so far.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// The events a host's engine told, with their times.
+    pub fn events(&self, host: HostId) -> impl Iterator<Item = (Instant, &Event)> {
+        self.entries.iter().filter(move |e| e.host == host).filter_map(|e| match &e.what {
+            What::Event(event) => Some((e.at, event)),
+            What::Peer(_) | What::DatagramSent { .. } | What::Hub(_) => None,
+        })
+    }
+
+    /// The peer messages a host sent and got, with their times.
+    pub fn traces(&self, host: HostId) -> impl Iterator<Item = (Instant, &Trace)> {
+        self.entries.iter().filter(move |e| e.host == host).filter_map(|e| match &e.what {
+            What::Peer(trace) => Some((e.at, trace)),
+            What::Event(_) | What::DatagramSent { .. } | What::Hub(_) => None,
+        })
     }
 
     /// A digest over everything that happened.
@@ -73,12 +109,41 @@ impl Log {
     }
 }
 
-/// Calls `f` with the message a trace holds; handshakes and blocks are left out.
-pub fn with_message<T>(trace: &Trace, f: impl FnOnce(&Message<'_>) -> T) -> Option<T> {
+/// A message in a few words: `> have 2`, `< bitfield e0`, `> request 2 16384`.
+pub fn words(trace: &Trace) -> String {
+    let direction = if trace.is_sent { '>' } else { '<' };
     match &trace.message {
-        unchoke_engine::output::TraceMessage::Message(bytes) => {
-            Message::parse(bytes).ok().flatten().map(|(message, _)| f(&message))
+        TraceMessage::Handshake(_) => format!("{direction} handshake"),
+        TraceMessage::Message(bytes) => format!("{direction} {}", message_words(bytes)),
+    }
+}
+
+/// A whole message in a few words; of a block the place only.
+pub fn message_words(bytes: &[u8]) -> String {
+    if let Ok(Some(block)) = parse_piece_header(bytes) {
+        return format!("piece {} {}", block.piece.0, block.begin);
+    }
+    let Ok(Some((message, _))) = Message::parse(bytes) else { return "what cannot be read".to_owned() };
+    match message {
+        Message::KeepAlive => "keep-alive".to_owned(),
+        Message::Choke => "choke".to_owned(),
+        Message::Unchoke => "unchoke".to_owned(),
+        Message::Interested => "interested".to_owned(),
+        Message::NotInterested => "not-interested".to_owned(),
+        Message::Have(piece) => format!("have {}", piece.0),
+        Message::Bitfield(bits) => {
+            format!("bitfield {}", bits.iter().map(|b| format!("{b:02x}")).collect::<String>())
         }
-        unchoke_engine::output::TraceMessage::Handshake(_) => None,
+        Message::Request(b) => format!("request {} {}", b.piece.0, b.begin),
+        Message::Piece { piece, begin, .. } => format!("piece {} {begin}", piece.0),
+        Message::Cancel(b) => format!("cancel {} {}", b.piece.0, b.begin),
+        Message::Port(port) => format!("port {port}"),
+        Message::Suggest(piece) => format!("suggest {}", piece.0),
+        Message::HaveAll => "have-all".to_owned(),
+        Message::HaveNone => "have-none".to_owned(),
+        Message::Reject(b) => format!("reject {} {}", b.piece.0, b.begin),
+        Message::AllowedFast(piece) => format!("allowed-fast {}", piece.0),
+        Message::Extended { id, .. } => format!("extended {id}"),
+        Message::Unknown { id, .. } => format!("unknown {id}"),
     }
 }

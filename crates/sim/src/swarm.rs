@@ -1,14 +1,17 @@
 //! Torrents for worlds: made-up data, who has which pieces, and how they find each other.
 
 use crate::host::HostId;
-use crate::log::{Log, What};
 use crate::world::World;
+use core::net::SocketAddr;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use sha1::Digest;
+use std::rc::Rc;
 use unchoke_engine::input::{AddTorrent, Discovery, TorrentSource, Totals};
-use unchoke_engine::{Command, Event, TorrentId};
+use unchoke_engine::{Command, TorrentId};
 use unchoke_storage::{FileSpec, MemoryStorage, Storage, StorageSpec};
 use unchoke_wire::metainfo::build::{BuildFile, MetainfoBuilder};
-use unchoke_wire::{Bitfield, HostPort, Metainfo, PieceIndex};
+use unchoke_wire::{Bitfield, HostPort, Magnet, Metainfo, PieceIndex, WireHash};
 
 /// A torrent and the data it describes.
 #[derive(Clone, Debug)]
@@ -19,12 +22,23 @@ pub struct Content {
     pub data: Vec<u8>,
 }
 
+/// What a torrent says besides its data.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// DHT nodes to begin with.
+    pub nodes: Vec<HostPort>,
+    /// Tiers of trackers.
+    pub trackers: Vec<Vec<String>>,
+    /// Whether it is private (BEP 27).
+    pub is_private: bool,
+}
+
 impl Content {
-    /// One file of this name with these bytes, and the DHT nodes to begin with.
+    /// One file of this name with these bytes.
     ///
     /// # Panics
     /// When the sizes are none of a torrent.
-    pub fn new(name: &str, data: Vec<u8>, piece_len: u32, nodes: Vec<HostPort>) -> Self {
+    pub fn new(name: &str, data: Vec<u8>, piece_len: u32, about: About) -> Rc<Self> {
         let pieces = data.chunks(piece_len as usize).map(|p| sha1::Sha1::digest(p).into()).collect();
         let file =
             BuildFile { path: vec![name.to_owned()], length: data.len() as u64, ..BuildFile::default() };
@@ -33,18 +47,42 @@ impl Content {
             files: vec![file],
             piece_len,
             pieces,
-            nodes,
+            nodes: about.nodes,
+            trackers: about.trackers,
+            private: about.is_private,
             ..MetainfoBuilder::default()
         };
         let bytes = builder.build().expect("a made-up torrent is well-formed");
         let metainfo = Metainfo::parse(&bytes).expect("what was built parses");
-        Content { metainfo, data }
+        Rc::new(Content { metainfo, data })
     }
 
     /// The fixture of the notes' exchange: three pieces, `seed3.bin`.
-    pub fn three_pieces(nodes: Vec<HostPort>) -> Self {
+    pub fn three_pieces(nodes: Vec<HostPort>) -> Rc<Self> {
         let data = (0..75_536u32).map(|i| u8::try_from(i % 251).expect("below 251")).collect();
-        Content::new("seed3.bin", data, 32_768, nodes)
+        Content::new("seed3.bin", data, 32_768, About { nodes, ..About::default() })
+    }
+
+    /// So many random bytes, named by their number.
+    pub fn random(number: u64, len: usize, piece_len: u32, about: About) -> Rc<Self> {
+        let mut data = vec![0; len];
+        ChaCha8Rng::seed_from_u64(number).fill_bytes(&mut data);
+        Content::new(&format!("{number}.bin"), data, piece_len, about)
+    }
+
+    /// How many pieces it has.
+    pub fn pieces(&self) -> u32 {
+        self.metainfo.info.layout.piece_count()
+    }
+
+    /// Its hash on the wire.
+    pub fn hash(&self) -> WireHash {
+        self.metainfo.info_hashes.best().expect("a built torrent has a hash").wire()
+    }
+
+    /// A magnet link to it that names these trackers.
+    pub fn magnet(&self, trackers: Vec<String>) -> Magnet {
+        Magnet { trackers, ..Magnet::new(self.metainfo.info_hashes) }
     }
 
     /// Bytes of one piece.
@@ -73,9 +111,13 @@ impl Content {
         storage
     }
 
-    /// Whether a host's storage holds all of it.
-    pub fn is_whole(&self, storage: &MemoryStorage) -> bool {
-        self.metainfo.info.layout.pieces().all(|p| self.is_piece_stored(storage, p))
+    /// The pieces a storage holds.
+    pub fn held(&self, storage: &MemoryStorage) -> Bitfield {
+        let mut held = Bitfield::none(self.pieces());
+        for piece in self.metainfo.info.layout.pieces().filter(|p| self.is_piece_stored(storage, *p)) {
+            held.set(piece);
+        }
+        held
     }
 
     /// Whether a storage holds this piece.
@@ -93,25 +135,54 @@ impl Content {
 pub fn add(
     world: &mut World,
     host: HostId,
-    content: &Content,
+    content: &Rc<Content>,
     have: Bitfield,
     discovery: Discovery,
 ) -> TorrentId {
-    let add = AddTorrent {
-        source: TorrentSource::Metainfo(Box::new(content.metainfo.clone())),
-        discovery,
-        is_paused: false,
-        is_sequential: false,
-        totals: Totals::default(),
-    };
-    world.command(host, Command::Add(Box::new(add)));
-    let torrent = world.host(host).engine.torrents().last().expect("it was just added");
-    world.set_storage(host, torrent, content.storage(&have));
-    world.command(host, Command::StorageReady { torrent, have, wanted: None, partials: Vec::new() });
+    let source = TorrentSource::Metainfo(Box::new(content.metainfo.clone()));
+    let torrent = add_source(world, host, source, discovery);
+    world.open_storage(host, torrent, content, have, None);
     torrent
 }
 
-/// Whether a host told that its torrent is complete.
-pub fn is_complete(log: &Log, host: HostId) -> bool {
-    log.entries().iter().any(|e| e.host == host && matches!(e.what, What::Event(Event::Completed { .. })))
+/// Adds a torrent of which a host knows only the magnet link; its storage is opened once the metadata is there.
+///
+/// # Panics
+/// When the host has it already.
+pub fn add_magnet(
+    world: &mut World,
+    host: HostId,
+    content: &Rc<Content>,
+    magnet: Magnet,
+    discovery: Discovery,
+) -> TorrentId {
+    let torrent = add_source(world, host, TorrentSource::Magnet(Box::new(magnet)), discovery);
+    world.await_metadata(host, torrent, content);
+    torrent
+}
+
+fn add_source(world: &mut World, host: HostId, source: TorrentSource, discovery: Discovery) -> TorrentId {
+    let add =
+        AddTorrent { source, discovery, is_paused: false, is_sequential: false, totals: Totals::default() };
+    let before: Vec<TorrentId> = world.host(host).engine.torrents().collect();
+    world.command(host, Command::Add(Box::new(add)));
+    let added = world.host(host).engine.torrents().find(|t| !before.contains(t));
+    added.expect("the host did not have it yet")
+}
+
+/// Only peers the user named are dialled, nothing is announced.
+pub const BY_HAND: Discovery = Discovery { trackers: false, dht: false, dial: true };
+/// Answers and is found by others, dials nobody.
+pub const QUIET: Discovery = Discovery { trackers: true, dht: true, dial: false };
+
+/// Tells a host of another as its user would.
+pub fn introduce(world: &mut World, host: HostId, torrent: TorrentId, other: HostId) {
+    let addr: SocketAddr = world.host(other).addr();
+    world.add_peer(host, torrent, addr);
+}
+
+/// Whether a host has every wanted piece of a torrent.
+pub fn is_complete(world: &World, host: HostId, torrent: TorrentId) -> bool {
+    let stats = world.host(host).engine.torrent_stats(torrent);
+    stats.is_some_and(|s| s.left == Some(0))
 }

@@ -1,0 +1,228 @@
+//! Rare paths that a run went down, as far as they show from outside. A test asserts that the scenarios together go
+//! down all of them: a path that no scenario reaches is not tested.
+
+use crate::checkers::Sight;
+use crate::host::HostId;
+use std::collections::{BTreeMap, BTreeSet};
+use unchoke_engine::input::PeerSource;
+use unchoke_engine::output::TraceMessage;
+use unchoke_engine::{CloseReason, ConnId, Event, TorrentId};
+use unchoke_wire::BlockRef;
+use unchoke_wire::message::{Message, id, parse_piece_header};
+
+macro_rules! marks {
+    ($($(#[doc = $doc:literal])* $name:ident,)*) => {
+        /// A rare path.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+        pub enum Mark { $($(#[doc = $doc])* $name,)* }
+
+        impl Mark {
+            /// Every mark.
+            pub const ALL: &[Mark] = &[$(Mark::$name,)*];
+        }
+    };
+}
+
+marks! {
+    /// A cancel went out since another peer had sent the block.
+    EndGameCancel,
+    /// A peer was too slow: its requests were cancelled and given to others.
+    Snub,
+    /// A choke came while requests were out.
+    ChokedInTransfer,
+    /// A request was rejected.
+    RejectSent,
+    /// A reject came.
+    RejectReceived,
+    /// Allowed-fast pieces were named to a choked peer.
+    AllowedFastSent,
+    /// A block was asked of a peer that chokes us.
+    FastRequest,
+    /// A block came that had been given up.
+    LateBlock,
+    /// A piece failed its hash check.
+    PieceFailed,
+    /// A peer was banned.
+    PeerBanned,
+    /// One of two connections to the same peer was closed.
+    DuplicateClosed,
+    /// A host dialled itself.
+    SelfDialled,
+    /// A peer broke the protocol.
+    ProtocolClosed,
+    /// A silent peer was closed.
+    TimeoutClosed,
+    /// A dial got no answer.
+    DialTimeout,
+    /// A connection was reset.
+    Reset,
+    /// Bytes were stuck for seconds.
+    Stall,
+    /// A keep-alive went out.
+    KeepAliveSent,
+    /// A bitfield went out.
+    BitfieldSent,
+    /// Have-all went out.
+    HaveAllSent,
+    /// Have-none went out.
+    HaveNoneSent,
+    /// Metadata came from peers.
+    MetadataReceived,
+    /// A liar sent metadata of a wrong hash, and an honest peer the right one.
+    MetadataLiar,
+    /// Peers were found by peer exchange.
+    PexFound,
+    /// Peers were found in the DHT.
+    DhtFound,
+    /// Peers were found by a tracker.
+    TrackerFound,
+    /// A tracker failed and another answered.
+    TrackerFailover,
+    /// A tracker warned.
+    TrackerWarned,
+    /// A storage failed.
+    StorageFailed,
+    /// A torrent completed after its storage had failed.
+    StorageRecovered,
+    /// A peer was closed since its id was not the one the tracker named.
+    WrongPeerIdClosed,
+    /// A torrent was removed while blocks were on their way.
+    RemovedInTransfer,
+}
+
+/// The marks of a run, and what is needed to see them.
+#[derive(Clone, Debug, Default)]
+pub struct Marks {
+    hit: BTreeSet<Mark>,
+    is_timeout: bool,
+    choking: BTreeMap<(HostId, ConnId), bool>,
+    out: BTreeMap<(HostId, ConnId), BTreeSet<BlockRef>>,
+    given_up: BTreeSet<(HostId, ConnId, BlockRef)>,
+    failed_trackers: BTreeSet<(HostId, TorrentId)>,
+    failed_storages: BTreeSet<(HostId, TorrentId)>,
+}
+
+impl Marks {
+    /// Notes a mark.
+    pub fn add(&mut self, mark: Mark) {
+        self.hit.insert(mark);
+    }
+
+    /// The marks that were hit.
+    pub fn hit(&self) -> &BTreeSet<Mark> {
+        &self.hit
+    }
+
+    pub(crate) fn see(&mut self, host: HostId, sight: &Sight<'_>) {
+        match sight {
+            Sight::Turn { is_timeout } => self.is_timeout = *is_timeout,
+            Sight::Event(event) => self.event(host, event),
+            Sight::Closed(conn) => {
+                self.choking.remove(&(host, *conn));
+                self.out.remove(&(host, *conn));
+            }
+            Sight::Message(trace) => {
+                let TraceMessage::Message(bytes) = &trace.message else { return };
+                match bytes.get(4) {
+                    Some(&id::PIECE) => {
+                        if let (false, Ok(Some(block))) = (trace.is_sent, parse_piece_header(bytes)) {
+                            self.block(host, trace.conn, block);
+                        }
+                    }
+                    // the most frequent one, and no rare path
+                    Some(&id::HAVE) => {}
+                    _ => {
+                        if let Ok(Some((message, _))) = Message::parse(bytes) {
+                            self.message(host, trace.conn, trace.is_sent, &message);
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn block(&mut self, host: HostId, conn: ConnId, block: BlockRef) {
+        if let Some(out) = self.out.get_mut(&(host, conn)) {
+            out.remove(&block);
+        }
+        if self.given_up.remove(&(host, conn, block)) {
+            self.add(Mark::LateBlock);
+        }
+    }
+
+    fn message(&mut self, host: HostId, conn: ConnId, is_sent: bool, message: &Message<'_>) {
+        let at = (host, conn);
+        match (is_sent, message) {
+            (true, Message::Request(block)) => {
+                if self.choking.get(&at).copied().unwrap_or(true) {
+                    self.add(Mark::FastRequest);
+                }
+                self.out.entry(at).or_default().insert(*block);
+            }
+            (true, Message::Cancel(block)) => {
+                self.add(if self.is_timeout { Mark::Snub } else { Mark::EndGameCancel });
+                self.given_up.insert((host, conn, *block));
+            }
+            (false, Message::Unchoke) => {
+                self.choking.insert(at, false);
+            }
+            (false, Message::Choke) => {
+                self.choking.insert(at, true);
+                if self.out.get(&at).is_some_and(|out| !out.is_empty()) {
+                    self.add(Mark::ChokedInTransfer);
+                }
+            }
+            (false, Message::Reject(block)) => {
+                self.add(Mark::RejectReceived);
+                self.given_up.remove(&(host, conn, *block));
+            }
+            (true, Message::Reject(_)) => self.add(Mark::RejectSent),
+            (true, Message::AllowedFast(_)) => self.add(Mark::AllowedFastSent),
+            (true, Message::KeepAlive) => self.add(Mark::KeepAliveSent),
+            (true, Message::Bitfield(_)) => self.add(Mark::BitfieldSent),
+            (true, Message::HaveAll) => self.add(Mark::HaveAllSent),
+            (true, Message::HaveNone) => self.add(Mark::HaveNoneSent),
+            _ => {}
+        }
+    }
+
+    fn event(&mut self, host: HostId, event: &Event) {
+        match event {
+            Event::PieceFailed { .. } => self.add(Mark::PieceFailed),
+            Event::PeerBanned { .. } => self.add(Mark::PeerBanned),
+            Event::MetadataReceived { .. } => self.add(Mark::MetadataReceived),
+            Event::PeersFound { source, new, .. } if *new > 0 => match source {
+                PeerSource::Pex => self.add(Mark::PexFound),
+                PeerSource::Dht => self.add(Mark::DhtFound),
+                PeerSource::Tracker => self.add(Mark::TrackerFound),
+                _ => {}
+            },
+            Event::PeerDisconnected { reason, .. } => match reason {
+                CloseReason::Duplicate => self.add(Mark::DuplicateClosed),
+                CloseReason::Protocol(_) => self.add(Mark::ProtocolClosed),
+                CloseReason::Timeout => self.add(Mark::TimeoutClosed),
+                _ => {}
+            },
+            Event::TrackerFailed { torrent, .. } => {
+                self.failed_trackers.insert((host, *torrent));
+            }
+            Event::TrackerReplied { torrent, warning, .. } => {
+                if self.failed_trackers.contains(&(host, *torrent)) {
+                    self.add(Mark::TrackerFailover);
+                }
+                if warning.is_some() {
+                    self.add(Mark::TrackerWarned);
+                }
+            }
+            Event::StorageFailed { torrent, .. } => {
+                self.add(Mark::StorageFailed);
+                self.failed_storages.insert((host, *torrent));
+            }
+            Event::Completed { torrent } if self.failed_storages.contains(&(host, *torrent)) => {
+                self.add(Mark::StorageRecovered);
+            }
+            _ => {}
+        }
+    }
+}
