@@ -14,7 +14,7 @@ use crate::args::VerifyArgs;
 use crate::errors::{about, one_line, warn};
 use crate::hashing::piece_hashes;
 use crate::output::{self, json, progress};
-use crate::source;
+use crate::{source, units};
 
 pub(super) fn run(args: &VerifyArgs) -> Result<ExitCode> {
     let metainfo = source::torrent(&args.torrent)?;
@@ -41,9 +41,9 @@ pub(super) fn run(args: &VerifyArgs) -> Result<ExitCode> {
     let (bad, all) = (report.pieces - report.good, report.pieces);
     let dir = args.dir.display();
     warn(format_args!(
-        "{} in {dir} is not whole: {bad} of {all} pieces and {} files are bad; `unchoke get` with this --dir mends it",
+        "{} in {dir} is not whole: {bad} of {all} pieces are bad, in {}; `unchoke get` with this --dir mends it",
         info.name,
-        report.bad_files.len(),
+        units::count(report.bad_files.len(), "file"),
     ));
     Ok(ExitCode::FAILURE)
 }
