@@ -26,6 +26,9 @@ pub struct AddTorrent {
     pub trust: bool,
     /// Whether nothing is ever written or asked for.
     pub seed_only: bool,
+    /// Whether it begins anew when its record tells of files and all of them are gone. Else their disk is taken to be
+    /// missing, and it stops.
+    pub begins_anew: bool,
     /// Whether it begins paused.
     pub is_paused: bool,
     /// By which means it finds peers.
@@ -69,6 +72,7 @@ impl AddTorrent {
             is_sequential: false,
             trust: false,
             seed_only: false,
+            begins_anew: false,
             is_paused: false,
             discovery: Discovery::default(),
             peers: Vec::new(),

@@ -37,6 +37,14 @@ pub enum SessionError {
     /// The secure connections of trackers could not be set up.
     #[error("cannot set up TLS: {0}")]
     Tls(String),
+    /// What a URL leads to could not be had.
+    #[error("cannot fetch {url}: {why}")]
+    Fetch {
+        /// The URL.
+        url: String,
+        /// What went wrong.
+        why: String,
+    },
     /// The folder for a torrent's data is not there.
     #[error("the folder {} does not exist; make it, or mount its disk", .0.display())]
     MissingFolder(PathBuf),

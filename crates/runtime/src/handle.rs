@@ -69,6 +69,10 @@ pub struct Stats {
     pub rates: (u64, u64),
     /// Block bytes over its life.
     pub totals: Totals,
+    /// The same when it was added.
+    pub totals_at_start: Totals,
+    /// Bytes of pieces that failed their hash check in this run.
+    pub corrupt: u64,
     /// Peers connected, and known.
     pub peers: (usize, usize),
     /// Connected peers that have everything.
@@ -119,6 +123,8 @@ impl TorrentHandle {
             left: figures.left,
             rates: figures.rates,
             totals: figures.totals,
+            totals_at_start: figures.totals_at_start,
+            corrupt: figures.corrupt,
             peers: figures.peers,
             seeds: figures.seeds,
         })
@@ -238,6 +244,8 @@ fn nothing(hash: WireHash) -> TorrentStats {
         left: None,
         rates: (0, 0),
         totals: Totals::default(),
+        totals_at_start: Totals::default(),
+        corrupt: 0,
         peers: (0, 0),
         seeds: 0,
     }

@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::Url;
 use reqwest::header::LOCATION;
@@ -57,23 +58,21 @@ impl Http {
 
     /// One GET with its redirects, within the time and size allowed.
     pub(crate) async fn get(&self, request: &HttpRequest) -> Reply {
-        match tokio::time::timeout(request.timeout, self.follow(request)).await {
-            Ok(reply) => reply,
-            Err(_) => Err(format!("no reply within {} s", request.timeout.as_secs())),
-        }
+        let follow = self.follow(&request.url, request.family, TRACKER_REPLY_LEN_MAX);
+        within(request.timeout, follow).await
     }
 
-    async fn follow(&self, request: &HttpRequest) -> Reply {
-        let mut url = Url::parse(&request.url).map_err(|e| format!("bad URL: {e}"))?;
+    async fn follow(&self, url: &str, family: Family, len_max: usize) -> Reply {
+        let mut url = Url::parse(url).map_err(|e| format!("bad URL: {e}"))?;
         // the user named the first host, with the torrent; the others are named by hosts of this scope
         let mut teller = None;
         for _ in 0..=REDIRECTS_MAX {
-            let (reply, scope) = self.hop(&url, request.family, teller).await?;
+            let (reply, scope) = self.hop(&url, family, teller).await?;
             let status = reply.status();
             let target = reply.headers().get(LOCATION).filter(|_| status.is_redirection());
             let Some(target) = target else {
                 let remote = reply.remote_addr().map(|a| a.ip().to_canonical());
-                return Ok(Answer { status: status.as_u16(), remote, body: body(reply).await? });
+                return Ok(Answer { status: status.as_u16(), remote, body: body(reply, len_max).await? });
             };
             let target = target.to_str().map_err(|_| "redirect to a bad URL".to_owned())?;
             url = url.join(target).map_err(|_| "redirect to a bad URL".to_owned())?;
@@ -120,12 +119,42 @@ impl Http {
     }
 }
 
+/// Fetches what a URL of the user's leads to, over IPv4 or else IPv6, and waits for it: `timeout` in all.
+///
+/// # Errors
+/// [`SessionError::Fetch`] without a reply of status 200 and at most `len_max` bytes; [`SessionError::Tls`] and
+/// [`SessionError::System`] when not even a request could be made.
+pub fn fetch(url: &str, len_max: usize, timeout: Duration) -> Result<Vec<u8>, SessionError> {
+    let http = Http::new()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+    let runtime = runtime.map_err(|source| SessionError::System { action: "make a request", source })?;
+    let either = async {
+        match http.follow(url, Family::V4, len_max).await {
+            Err(v4) => http.follow(url, Family::V6, len_max).await.map_err(|_| v4),
+            reply => reply,
+        }
+    };
+    let reply = runtime.block_on(async { within(timeout, either).await });
+    // a name still being looked up has nobody left to tell
+    runtime.shutdown_background();
+    let failed = |why| SessionError::Fetch { url: url.to_owned(), why };
+    match reply.map_err(failed)? {
+        Answer { status: 200, body, .. } => Ok(body),
+        Answer { status, .. } => Err(failed(format!("the server answered with status {status}"))),
+    }
+}
+
+async fn within(timeout: Duration, reply: impl Future<Output = Reply>) -> Reply {
+    let late = |_| Err(format!("no reply within {} s", timeout.as_secs()));
+    tokio::time::timeout(timeout, reply).await.unwrap_or_else(late)
+}
+
 /// The decoded body, unless it is too long.
-async fn body(mut reply: reqwest::Response) -> Result<Vec<u8>, String> {
+async fn body(mut reply: reqwest::Response, len_max: usize) -> Result<Vec<u8>, String> {
     let mut body = Vec::new();
     while let Some(chunk) = reply.chunk().await.map_err(|e| reason(&e.without_url()))? {
-        if body.len() + chunk.len() > TRACKER_REPLY_LEN_MAX {
-            return Err(format!("a reply of more than {TRACKER_REPLY_LEN_MAX} bytes"));
+        if body.len() + chunk.len() > len_max {
+            return Err(format!("a reply of more than {len_max} bytes"));
         }
         body.extend_from_slice(&chunk);
     }

@@ -43,6 +43,7 @@ pub use config::{DHT_ROUTERS, SessionConfig};
 pub use error::SessionError;
 pub use event::SessionEvent;
 pub use handle::{State, Stats, TorrentHandle};
+pub use http::fetch;
 pub use session::Session;
 
 pub use unchoke_engine::engine::PeerInfo;

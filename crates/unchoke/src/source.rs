@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use unchoke_engine::input::TorrentSource;
@@ -14,11 +15,16 @@ use crate::errors::about;
 /// Reads what `text` names. A file of that name comes before an info-hash.
 ///
 /// # Errors
-/// One line naming the source: it cannot be read, or is no torrent.
+/// One line naming the source: it cannot be read or fetched, or is no torrent.
 pub(crate) fn read(text: &str) -> Result<TorrentSource> {
     if text.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("magnet:")) {
         let magnet = text.parse().with_context(|| format!("cannot use {}", shortened(text)))?;
         return Ok(TorrentSource::Magnet(Box::new(magnet)));
+    }
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    if matches!(scheme.as_deref(), Some("http" | "https")) {
+        let bytes = unchoke_runtime::fetch(text, limits::METAINFO_LEN_MAX, FETCH_TIMEOUT)?;
+        return parse(&bytes, text).map(|m| TorrentSource::Metainfo(Box::new(m)));
     }
     match magnet::parse_hex_hash(text).filter(|_| !Path::new(text).exists()) {
         Some(InfoHash::V1(hash)) => {
@@ -58,3 +64,5 @@ fn shortened(text: &str) -> String {
 
 /// Characters of a magnet that a message repeats.
 const NAMED_CHARS_MAX: usize = 80;
+/// How long a server may take to hand out a torrent.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(30);

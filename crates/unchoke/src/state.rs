@@ -7,10 +7,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use unchoke_engine::input::TorrentSource;
-use unchoke_storage::{FileStorage, Options, ResumeRecord, ResumeStore, StorageSpec, check_facts};
-use unchoke_wire::metainfo::Info;
-
 use crate::errors::{reason, warn};
 
 /// Where things are kept, for torrents with their data in one folder.
@@ -20,8 +16,9 @@ pub(crate) struct StateDir {
     pub(crate) records: PathBuf,
     /// File of the DHT's nodes.
     pub(crate) dht_nodes: PathBuf,
-    /// Whether the folder of the data is the very one that the records were made of.
-    is_same_folder: bool,
+    /// Whether the folder of the data is the very one that the records were made of: files that are gone were deleted
+    /// then, and are not on a disk that is missing.
+    pub(crate) is_same_folder: bool,
 }
 
 impl StateDir {
@@ -49,34 +46,6 @@ impl StateDir {
             }
         }
     }
-
-    /// Forgets the record of a torrent whose files were deleted, so that it can begin anew. When the folder is another
-    /// one than before, a disk may be missing: then the record stays.
-    pub(crate) fn forget_deleted(&self, source: &TorrentSource, dir: &Path) {
-        let hashes = match source {
-            TorrentSource::Metainfo(m) => m.info_hashes,
-            TorrentSource::Magnet(m) => m.info_hashes,
-        };
-        let (Some(hash), Ok(store)) = (hashes.best(), ResumeStore::open(&self.records)) else { return };
-        // whoever works on it has its files
-        let (true, Ok(_lock)) = (self.is_same_folder, store.lock(hash.wire())) else { return };
-        let record = store.load(hash.wire()).ok().and_then(|l| l.record);
-        if record.is_some_and(|record| is_deleted(&record, source, dir)) {
-            // the session tells of a record that cannot be used
-            let _ = store.remove(hash.wire());
-        }
-    }
-}
-
-/// Whether the record tells of files and none of them is there.
-fn is_deleted(record: &ResumeRecord, source: &TorrentSource, dir: &Path) -> bool {
-    let recorded = || record.info.as_deref().and_then(|raw| Info::parse(raw).ok());
-    let spec = match source {
-        TorrentSource::Metainfo(m) => Some(StorageSpec::from(&m.info)),
-        TorrentSource::Magnet(_) => recorded().as_ref().map(StorageSpec::from),
-    };
-    let storage = spec.and_then(|spec| FileStorage::open(dir, spec, Options::default()).ok());
-    storage.is_some_and(|storage| check_facts(record, &storage).is_storage_missing)
 }
 
 /// `$UNCHOKE_STATE`, else `$XDG_STATE_HOME/unchoke`, else `~/.local/state/unchoke`.

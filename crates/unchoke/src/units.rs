@@ -100,6 +100,14 @@ pub(crate) fn clock() -> String {
     format!("{hour:02}:{minute:02}:{second:02}.{:03}", since.subsec_millis())
 }
 
+/// So many of something: `1 file`, `2 files`.
+pub(crate) fn count(n: impl TryInto<u64>, what: &str) -> String {
+    match n.try_into().unwrap_or(u64::MAX) {
+        1 => format!("1 {what}"),
+        n => format!("{n} {what}s"),
+    }
+}
+
 /// A number of bytes for people: `64.00 MiB`.
 pub(crate) fn bytes(n: u64) -> impl std::fmt::Display {
     indicatif::HumanBytes(n)

@@ -39,6 +39,10 @@ pub struct TorrentStats {
     pub rates: (u64, u64),
     /// Block bytes over its life.
     pub totals: Totals,
+    /// The same when it was added.
+    pub totals_at_start: Totals,
+    /// Bytes of pieces that failed their hash check in this run.
+    pub corrupt: u64,
     /// Peers connected, and known.
     pub peers: (usize, usize),
     /// Connected peers that have everything.
@@ -85,6 +89,8 @@ impl Engine {
             left: t.left(),
             rates,
             totals: t.totals,
+            totals_at_start: t.totals_at_start,
+            corrupt: t.corrupt,
             peers: (conns.clone().count(), t.peers.len()),
             seeds: conns.filter(|c| c.has.is_seed()).count(),
         })

@@ -107,7 +107,10 @@ impl Keeper {
         let pieces = metainfo.info.layout.piece_count();
         let opened = kept.open(&metainfo.info, &self.pool).and_then(|storage| {
             let empty = ResumeRecord::new(hash, kept.entry.hashes);
-            let resume = check_facts(kept.record.as_ref().unwrap_or(&empty), &*storage);
+            let mut resume = check_facts(kept.record.as_ref().unwrap_or(&empty), &*storage);
+            if resume.is_storage_missing && kept.add.begins_anew {
+                resume = check_facts(&empty, &*storage);
+            }
             if !resume.is_storage_missing && !kept.add.seed_only {
                 storage.prepare()?;
             }

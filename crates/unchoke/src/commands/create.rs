@@ -24,6 +24,10 @@ pub(super) fn run(args: &CreateArgs) -> Result<ExitCode> {
     let out = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.torrent", scan.name)));
     check_output(&out, args.force, &scan)?;
     let layout = layout(args, &scan)?;
+    if let Some(first) = scan.skipped.first() {
+        let links = units::count(scan.skipped.len(), "symbolic link");
+        warn(format_args!("left out {links}, the first is {}", first.display()));
+    }
     let storage = FileStorage::open(&scan.parent, storage_spec(&scan, &layout), Options::default())?;
     let builder = builder(args, &scan, &layout, hash(&storage)?);
     let bytes =
@@ -73,17 +77,13 @@ fn parsed(builder: &MetainfoBuilder) -> Metainfo {
     Metainfo::parse(&bytes).expect("what the builder made is read by itself")
 }
 
-/// Lists the files, and says which links are left out.
+/// Lists the files.
 fn scan(path: &Path) -> Result<Scan> {
     // the storage's words are for files of a torrent; this one may never have been there
     fs::metadata(path).map_err(|e| about("read", path, &e))?;
     let scan = scan_tree(path, Symlinks::Skip)?;
     if scan.files.iter().all(|f| f.len == 0) {
         bail!("cannot make a torrent of {}: there are no bytes in it", path.display());
-    }
-    if let Some(first) = scan.skipped.first() {
-        let count = scan.skipped.len();
-        warn(format_args!("left out {count} symbolic links, the first is {}", first.display()));
     }
     Ok(scan)
 }
@@ -227,8 +227,9 @@ fn print(out: &Path, metainfo: &Metainfo) -> Result<()> {
     let info = &metainfo.info;
     let layout = &info.layout;
     let (size, piece_len) = (units::bytes(layout.total_len()), units::bytes(u64::from(layout.piece_len())));
-    let (files, pieces) = (info.files.len(), layout.piece_count());
-    output::line(format_args!("{}: {files} files, {size}, {pieces} pieces of {piece_len}", out.display()))?;
+    let files = units::count(info.files.len(), "file");
+    let pieces = units::count(layout.piece_count(), "piece");
+    output::line(format_args!("{}: {files}, {size}, {pieces} of {piece_len}", out.display()))?;
     output::line(format_args!("info-hash: {}", json::hashes(&metainfo.info_hashes).0.unwrap_or_default()))?;
     output::line(format_args!("magnet: {}", Magnet::from(metainfo)))
 }

@@ -22,9 +22,6 @@ pub(super) fn run(args: &GetArgs) -> Result<ExitCode> {
     let goal = Goal::Get { seed: args.seed.then_some(until), picks: args.picks.clone() };
     let mut transfer = Transfer::new(session, goal, &args.net)?;
     for (source, name) in sources.into_iter().zip(&args.sources) {
-        if let Some(state) = &state {
-            state.forget_deleted(&source, &args.dir);
-        }
         let selection = match &source {
             TorrentSource::Metainfo(m) => {
                 Some(selection::chosen(&args.picks, &m.info).map_err(anyhow::Error::msg)?)
@@ -34,6 +31,7 @@ pub(super) fn run(args: &GetArgs) -> Result<ExitCode> {
         let add = AddTorrent {
             selection,
             is_sequential: args.sequential,
+            begins_anew: state.as_ref().is_some_and(|s| s.is_same_folder),
             discovery: Discovery { dht: !args.net.no_dht, ..Discovery::default() },
             peers: args.net.peers.clone(),
             ..AddTorrent::new(source, args.dir.clone())

@@ -31,7 +31,7 @@ fn of_torrent(m: &Metainfo) -> String {
     text.hashes(&m.info_hashes);
     let stored = m.info.files.iter().filter(|f| !f.is_pad).count();
     let size = m.info.payload_len();
-    let files = if stored == 1 { "1 file".to_owned() } else { format!("{stored} files") };
+    let files = units::count(stored, "file");
     text.row("size", format_args!("{} in {files} ({size} bytes)", units::bytes(size)));
     let piece_len = u64::from(layout.piece_len());
     text.row("pieces", format_args!("{} of {}", layout.piece_count(), units::bytes(piece_len)));

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use unchoke_engine::Event;
-use unchoke_engine::input::{TorrentSource, Totals};
+use unchoke_engine::input::TorrentSource;
 use unchoke_runtime::{AddTorrent, Session, SessionError, SessionEvent, State, Stats, TorrentHandle};
 use unchoke_wire::WireHash;
 
@@ -49,10 +49,6 @@ pub(crate) struct Tracked {
     /// Its name, or its hash while it has none.
     pub(crate) name: String,
     pub(crate) stats: Stats,
-    /// Bytes of earlier runs.
-    before: Totals,
-    /// Bytes of pieces that were bad.
-    pub(crate) wasted: u64,
     pub(crate) phase: Phase,
 }
 
@@ -111,8 +107,7 @@ impl Transfer {
         let handle = self.session.add(add)?;
         let stats = handle.stats()?;
         let name = name.unwrap_or_else(|| handle.info_hash().to_string());
-        let before = Totals::default();
-        let torrent = Tracked { handle, name, stats, before, wasted: 0, phase: Phase::Running };
+        let torrent = Tracked { handle, name, stats, phase: Phase::Running };
         self.report.added(&torrent)?;
         self.torrents.push(torrent);
         Ok(())
@@ -127,8 +122,8 @@ impl Transfer {
         for torrent in &mut self.torrents {
             torrent.refresh();
         }
-        let Transfer { session, torrents, mut report, tracer, stop, .. } = self;
-        if stop.load(Ordering::Relaxed) {
+        let Transfer { session, goal, torrents, mut report, tracer, stop } = self;
+        if stop.load(Ordering::Relaxed) && matches!(goal, Goal::Get { .. }) {
             report.stopping()?;
         }
         let dropped = session.events_dropped();
@@ -294,8 +289,8 @@ impl Goal {
 impl Tracked {
     /// Bytes received and of use, and bytes sent, in this run.
     pub(crate) fn moved(&self) -> (u64, u64) {
-        let Totals { downloaded, uploaded } = self.stats.totals;
-        (downloaded.saturating_sub(self.before.downloaded), uploaded.saturating_sub(self.before.uploaded))
+        let (now, then) = (self.stats.totals, self.stats.totals_at_start);
+        (now.downloaded.saturating_sub(then.downloaded), now.uploaded.saturating_sub(then.uploaded))
     }
 
     /// How many times its size was uploaded, over all runs.
@@ -315,22 +310,11 @@ impl Tracked {
     }
 
     fn note(&mut self, event: &SessionEvent) {
-        match event {
-            SessionEvent::Torrent { event: Event::Added { .. }, .. } => {
-                self.refresh();
-                self.before = self.stats.totals;
+        if let SessionEvent::Torrent { event: Event::MetadataReceived { .. }, .. } = event {
+            self.refresh();
+            if let Some(name) = &self.stats.name {
+                self.name.clone_from(name);
             }
-            SessionEvent::Torrent { event: Event::MetadataReceived { .. }, .. } => {
-                self.refresh();
-                if let Some(name) = &self.stats.name {
-                    self.name.clone_from(name);
-                }
-            }
-            SessionEvent::Torrent { event: Event::PieceFailed { piece, .. }, .. } => {
-                let metainfo = self.handle.metainfo();
-                self.wasted += metainfo.map_or(0, |m| u64::from(m.info.layout.len_of(*piece)));
-            }
-            _ => {}
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `unchoke verify`: holds files against their torrent, on all cores, and changes nothing.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -8,13 +9,13 @@ use serde_json::{Value, json};
 use unchoke_hash::Sha1Digest;
 use unchoke_storage::{FileFact, FileStorage, Options, Storage, StorageSpec};
 use unchoke_wire::FileIndex;
-use unchoke_wire::metainfo::{FileEntry, Metainfo};
+use unchoke_wire::metainfo::{FileEntry, Info, Metainfo};
 
 use crate::args::VerifyArgs;
 use crate::errors::{about, one_line, warn};
 use crate::hashing::piece_hashes;
 use crate::output::{self, json, progress};
-use crate::source;
+use crate::{source, units};
 
 pub(super) fn run(args: &VerifyArgs) -> Result<ExitCode> {
     let metainfo = source::torrent(&args.torrent)?;
@@ -29,7 +30,8 @@ pub(super) fn run(args: &VerifyArgs) -> Result<ExitCode> {
     let bar = progress::bar("verifying", info.layout.total_len());
     let hashes = piece_hashes(&storage, &|n| bar.inc(n));
     bar.finish_and_clear();
-    let report = Report::new(&metainfo, &hashes?, &storage.facts());
+    let facts = facts(&storage, info, &args.dir);
+    let report = Report::new(&metainfo, &hashes?, &facts);
     if args.json {
         output::line(report.json(&metainfo))?;
     } else {
@@ -41,11 +43,23 @@ pub(super) fn run(args: &VerifyArgs) -> Result<ExitCode> {
     let (bad, all) = (report.pieces - report.good, report.pieces);
     let dir = args.dir.display();
     warn(format_args!(
-        "{} in {dir} is not whole: {bad} of {all} pieces and {} files are bad; `unchoke get` with this --dir mends it",
+        "{} in {dir} is not whole: {bad} of {all} pieces are bad, in {}; `unchoke get` with this --dir mends it",
         info.name,
-        report.bad_files.len(),
+        units::count(report.bad_files.len(), "file"),
     ));
     Ok(ExitCode::FAILURE)
+}
+
+/// What the disk says about each file; the storage itself keeps no account of empty ones.
+fn facts(storage: &FileStorage, info: &Info, dir: &Path) -> Vec<FileFact> {
+    let fact = |(file, fact): (&FileEntry, FileFact)| {
+        let there = std::fs::symlink_metadata(dir.join(file.display_path()));
+        match there.ok().filter(|m| file.length == 0 && m.is_file()) {
+            Some(meta) => FileFact::Present { len: meta.len(), mtime_ns: 0, inode: 0 },
+            None => fact,
+        }
+    };
+    info.files.iter().zip(storage.facts()).map(fact).collect()
 }
 
 /// What was found.

@@ -99,7 +99,7 @@ impl Report for Events {
                 },
                 "downloaded": down,
                 "uploaded": up,
-                "wasted": torrent.wasted,
+                "wasted": torrent.stats.corrupt,
                 "have": torrent.stats.pieces.0,
                 "pieces": torrent.stats.pieces.1,
             });

@@ -68,7 +68,7 @@ pub(super) fn verb(state: &State) -> &'static str {
 /// What was moved in this run.
 pub(super) fn summary_line(torrent: &Tracked) -> String {
     let (down, up) = torrent.moved();
-    let wasted = match torrent.wasted {
+    let wasted = match torrent.stats.corrupt {
         0 => String::new(),
         wasted => format!(", {} of it bad", bytes(wasted)),
     };
