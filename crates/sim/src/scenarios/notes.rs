@@ -233,7 +233,7 @@ pub(super) fn golden_b(setup: &Setup) -> Result<Played, String> {
     let first = first_asked(&n.world, n.a);
     // a C that unchokes before B does is not kept waiting
     if ready_b <= ready_c {
-        ensure(first == Some(PieceIndex(2)), || format!("{first:?} was asked for first: {}", asked.story()))?;
+        ensure(first == Some(PieceIndex(2)), || format!("{first:?} was asked for first, {ready_b:?} {ready_c:?}: {}", asked.story()))?;
     }
     played(n.world, Vec::new())
 }
