@@ -175,7 +175,7 @@ impl Engine {
         let t = &mut self.torrents[c.torrent];
         let raw = core::mem::take(&mut c.handshake);
         if handshake.peer_id == t.peer_id {
-            t.peers.note_ourselves(c.key);
+            self.note_ourselves(conn);
             return Err(CloseReason::OwnId);
         }
         let is_wrong = c.expected_id.is_some_and(|id| id != handshake.peer_id);
@@ -202,6 +202,19 @@ impl Engine {
         self.event(Event::PeerConnected { torrent, conn, remote, peer_id, is_outgoing });
         self.greet(conn);
         Ok(())
+    }
+
+    /// Remembers that we met ourselves. Who accepts hears of it first and closes, so that the dialling side never
+    /// gets an answer: what we dial at that address is us as well.
+    fn note_ourselves(&mut self, conn: ConnId) {
+        let c = &self.conns[conn];
+        let (torrent, ip) = (c.torrent, c.remote.ip());
+        let is_us = |o: &PeerConn| o.is_outgoing && o.stage == Stage::Handshake && o.remote.ip() == ip;
+        let t = &mut self.torrents[torrent];
+        let ours = t.conns.iter().filter(|id| **id == conn || is_us(&self.conns[**id]));
+        for key in ours.map(|id| self.conns[*id].key).collect::<Vec<_>>() {
+            t.peers.note_ourselves(key);
+        }
     }
 
     /// Keeps one of several connections to the same peer id: of two in opposite directions the one that the side

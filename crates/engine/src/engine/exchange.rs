@@ -4,6 +4,7 @@ use super::Engine;
 use crate::choker::{PeerRates, TURN_PIECES};
 use crate::id::{ConnId, TorrentId};
 use crate::output::{Output, TraceMessage};
+use crate::peer::Stage;
 use crate::picker::PeerView;
 use crate::torrent::Phase;
 use core::net::IpAddr;
@@ -57,8 +58,10 @@ impl Engine {
         }
     }
 
+    /// Tells the shell, once, that a connection has something to send; one that is being dialled cannot send yet.
     pub(super) fn want_send(&mut self, conn: ConnId) {
         if let Some(c) = self.conns.get_mut(conn)
+            && c.stage != Stage::Dialling
             && c.send.want()
         {
             self.out.push_back(Output::WantSend { conn });

@@ -252,6 +252,8 @@ pub(super) fn all(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     let content = Content::random(setup.seed, PIECES as usize * (64 << 10), 64 << 10, About::default());
     let victim = home(&mut world, false);
+    // floods share the victim's line and must not delay what others send
+    world.host_mut(victim).link.settings.rate = 100_000_000;
     let of_victim = swarm::add(&mut world, victim, &content, Bitfield::none(PIECES), BY_HAND);
     let mut bad = Vec::new();
     for case in CASES {
@@ -270,7 +272,11 @@ pub(super) fn all(setup: &Setup) -> Result<Played, String> {
         judge(case, &seen)?;
     }
     let is_done = swarm::is_complete(&world, victim, of_victim);
-    ensure(is_done, || "the honest transfer did not complete".to_owned())?;
+    ensure(is_done, || {
+        let engine = &world.host(victim).engine;
+        let peers: Vec<String> = engine.peers(of_victim).iter().map(|p| format!("{p:?}\n")).collect();
+        format!("the honest transfer did not complete: {:?}\n{}", engine.torrent_stats(of_victim), peers.concat())
+    })?;
     // the other way: the victim dials them
     let leech = home(&mut world, false);
     let of_leech = swarm::add(&mut world, leech, &content, Bitfield::none(PIECES), BY_HAND);

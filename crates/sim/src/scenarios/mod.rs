@@ -100,6 +100,7 @@ pub const ALL: &[Scenario] = &[
         run: notes::golden_a_plain,
     },
     Scenario { name: "golden-b", what: "the notes' three peers without a tracker", run: notes::golden_b },
+    Scenario { name: "golden-b-far", what: "the same on lines of any make", run: notes::golden_b_far },
     Scenario {
         name: "golden-b-plain",
         what: "the bitfields 0xE0 and 0xC0 as a plain peer sees them",

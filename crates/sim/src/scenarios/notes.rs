@@ -2,11 +2,14 @@
 
 use super::{Played, Setup, ensure, home, played};
 use crate::bad_peer::Manner;
-use crate::host::HostId;
-use crate::log::words;
+use crate::host::{HostId, HostSettings};
+use crate::link::LinkSettings;
+use crate::log::{What, words};
 use crate::swarm::{self, About, BY_HAND, Content, QUIET};
 use crate::world::World;
 use core::net::IpAddr;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use unchoke_engine::input::Discovery;
@@ -100,19 +103,38 @@ struct Notes {
     c: (HostId, TorrentId),
 }
 
+/// Four lines of the same make, 5 to 60 ms one way and a jitter of up to a third of it, 20 ms at most: so B and C are
+/// found and reached at about the same time, as the notes tell it.
+fn alike(world: &mut World) -> HostId {
+    let mut rng = ChaCha8Rng::seed_from_u64(world.seed());
+    let latency = rng.random_range(5_000..60_000);
+    let jitter = rng.random_range(0..=(latency / 3).min(20_000));
+    let link = LinkSettings {
+        latency: Duration::from_micros(latency),
+        jitter: Duration::from_micros(jitter),
+        ..LinkSettings::default()
+    };
+    world.add_host(HostSettings { link, ..HostSettings::default() })
+}
+
+/// Four home lines, each of its own make.
+fn various(world: &mut World) -> HostId {
+    home(world, true)
+}
+
 impl Notes {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, line: fn(&mut World) -> HostId) -> Self {
         let mut world = World::new(seed, true);
-        let router = home(&mut world, true);
+        let router = line(&mut world);
         let host = world.host(router).ip.to_string();
         let nodes = vec![HostPort::new(&host, 6881).expect("an address and a port")];
         let content = Content::three_pieces(nodes);
-        let (b, c) = (home(&mut world, true), home(&mut world, true));
+        let (b, c) = (line(&mut world), line(&mut world));
         let of_b = swarm::add(&mut world, b, &content, Bitfield::all(3), QUIET);
         let mut two = Bitfield::all(3);
         two.clear(PieceIndex(2));
         let of_c = swarm::add(&mut world, c, &content, two, QUIET);
-        let a = home(&mut world, true);
+        let a = line(&mut world);
         // B and C announce themselves, which the notes leave out
         world.run_for(Duration::from_secs(10));
         Notes { world, content, a, b: (b, of_b), c: (c, of_c) }
@@ -122,58 +144,108 @@ impl Notes {
         swarm::add(&mut self.world, self.a, &self.content, Bitfield::none(3), Discovery::default())
     }
 
+    /// What the engines and hubs told, line by line.
+    fn story(&self) -> String {
+        let told = self.world.log().entries().iter().filter(|e| !matches!(e.what, What::DatagramSent { .. }));
+        let line = |e: &crate::log::Entry| match &e.what {
+            What::Peer(t) => format!("{:?} host {} {} {}\n", e.at, e.host.0, t.remote, words(t)),
+            what => format!("{:?} host {} {what:?}\n", e.at, e.host.0),
+        };
+        told.map(line).collect()
+    }
+
     /// A and C have everything; when that is not so in time, an error.
     fn complete(&mut self, of_a: TorrentId) -> Result<(), String> {
         let (a, c) = (self.a, self.c);
         let is_done = self.world.run_while(Duration::from_secs(30), |w| {
             swarm::is_complete(w, a, of_a) && swarm::is_complete(w, c.0, c.1)
         });
-        ensure(is_done, || "A and C did not complete in 30 s".to_owned())
+        ensure(is_done, || format!("A and C did not complete in 30 s\n{}", self.story()))
+    }
+}
+
+/// What A asked of whom: the first digits are pieces.
+struct Asked {
+    with_b: Vec<String>,
+    with_c: Vec<String>,
+    of_b: Vec<String>,
+    of_c: Vec<String>,
+}
+
+impl Asked {
+    fn new(n: &Notes) -> Self {
+        let with = |host: HostId| talk(&n.world, n.a, n.world.host(host).ip);
+        let (with_b, with_c) = (with(n.b.0), with(n.c.0));
+        let asked = |talk: &[String]| -> Vec<String> {
+            talk.iter().filter_map(|w| w.strip_prefix("> request ")).map(|w| w[..1].to_owned()).collect()
+        };
+        Asked { of_b: asked(&with_b), of_c: asked(&with_c), with_b, with_c }
+    }
+
+    fn story(&self) -> String {
+        format!("A with B: {:#?}\nA with C: {:#?}", self.with_b, self.with_c)
+    }
+
+    /// What holds whatever the lines: haves of every piece on each link, interest and unchoke before requests, and
+    /// piece 2 from B before anything else of B.
+    fn check(&self) -> Result<(), String> {
+        for (talk, told) in [(&self.with_b, "< have-all"), (&self.with_c, "< bitfield c0")] {
+            let ours: Vec<&str> = talk.iter().map(String::as_str).filter(|w| w.starts_with('>')).collect();
+            let theirs: Vec<&str> = talk.iter().map(String::as_str).filter(|w| w.starts_with('<')).collect();
+            ensure(ours.first() == Some(&"> handshake"), || format!("no handshake: {}", self.story()))?;
+            let greeting = theirs.get(..2) == Some(&["< handshake", told]);
+            ensure(greeting, || format!("no `{told}`: {}", self.story()))?;
+            let place = |word: &str| talk.iter().position(|w| w.starts_with(word));
+            let asked = (place("> interested"), place("< unchoke"), place("> request"));
+            let is_ordered = asked.2.is_none() || asked.0.is_some() && asked.0 < asked.1 && asked.1 < asked.2;
+            ensure(is_ordered, || format!("requests without interest and unchoke: {}", self.story()))?;
+        }
+        let is_2_from_b = self.of_b.first().is_some_and(|p| p == "2") && !self.of_c.contains(&"2".to_owned());
+        ensure(is_2_from_b, || format!("not piece 2 from B first: {}", self.story()))
     }
 }
 
 pub(super) fn golden_b(setup: &Setup) -> Result<Played, String> {
-    let mut n = Notes::new(setup.seed);
+    let mut n = Notes::new(setup.seed, alike);
     let of_a = n.start_a();
     n.complete(of_a)?;
     n.world.run_for(Duration::from_secs(5));
-    let (b_ip, c_ip) = (n.world.host(n.b.0).ip, n.world.host(n.c.0).ip);
-    let (with_b, with_c) = (talk(&n.world, n.a, b_ip), talk(&n.world, n.a, c_ip));
-    let log = || format!("A with B: {with_b:#?}\nA with C: {with_c:#?}");
     let is_dht = |e: &Event| {
         matches!(e, Event::PeersFound { source: unchoke_engine::input::PeerSource::Dht, new, .. } if *new > 0)
     };
     ensure(n.world.log().events(n.a).any(|(_, e)| is_dht(e)), || "A found nobody in the DHT".to_owned())?;
-    for (talk, told) in [(&with_b, "< have-all"), (&with_c, "< bitfield c0")] {
+    let asked = Asked::new(&n);
+    asked.check()?;
+    for talk in [&asked.with_b, &asked.with_c] {
         let ours: Vec<&str> = talk.iter().map(String::as_str).filter(|w| w.starts_with('>')).collect();
-        let theirs: Vec<&str> = talk.iter().map(String::as_str).filter(|w| w.starts_with('<')).collect();
-        ensure(ours.starts_with(&["> handshake", "> have-none"]), || format!("A began otherwise: {}", log()))?;
-        ensure(theirs.get(..2) == Some(&["< handshake", told]), || format!("no `{told}`: {}", log()))?;
+        let begins = ours.starts_with(&["> handshake", "> have-none"]);
+        ensure(begins, || format!("A began otherwise: {}", asked.story()))?;
         let haves: BTreeSet<&str> = ours.iter().copied().filter(|w| w.starts_with("> have ")).collect();
         let all = BTreeSet::from(["> have 0", "> have 1", "> have 2"]);
-        ensure(haves == all, || format!("not every piece was told: {}", log()))?;
-        let place = |word: &str| talk.iter().position(|w| w.starts_with(word));
-        let (interested, unchoke, request) = (place("> interested"), place("< unchoke"), place("> request"));
-        ensure(interested.is_some() && interested < unchoke && unchoke < request, || {
-            format!("requests without interest and unchoke: {}", log())
-        })?;
-        ensure(ours.contains(&"> not-interested"), || format!("A stays interested: {}", log()))?;
+        ensure(haves == all, || format!("not every piece was told: {}", asked.story()))?;
+        ensure(ours.contains(&"> not-interested"), || format!("A stays interested: {}", asked.story()))?;
     }
-    let asked = |talk: &[String]| -> Vec<String> {
-        talk.iter().filter_map(|w| w.strip_prefix("> request ")).map(|w| w[..1].to_owned()).collect()
-    };
-    let (of_b, of_c) = (asked(&with_b), asked(&with_c));
-    ensure(of_b.iter().all(|p| p == "2") && !of_b.is_empty(), || format!("not 2 from B: {}", log()))?;
-    ensure(of_c.first().is_some_and(|p| p == "0") && of_c.last().is_some_and(|p| p == "1"), || {
-        format!("not 0, then 1 from C: {}", log())
-    })?;
-    ensure(of_c.is_sorted(), || format!("not 0 before 1: {}", log()))?;
-    let first = first_asked(&n.world, n.a);
+    ensure(asked.of_b.iter().all(|p| p == "2"), || format!("not 2 alone from B: {}", asked.story()))?;
+    let from_c: BTreeSet<&str> = asked.of_c.iter().map(String::as_str).collect();
+    ensure(from_c == BTreeSet::from(["0", "1"]), || format!("not 0 and 1 from C: {}", asked.story()))?;
+    let (b_ip, c_ip) = (n.world.host(n.b.0).ip, n.world.host(n.c.0).ip);
     let (ready_b, ready_c) = (unchoked_at(&n.world, n.a, b_ip), unchoked_at(&n.world, n.a, c_ip));
-    // a C that is ready before B has said anything is not kept waiting
+    let first = first_asked(&n.world, n.a);
+    // a C that unchokes before B does is not kept waiting
     if ready_b <= ready_c {
-        ensure(first == Some(PieceIndex(2)), || format!("piece {first:?} was asked for first: {}", log()))?;
+        ensure(first == Some(PieceIndex(2)), || format!("{first:?} was asked for first, {ready_b:?} {ready_c:?}: {}", asked.story()))?;
     }
+    played(n.world, Vec::new())
+}
+
+/// The same on lines that have nothing in common: B may be found long before C, and is not kept waiting.
+pub(super) fn golden_b_far(setup: &Setup) -> Result<Played, String> {
+    let mut n = Notes::new(setup.seed, various);
+    let of_a = n.start_a();
+    n.complete(of_a)?;
+    n.world.run_for(Duration::from_secs(5));
+    let asked = Asked::new(&n);
+    asked.check()?;
     played(n.world, Vec::new())
 }
 
@@ -192,7 +264,7 @@ fn unchoked_at(world: &World, host: HostId, by: IpAddr) -> Option<Instant> {
 
 /// A is a plain peer that only looks: its view of B and C is that of the notes, bit for bit.
 pub(super) fn golden_b_plain(setup: &Setup) -> Result<Played, String> {
-    let mut n = Notes::new(setup.seed);
+    let mut n = Notes::new(setup.seed, various);
     let manner = Manner { first: Message::Bitfield(&[0]).to_vec(), ..Manner::default() };
     let a = n.world.add_bad_peer(&n.content, manner);
     for (host, _) in [n.b, n.c] {
@@ -206,7 +278,7 @@ pub(super) fn golden_b_plain(setup: &Setup) -> Result<Played, String> {
 }
 
 pub(super) fn golden_b_stopped(setup: &Setup) -> Result<Played, String> {
-    let mut n = Notes::new(setup.seed);
+    let mut n = Notes::new(setup.seed, various);
     let of_a = n.start_a();
     let (a, b, c) = (n.a, n.b, n.c);
     // B stops as soon as A has piece 2, before C can have it
@@ -221,7 +293,7 @@ pub(super) fn golden_b_stopped(setup: &Setup) -> Result<Played, String> {
 }
 
 pub(super) fn idle(setup: &Setup) -> Result<Played, String> {
-    let mut n = Notes::new(setup.seed);
+    let mut n = Notes::new(setup.seed, various);
     let of_a = n.start_a();
     n.complete(of_a)?;
     let begin = n.world.now();

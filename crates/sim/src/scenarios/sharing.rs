@@ -71,7 +71,7 @@ pub(super) fn fairness(setup: &Setup) -> Result<Played, String> {
         engine: Settings { dht: false, pex: false, upload_limit: Some(200_000), ..Settings::default() },
         ..HostSettings::default()
     });
-    swarm::add(&mut world, seed, &content, Bitfield::all(content.pieces()), BY_HAND);
+    let of_seed = swarm::add(&mut world, seed, &content, Bitfield::all(content.pieces()), BY_HAND);
     let mut leeches = Vec::new();
     for _ in 0..n {
         let engine = Settings { dht: false, pex: false, ..Settings::default() };
@@ -87,7 +87,9 @@ pub(super) fn fairness(setup: &Setup) -> Result<Played, String> {
         .collect();
     let mean = got.iter().sum::<u64>() / n as u64;
     ensure(got.iter().all(|g| *g >= mean / 4 && *g <= mean * 3), || {
-        format!("shares are far from their mean {mean}: {got:?}")
+        let peers = world.host(seed).engine.peers(of_seed);
+        let peers: Vec<String> = peers.iter().map(|p| format!("{p:?}\n")).collect();
+        format!("shares are far from their mean {mean}: {got:?}\n{}", peers.concat())
     })?;
     let (least, most) = (got.iter().min().copied(), got.iter().max().copied());
     played(world, vec![("least, mean, most", format!("{least:?} {mean} {most:?}"))])

@@ -156,7 +156,7 @@ pub(super) fn pause(setup: &Setup) -> Result<Played, String> {
         world.run_for(Duration::from_secs(2));
         let from = world.now();
         world.run_for(Duration::from_secs(70));
-        let heard = world.log().traces(a).filter(|(at, _)| *at > from).count();
+        let heard = world.log().traces(a).filter(|(at, t)| *at > from && !t.is_sent).count();
         ensure(heard == 0 && !swarm::is_complete(&world, a, of_a), || format!("{heard} messages while paused"))?;
         world.command(host, Command::Resume(torrent));
         world.run_for(Duration::from_secs(2));
