@@ -64,6 +64,7 @@ impl Client for Unchoke {
         command.arg(if job.role == Role::Seed { "seed" } else { "get" }).arg(job.source.argument());
         command.arg("--dir").arg(job.dir).arg("--listen").arg(job.host.at(job.port).to_string());
         command.args(["--no-lsd", "--no-pex", "--no-port-map"]);
+        command.env("UNCHOKE_STATE", job.state.join("state"));
         match job.dht_nodes.first() {
             None => command.arg("--no-dht"),
             Some(node) => command.args(["--dht-node", &node.to_string()]),

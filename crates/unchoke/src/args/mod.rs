@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Play a trackerless swarm of three on this machine, told step by step
     Demo(DemoArgs),
+    /// Play a swarm in virtual time; the same seed gives the same run
+    Sim(SimArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Print or write manual pages
@@ -54,6 +56,22 @@ pub(crate) struct DemoArgs {
     /// Print one JSON object for every message
     #[arg(long, conflicts_with = "trace")]
     pub(crate) json: bool,
+}
+
+/// Options of `sim`.
+#[derive(Debug, Args)]
+pub(crate) struct SimArgs {
+    /// Scenario to play, `all`, or `list`
+    pub(crate) scenario: String,
+    /// What fixes everything left to chance
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Seeds to play, counted up from --seed
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) runs: u64,
+    /// Peers, in scenarios that leave it open
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=1000))]
+    pub(crate) peers: Option<u16>,
 }
 
 /// Options of `create`.

@@ -9,6 +9,7 @@ mod man;
 mod seed;
 mod session;
 mod show;
+mod sim;
 mod transfer;
 mod verify;
 
@@ -34,6 +35,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Magnet(args) => magnet::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Sim(args) => sim::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }
