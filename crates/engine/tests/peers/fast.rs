@@ -1,5 +1,6 @@
 //! The fast extension (BEP 6).
 
+use crate::net::FIRST_PICK;
 use crate::net::{Content, Net, block, modern, plain, requests};
 use unchoke_engine::Settings;
 use unchoke_wire::time::Duration;
@@ -39,6 +40,7 @@ fn allowed_fast_pieces_are_asked_for_while_choked_and_no_others() {
     let (mut net, content) = host(Settings::default(), &Bitfield::none(32));
     let peer = net.join(0, &content, 1, modern());
     net.say(peer, &[Message::HaveAll, Message::AllowedFast(PieceIndex(7))]);
+    net.run_for(FIRST_PICK);
     let asked = requests(&net.heard(peer));
     assert_eq!(asked, [block(7, 0, 16_384), block(7, 16_384, 16_384)]);
     net.say(peer, &[Message::Reject(asked[0]), Message::Reject(asked[1])]);

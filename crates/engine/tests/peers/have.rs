@@ -1,8 +1,7 @@
 //! What have messages say, and to whom they go.
 
-use crate::net::{Content, Net, Puppet, modern, plain, requests};
+use crate::net::{Content, FIRST_PICK, Net, Puppet, modern, plain, requests};
 use unchoke_engine::Settings;
-use unchoke_wire::time::Duration;
 use unchoke_wire::{Bitfield, Message, PieceIndex};
 
 fn leech() -> (Net, Content) {
@@ -62,6 +61,7 @@ fn a_have_goes_to_every_peer_also_to_those_that_have_the_piece() {
     let full = net.join(0, &content, 3, plain());
     net.say(full, &[Message::Bitfield(&[0xe0])]);
     net.say(seed, &[Message::Bitfield(&[0xe0]), Message::Unchoke]);
+    net.run_for(FIRST_PICK);
     let mut heard = vec![serve(&mut net, &content, seed)];
     heard.extend([net.heard(empty), net.heard(full)]);
     for heard in heard {
@@ -111,6 +111,6 @@ fn peers_that_come_without_a_bitfield_and_go_leave_no_availability_behind() {
     net.say(other, &[Message::Bitfield(&[0x60])]);
     net.say(third, &[Message::Bitfield(&[0x60])]);
     net.say(rare, &[Message::Bitfield(&[0xe0]), Message::Unchoke]);
+    net.run_for(FIRST_PICK);
     assert_eq!(requests(&net.heard(rare))[0].piece, PieceIndex(0), "only one peer that is there has it");
-    net.run_for(Duration::from_secs(1));
 }

@@ -538,6 +538,9 @@ pub fn handshake(content: &Content, n: u8, reserved: Reserved) -> [u8; HANDSHAKE
     Handshake { reserved, info_hash: content.hash(), peer_id: PeerId([n; 20]) }.encode()
 }
 
+/// The first requests of a torrent wait no longer than this for peers to say what they have.
+pub const FIRST_PICK: Duration = Duration::from_millis(300);
+
 /// What most peers speak.
 pub fn modern() -> Reserved {
     Reserved::default().with_fast().with_extension()

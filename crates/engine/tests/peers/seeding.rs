@@ -1,6 +1,6 @@
 //! From leech to seed.
 
-use crate::net::{Content, Net, modern, plain};
+use crate::net::{Content, FIRST_PICK, Net, modern, plain};
 use unchoke_engine::input::PartialPiece;
 use unchoke_engine::output::HubCommand;
 use unchoke_engine::{Command, Event, Settings};
@@ -35,6 +35,7 @@ fn who_is_complete_serves_on_and_wants_nothing_more() {
     let watcher = net.join(leech, &content, 9, plain());
     net.say(watcher, &[Message::Bitfield(&[0x80])]);
     net.connect(leech, torrent, seed);
+    net.run_for(FIRST_PICK);
     assert!(net.has_all(leech, torrent));
     assert!(net.hosts[leech].events.contains(&Event::Completed { torrent }));
     let heard = net.heard(watcher);

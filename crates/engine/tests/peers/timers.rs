@@ -64,6 +64,20 @@ fn an_idle_torrent_sets_no_clock() {
 }
 
 #[test]
+fn first_requests_that_nobody_takes_need_no_clock() {
+    let (mut net, content) = (Net::new(), Content::small());
+    net.add_host(Settings { dht: false, ..Settings::default() });
+    net.add(0, &content, &Bitfield::none(3));
+    let silent = net.join(0, &content, 1, plain());
+    let peer = net.join(0, &content, 2, plain());
+    net.say(peer, &[Message::Bitfield(&[0xe0]), Message::Unchoke]);
+    net.say(peer, &[Message::Choke]);
+    net.run_for(Duration::from_secs(10));
+    assert!(net.wakes < 30, "{} wakes in 10 s", net.wakes);
+    assert!(!net.is_closed(silent));
+}
+
+#[test]
 fn who_waits_for_room_to_dial_waits_without_a_clock_and_is_let_in_turn() {
     let (mut net, _) = host(Settings { connections_max: 2, ..Settings::default() });
     let contents: Vec<Content> =
