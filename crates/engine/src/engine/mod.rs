@@ -235,8 +235,10 @@ impl Engine {
         let dial = dial.filter(|_| !is_waiting);
         let trackers = t.is_hungry().then(|| t.asked_trackers + ASK_TRACKERS_EVERY);
         let metadata = t.metadata.as_ref().and_then(|m| m.next_timeout(self.now));
-        let first_pick =
-            t.first_pick_at.filter(|_| !t.has_picked).map(|until| until.min(t.last_found + FIND_WAIT));
+        // a wait that is over and changed nothing needs somebody to ask, not the clock
+        let first_pick = t.first_pick_at.filter(|_| !t.has_picked).and_then(|until| {
+            [until, t.last_found + FIND_WAIT].into_iter().filter(|at| *at > self.now).min()
+        });
         let deadlines = [t.announcer.next_timeout(), dial, trackers, metadata, first_pick];
         let next = deadlines.into_iter().flatten().min();
         // a deadline that has just been served must not spin

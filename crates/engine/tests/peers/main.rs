@@ -1,0 +1,19 @@
+//! What peers see of an engine: whole connections in memory, played through the public API only.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by unwrapping what is not there")]
+
+mod choking;
+mod fast;
+mod handshake;
+mod have;
+mod hostile;
+mod interest;
+mod limits;
+mod many_torrents;
+mod metadata;
+mod net;
+mod requests;
+mod seeding;
+mod timers;
+mod trackers;
+mod trust;
