@@ -12,6 +12,7 @@ use unchoke_engine::Event;
 use unchoke_engine::input::TorrentSource;
 use unchoke_runtime::{AddTorrent, Session, SessionError, SessionEvent, State, Stats, TorrentHandle};
 use unchoke_wire::WireHash;
+use unchoke_wire::metainfo::Info;
 
 use crate::args::NetArgs;
 use crate::errors::{INTERRUPTED, interrupted, warn};
@@ -132,24 +133,22 @@ impl Transfer {
         if let Some(tracer) = tracer {
             tracer.finish()?;
         }
-        report.summary(&torrents)?;
+        let told = report.summary(&torrents);
         if dropped > 0 {
             warn(format_args!("{dropped} events came faster than they could be told and were left out"));
         }
-        let failed = torrents.iter().filter_map(|t| match &t.phase {
-            Phase::Failed(why) => Some((t, why)),
+        let failed = |t: &Tracked| match &t.phase {
+            Phase::Failed(why) => Some(format!("{}: {why}", t.name)),
             _ => None,
-        });
-        let mut has_failed = false;
-        for (torrent, why) in failed {
-            has_failed = true;
-            warn(format_args!("{}: {why}", torrent.name));
+        };
+        let failures: Vec<String> = torrents.iter().filter_map(failed).collect();
+        failures.iter().for_each(warn);
+        // who ends a run may have closed its output before
+        if stop.load(Ordering::Relaxed) {
+            return Ok(interrupted());
         }
-        Ok(match (has_failed, stop.load(Ordering::Relaxed)) {
-            (_, true) => interrupted(),
-            (true, false) => ExitCode::FAILURE,
-            (false, false) => ExitCode::SUCCESS,
-        })
+        told?;
+        Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     fn follow(&mut self) -> Result<()> {
@@ -179,13 +178,12 @@ impl Transfer {
             tracer.take(event, &mut *self.report)?;
         }
         let index = hash_of(event).and_then(|hash| self.index(hash));
-        if let Some(index) = index {
-            self.torrents[index].note(event);
-        }
         self.report.happened(index.map(|i| &self.torrents[i]), event)?;
         let Some(index) = index else { return Ok(()) };
         match event {
-            SessionEvent::Torrent { event: Event::MetadataReceived { .. }, .. } => self.select(index),
+            SessionEvent::Torrent { event: Event::MetadataReceived { info, .. }, .. } => {
+                self.select(index, info)
+            }
             SessionEvent::Torrent { event: Event::Completed { .. }, .. } => self.completed(index),
             SessionEvent::Torrent { event: Event::StorageFailed { error, .. }, .. } => {
                 self.failed(index, error.clone())
@@ -208,11 +206,16 @@ impl Transfer {
     }
 
     /// Once a magnet's files are known, those that are not wanted are left out.
-    fn select(&mut self, index: usize) -> Result<()> {
+    fn select(&mut self, index: usize, raw_info: &[u8]) -> Result<()> {
         let Goal::Get { picks, .. } = &self.goal else { return Ok(()) };
         let torrent = &mut self.torrents[index];
-        let Some(metainfo) = torrent.handle.metainfo().filter(|_| !picks.is_empty()) else { return Ok(()) };
-        let selected = selection::chosen(picks, &metainfo.info)
+        // what is no torrent makes the session stop it
+        let Some(info) = Info::parse(raw_info).ok() else { return Ok(()) };
+        torrent.name.clone_from(&info.name);
+        if picks.is_empty() {
+            return Ok(());
+        }
+        let selected = selection::chosen(picks, &info)
             .and_then(|chosen| torrent.handle.set_selection(chosen).map_err(|e| e.to_string()));
         match selected {
             Ok(()) => Ok(()),
@@ -306,15 +309,6 @@ impl Tracked {
             Ok(stats) => self.stats = stats,
             Err(SessionError::Gone) => {}
             Err(e) => tracing::debug!(error = %e, "no figures"),
-        }
-    }
-
-    fn note(&mut self, event: &SessionEvent) {
-        if let SessionEvent::Torrent { event: Event::MetadataReceived { .. }, .. } = event {
-            self.refresh();
-            if let Some(name) = &self.stats.name {
-                self.name.clone_from(name);
-            }
         }
     }
 }

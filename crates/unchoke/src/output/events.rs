@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use unchoke_engine::event::CloseReason;
 use unchoke_engine::input::PeerSource;
 use unchoke_runtime::{Event, HubEvent, SessionEvent, State};
+use unchoke_wire::metainfo::Info;
 
 use super::{Report, line};
 use crate::commands::{Phase, Tracked};
@@ -49,7 +50,7 @@ impl Report for Events {
 
     fn happened(&mut self, torrent: Option<&Tracked>, event: &SessionEvent) -> Result<()> {
         let told = match event {
-            SessionEvent::Torrent { event, .. } => torrent.and_then(|t| of_torrent(t, event)),
+            SessionEvent::Torrent { event, .. } => of_torrent(event),
             SessionEvent::Checking { done, total, .. } => {
                 Some(("checking", json!({"done": done, "total": total})))
             }
@@ -142,16 +143,12 @@ fn state(state: &State) -> &'static str {
 }
 
 /// What is told of an event of a torrent; `completed` and `error` have ways of their own.
-fn of_torrent(torrent: &Tracked, event: &Event) -> Option<(&'static str, Value)> {
+fn of_torrent(event: &Event) -> Option<(&'static str, Value)> {
     let seconds = |d: &Duration| d.as_secs();
     Some(match event {
-        Event::MetadataReceived { .. } => {
-            let metainfo = torrent.handle.metainfo()?;
-            let size = metainfo.info.payload_len();
-            (
-                "metadata",
-                json!({"name": metainfo.info.name, "total": size, "files": metainfo.info.files.len()}),
-            )
+        Event::MetadataReceived { info, .. } => {
+            let info = Info::parse(info).ok()?;
+            ("metadata", json!({"name": info.name, "total": info.payload_len(), "files": info.files.len()}))
         }
         Event::PieceDone { piece, .. } => ("piece", json!({"piece": piece.0})),
         Event::PieceFailed { piece, .. } => ("piece_failed", json!({"piece": piece.0})),
