@@ -19,7 +19,9 @@ pub struct SessionConfig {
     /// Whether there are DHT nodes, one for each family that is listened on.
     pub dht: bool,
     /// Nodes to begin with.
-    pub dht_bootstrap: Vec<HostPort>,
+    pub dht_nodes: Vec<HostPort>,
+    /// Public routers: asked for nodes while few are known.
+    pub dht_routers: Vec<HostPort>,
     /// Where the DHT's nodes are kept between runs. Its folder exists.
     pub dht_file: Option<PathBuf>,
     /// Where resume records are kept. Without it every start checks the files.
@@ -40,7 +42,8 @@ impl Default for SessionConfig {
         SessionConfig {
             listen: vec![(Ipv4Addr::UNSPECIFIED, 6881).into(), (Ipv6Addr::UNSPECIFIED, 6881).into()],
             dht: true,
-            dht_bootstrap: DHT_ROUTERS
+            dht_nodes: Vec::new(),
+            dht_routers: DHT_ROUTERS
                 .iter()
                 .map(|(host, port)| HostPort::new(host, *port).expect("the names above are names"))
                 .collect(),
@@ -59,7 +62,7 @@ impl SessionConfig {
     pub fn loopback() -> Self {
         SessionConfig {
             listen: vec![(Ipv4Addr::LOCALHOST, 0).into()],
-            dht_bootstrap: Vec::new(),
+            dht_routers: Vec::new(),
             ..SessionConfig::default()
         }
     }

@@ -286,7 +286,8 @@ impl Starter {
             dht_v6: config.dht && addrs.iter().any(SocketAddr::is_ipv6),
             listen_port: addrs.first().map_or(0, SocketAddr::port),
             saved_nodes: config.dht_file.as_deref().map(dht_file::load).unwrap_or_default(),
-            bootstrap: if config.dht { config.dht_bootstrap.clone() } else { Vec::new() },
+            nodes: if config.dht { config.dht_nodes.clone() } else { Vec::new() },
+            routers: if config.dht { config.dht_routers.clone() } else { Vec::new() },
         };
         Hub::new(settings, self.seed(), self.clock.now())
     }

@@ -169,7 +169,7 @@ fn dht_session(others: &[&Session]) -> Session {
     let host = |s: &&Session| HostPort::new("127.0.0.1", s.local_addr().port()).unwrap();
     start(SessionConfig {
         dht: true,
-        dht_bootstrap: others.iter().map(host).collect(),
+        dht_nodes: others.iter().map(host).collect(),
         trace: true,
         ..quiet()
     })
@@ -203,7 +203,7 @@ fn the_dht_begins_with_the_nodes_of_the_run_before() {
     wait_for(&node.events(), |e| matches!(e, SessionEvent::Datagram { is_sent: false, .. }).then_some(()));
     let config = SessionConfig { dht: true, dht_file: Some(dir.path().join("dht")), trace: true, ..quiet() };
     let bootstrap = vec![HostPort::new("127.0.0.1", router.local_addr().port()).unwrap()];
-    let first = start(SessionConfig { dht_bootstrap: bootstrap, ..config.clone() });
+    let first = start(SessionConfig { dht_nodes: bootstrap, ..config.clone() });
     let is_answer = |e: &SessionEvent| match e {
         SessionEvent::Datagram { remote, is_sent: false, bytes } => {
             *remote == node.local_addr() && bytes.windows(6).any(|w| w == b"1:y1:r")

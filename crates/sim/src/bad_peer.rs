@@ -274,7 +274,9 @@ impl BadPeer {
         let mut acts = Vec::new();
         if seen.handshake.is_none() {
             let is_dialler = seen.is_dialler;
-            if !is_dialler && seen.input.len() >= PREFIX_LEN && !core::mem::replace(&mut seen.has_greeted, true)
+            if !is_dialler
+                && seen.input.len() >= PREFIX_LEN
+                && !core::mem::replace(&mut seen.has_greeted, true)
             {
                 acts.extend(self.greet(pipe, now));
             }
@@ -375,7 +377,8 @@ impl BadPeer {
         let from = block.begin as usize;
         let mut data = self.content.piece(block.piece)[from..from + block.len as usize].to_vec();
         if let Serves::Spoils(one_in) = self.manner.serves {
-            self.lot = self.lot.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            self.lot =
+                self.lot.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             if (self.lot >> 33).is_multiple_of(u64::from(one_in)) {
                 data[0] ^= 0xff;
             }

@@ -104,7 +104,8 @@ impl Host {
             dht_v6: settings.engine.dht && ip.is_ipv6(),
             listen_port: PORT,
             saved_nodes: Vec::new(),
-            bootstrap: settings.bootstrap,
+            nodes: settings.bootstrap,
+            routers: Vec::new(),
         };
         let mut engine = settings.engine;
         engine.listen_port = PORT;

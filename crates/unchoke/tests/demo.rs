@@ -75,7 +75,10 @@ fn the_trackerless_exchange_of_the_notes_happens_in_their_order() {
     // B and C announced themselves before A asked
     let asked = all.iter().position(|t| t.host == "A" && is_dht(t, "get_peers")).unwrap();
     for host in ["B", "C"] {
-        assert!(all[..asked].iter().any(|t| t.host == host && t.is_sent && is_dht(t, "announce_peer")), "{host}");
+        assert!(
+            all[..asked].iter().any(|t| t.host == host && t.is_sent && is_dht(t, "announce_peer")),
+            "{host}"
+        );
     }
     // A's first words go to the node that the torrent names; peers come by get_peers alone
     assert_eq!((all.iter().find(|t| t.host == "A").unwrap().peer.as_str()), "N");

@@ -340,6 +340,8 @@ fn row_42_118_files_of_one_name() {
     assert!(matches!(err(&torrent(&listed(&files(118)))), E::DuplicateNames(_)));
     assert_eq!(paths_of(&files(30))[29], "set/same.29");
     // one name more costs as many probes as there are names: 33 names take 0 + 0 + 1 + … + 31 = 496 of the 500
+    let probes: usize = (0..32).sum();
+    assert!(probes <= limits::DUPLICATE_PROBES_MAX && probes + 32 > limits::DUPLICATE_PROBES_MAX);
     assert_eq!(paths_of(&files(33))[32], "set/same.32");
     assert_eq!(err(&torrent(&listed(&files(34)))), E::DuplicateNames(33));
 }

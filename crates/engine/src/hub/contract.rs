@@ -157,5 +157,7 @@ pub struct HubSettings {
     /// Nodes saved by an earlier run.
     pub saved_nodes: Vec<([u8; 20], SocketAddr)>,
     /// Nodes to begin with: names or addresses.
-    pub bootstrap: Vec<unchoke_wire::HostPort>,
+    pub nodes: Vec<unchoke_wire::HostPort>,
+    /// Public routers: asked for nodes while few are known, never kept themselves.
+    pub routers: Vec<unchoke_wire::HostPort>,
 }

@@ -86,7 +86,10 @@ impl Hub {
         for (id, addr) in core::mem::take(&mut hub.settings.saved_nodes) {
             hub.dht_command(addr, dht::Command::AddSaved(NodeInfo { id: NodeId(id), addr }), now);
         }
-        for host in core::mem::take(&mut hub.settings.bootstrap) {
+        for host in core::mem::take(&mut hub.settings.nodes) {
+            hub.dht_host(&host, false, now);
+        }
+        for host in core::mem::take(&mut hub.settings.routers) {
             hub.dht_host(&host, true, now);
         }
         hub

@@ -142,7 +142,8 @@ impl Net {
             dht_v6: false,
             listen_port: 6881,
             saved_nodes: Vec::new(),
-            bootstrap: Vec::new(),
+            nodes: Vec::new(),
+            routers: Vec::new(),
         };
         self.hosts.push(Host {
             engine: Engine::new(ShardId(0), settings, [n; 32], self.now),

@@ -174,10 +174,8 @@ impl HostView {
             return;
         }
         received(c, message);
-        let is_claim = matches!(
-            message,
-            Message::Have(_) | Message::Bitfield(_) | Message::HaveAll | Message::HaveNone
-        );
+        let is_claim =
+            matches!(message, Message::Have(_) | Message::Bitfield(_) | Message::HaveAll | Message::HaveNone);
         if is_claim || matches!(message, Message::Extended { .. }) {
             self.touched.insert(trace.conn);
         }

@@ -95,7 +95,8 @@ impl Swarm {
         };
         let tracker = world.add_tracker(Tracker::new);
         world.tracker_mut(tracker).interval_s = 60;
-        let trackers = if mix.has_tracker { vec![vec![world.tracker(tracker).http_url()]] } else { Vec::new() };
+        let trackers =
+            if mix.has_tracker { vec![vec![world.tracker(tracker).http_url()]] } else { Vec::new() };
         let host = world.next_ip().to_string();
         let nodes = vec![HostPort::new(&host, 6881).expect("an address and a port")];
         let about = About { trackers, nodes: nodes.clone(), is_private: false };
@@ -176,8 +177,8 @@ impl Swarm {
     fn revive(&mut self) {
         for m in &self.members {
             let stats = self.world.host(m.host).engine.torrent_stats(m.torrent);
-            let is_failed = stats
-                .is_some_and(|s| matches!(s.state, unchoke_engine::engine::TorrentState::Failed(_)));
+            let is_failed =
+                stats.is_some_and(|s| matches!(s.state, unchoke_engine::engine::TorrentState::Failed(_)));
             if is_failed && self.world.host(m.host).is_up {
                 self.world.command(m.host, Command::Resume(m.torrent));
             }

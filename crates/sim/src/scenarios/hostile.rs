@@ -62,13 +62,12 @@ fn request(piece: u32, begin: u32, len: u32) -> Vec<u8> {
 }
 
 fn pex_spam() -> Manner {
-    let peers = (1..=50u8).map(|i| PexPeer { addr: ([10, 9, 8, i], 6881).into(), flags: PexFlags::default() });
+    let peers =
+        (1..=50u8).map(|i| PexPeer { addr: ([10, 9, 8, i], 6881).into(), flags: PexFlags::default() });
     let message = PexMessage { added: peers.collect(), dropped: Vec::new(), surplus: 0 }.encode();
     let id = (1..=255).find(|id| Extension::from_local_id(*id) == Some(Extension::UtPex)).unwrap_or(1);
-    let ours = ExtensionHandshake {
-        ids: ExtensionIds::ours([Extension::UtPex]),
-        ..ExtensionHandshake::default()
-    };
+    let ours =
+        ExtensionHandshake { ids: ExtensionIds::ours([Extension::UtPex]), ..ExtensionHandshake::default() };
     Manner {
         reserved: Reserved::default().with_extension(),
         first: Message::Extended { id: 0, payload: &ours.encode() }.to_vec(),
@@ -179,11 +178,7 @@ pub const CASES: &[Case] = &[
         reaction: Reaction::Close(4),
         manner: || first(request(u32::MAX, u32::MAX, u32::MAX).repeat(400)),
     },
-    Case {
-        name: "one request too long",
-        reaction: Reaction::Stay,
-        manner: || first(request(0, 0, 32_768)),
-    },
+    Case { name: "one request too long", reaction: Reaction::Stay, manner: || first(request(0, 0, 32_768)) },
     Case {
         name: "unsolicited blocks",
         reaction: Reaction::Close(10),
@@ -199,7 +194,11 @@ pub const CASES: &[Case] = &[
         reaction: Reaction::Close(4),
         manner: || Manner {
             reserved: fast(),
-            ..first(Message::Reject(BlockRef { piece: PieceIndex(0), begin: 0, len: 16_384 }).to_vec().repeat(200))
+            ..first(
+                Message::Reject(BlockRef { piece: PieceIndex(0), begin: 0, len: 16_384 })
+                    .to_vec()
+                    .repeat(200),
+            )
         },
     },
     Case {
@@ -220,10 +219,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "an extension handshake that is no dictionary",
         reaction: Reaction::Close(2),
-        manner: || Manner {
-            reserved: Reserved::default().with_extension(),
-            ..first(raw(20, b"\0i5e"))
-        },
+        manner: || Manner { reserved: Reserved::default().with_extension(), ..first(raw(20, b"\0i5e")) },
     },
     Case { name: "peer exchange every second", reaction: Reaction::Close(8), manner: pex_spam },
     Case {
@@ -239,11 +235,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "rejects every request",
         reaction: Reaction::Stay,
-        manner: || Manner {
-            reserved: fast(),
-            serves: Serves::Rejects,
-            ..Manner::plain_seed(PIECES)
-        },
+        manner: || Manner { reserved: fast(), serves: Serves::Rejects, ..Manner::plain_seed(PIECES) },
     },
 ];
 
@@ -275,7 +267,11 @@ pub(super) fn all(setup: &Setup) -> Result<Played, String> {
     ensure(is_done, || {
         let engine = &world.host(victim).engine;
         let peers: Vec<String> = engine.peers(of_victim).iter().map(|p| format!("{p:?}\n")).collect();
-        format!("the honest transfer did not complete: {:?}\n{}", engine.torrent_stats(of_victim), peers.concat())
+        format!(
+            "the honest transfer did not complete: {:?}\n{}",
+            engine.torrent_stats(of_victim),
+            peers.concat()
+        )
     })?;
     // the other way: the victim dials them
     let leech = home(&mut world, false);

@@ -59,7 +59,8 @@ pub(super) fn self_dial(setup: &Setup) -> Result<Played, String> {
     }
     let connected = world.log().events(a).any(|(_, e)| matches!(e, Event::PeerConnected { .. }));
     ensure(!connected, || "A is connected to itself".to_owned())?;
-    let dials = world.log().traces(a).filter(|(_, t)| t.is_sent && t.remote.port() == crate::host::PORT).count();
+    let dials =
+        world.log().traces(a).filter(|(_, t)| t.is_sent && t.remote.port() == crate::host::PORT).count();
     ensure(dials == 1, || format!("A shook its own hand {dials} times"))?;
     let b = home(&mut world, false);
     swarm::add(&mut world, b, &content, Bitfield::all(3), BY_HAND);
@@ -114,10 +115,12 @@ pub(super) fn session_ids(setup: &Setup) -> Result<Played, String> {
         world.run_for(Duration::from_secs(100));
         let mut ids = BTreeSet::new();
         for (watcher, _) in &watchers {
-            ids.extend(world.log().events(*watcher).filter(|(at, _)| *at > from).filter_map(|(_, e)| match e {
-                Event::PeerConnected { remote, peer_id, .. } if remote.ip() == ip => Some(*peer_id),
-                _ => None,
-            }));
+            ids.extend(world.log().events(*watcher).filter(|(at, _)| *at > from).filter_map(
+                |(_, e)| match e {
+                    Event::PeerConnected { remote, peer_id, .. } if remote.ip() == ip => Some(*peer_id),
+                    _ => None,
+                },
+            ));
         }
         sessions.push(ids);
         world.kill(host);
@@ -141,8 +144,8 @@ pub(super) fn many_torrents(setup: &Setup) -> Result<Played, String> {
         swarm::introduce(&mut world, a, of_a, b);
         pairs.push((of_a, content));
     }
-    let is_done =
-        world.run_while(Duration::from_secs(120), |w| pairs.iter().all(|(t, _)| swarm::is_complete(w, a, *t)));
+    let is_done = world
+        .run_while(Duration::from_secs(120), |w| pairs.iter().all(|(t, _)| swarm::is_complete(w, a, *t)));
     ensure(is_done, || "not every torrent completed".to_owned())?;
     for (torrent, content) in &pairs {
         let held = content.held(&world.host(a).stored[torrent].storage);

@@ -73,11 +73,13 @@ pub(super) fn nat(setup: &Setup) -> Result<Played, String> {
     let trackers = vec![vec![world.tracker(tracker).http_url()]];
     let content = Content::random(setup.seed, 1 << 20, 32 << 10, About { trackers, ..About::default() });
     let seed = home(&mut world, false);
-    let mut members = vec![(seed, swarm::add(&mut world, seed, &content, Bitfield::all(32), Discovery::default()))];
+    let mut members =
+        vec![(seed, swarm::add(&mut world, seed, &content, Bitfield::all(32), Discovery::default()))];
     for _ in 0..setup.peers.unwrap_or(8) {
         let host = home(&mut world, false);
         world.host_mut(host).link.settings.is_behind_nat = true;
-        members.push((host, swarm::add(&mut world, host, &content, Bitfield::none(32), Discovery::default())));
+        members
+            .push((host, swarm::add(&mut world, host, &content, Bitfield::none(32), Discovery::default())));
     }
     let is_done = world
         .run_while(Duration::from_secs(200), |w| members.iter().all(|(h, t)| swarm::is_complete(w, *h, *t)));

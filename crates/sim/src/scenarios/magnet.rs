@@ -53,8 +53,7 @@ pub(super) fn private(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     let tracker = world.add_tracker(crate::tracker::Tracker::new);
     let url = world.tracker(tracker).http_url();
-    let about =
-        About { trackers: vec![vec![url.clone()]], is_private: true, ..About::default() };
+    let about = About { trackers: vec![vec![url.clone()]], is_private: true, ..About::default() };
     let content = Content::random(setup.seed, 1 << 19, 16 << 10, about);
     let seed = home(&mut world, true);
     swarm::add(&mut world, seed, &content, Bitfield::all(content.pieces()), Discovery::default());

@@ -111,11 +111,7 @@ pub const ALL: &[Scenario] = &[
         what: "the notes' C completes from A after B has stopped",
         run: notes::golden_b_stopped,
     },
-    Scenario {
-        name: "idle",
-        what: "ten idle minutes: every link is kept alive",
-        run: notes::idle,
-    },
+    Scenario { name: "idle", what: "ten idle minutes: every link is kept alive", run: notes::idle },
     Scenario {
         name: "swarm",
         what: "a swarm under faults of every kind, then healed (--peers, 30)",
@@ -131,11 +127,7 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "blame", what: "one corrupting peer among honest ones is found", run: sharing::blame },
     Scenario { name: "colluders", what: "two corrupting peers are found", run: sharing::colluders },
     Scenario { name: "magnet", what: "metadata from peers, a liar first", run: magnet::magnet },
-    Scenario {
-        name: "magnet-private",
-        what: "a magnet that turns out to be private",
-        run: magnet::private,
-    },
+    Scenario { name: "magnet-private", what: "a magnet that turns out to be private", run: magnet::private },
     Scenario { name: "tracker-http", what: "a swarm of an HTTP tracker", run: trackers::http },
     Scenario { name: "tracker-udp", what: "a swarm of a UDP tracker", run: trackers::udp },
     Scenario { name: "tracker-failover", what: "bad trackers before a good one", run: trackers::failover },

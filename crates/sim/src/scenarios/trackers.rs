@@ -74,13 +74,18 @@ pub(super) fn failover(setup: &Setup) -> Result<Played, String> {
         let tracker = world.add_tracker(Tracker::new);
         world.tracker_mut(tracker).manner = manner;
         let t = world.tracker(tracker);
-        tiers.push(vec![if (i + setup.seed as usize).is_multiple_of(2) { t.udp_url() } else { t.http_url() }]);
+        tiers.push(vec![if (i + setup.seed as usize).is_multiple_of(2) {
+            t.udp_url()
+        } else {
+            t.http_url()
+        }]);
     }
     // a warning goes over HTTP only
     let last = world.tracker(3).http_url();
     tiers.pop();
     tiers.push(vec![last]);
-    let content = Content::random(setup.seed, 1 << 18, 32 << 10, About { trackers: tiers, ..About::default() });
+    let content =
+        Content::random(setup.seed, 1 << 18, 32 << 10, About { trackers: tiers, ..About::default() });
     let (a, b) = (home(&mut world, false), home(&mut world, false));
     swarm::add(&mut world, b, &content, Bitfield::all(8), ONLY_TRACKERS);
     world.run_for(Duration::from_secs(30));
@@ -89,9 +94,10 @@ pub(super) fn failover(setup: &Setup) -> Result<Played, String> {
     let is_done = world.run_while(Duration::from_secs(60), |w| swarm::is_complete(w, a, of_a));
     ensure(is_done, || "A did not complete".to_owned())?;
     let took = world.now().since(begin);
-    let warned = world.log().events(a).any(|(_, e)| {
-        matches!(e, Event::TrackerReplied { warning: Some(w), .. } if w == "be nice")
-    });
+    let warned = world
+        .log()
+        .events(a)
+        .any(|(_, e)| matches!(e, Event::TrackerReplied { warning: Some(w), .. } if w == "be nice"));
     ensure(warned, || "the warning was not told".to_owned())?;
     played(world, vec![("complete in", format!("{took:?}"))])
 }
@@ -116,7 +122,8 @@ pub(super) fn pex(setup: &Setup) -> Result<Played, String> {
     });
     ensure(is_done, || "peer exchange did not bring the peers together".to_owned())?;
     let found = members.iter().filter(|(h, _)| {
-        let is_pex = |e: &Event| matches!(e, Event::PeersFound { source: PeerSource::Pex, new, .. } if *new > 0);
+        let is_pex =
+            |e: &Event| matches!(e, Event::PeersFound { source: PeerSource::Pex, new, .. } if *new > 0);
         world.log().events(*h).any(|(_, e)| is_pex(e))
     });
     let found = found.count();

@@ -17,8 +17,7 @@ pub(super) fn stalled(setup: &Setup) -> Result<Played, String> {
     let content = Content::random(setup.seed, 1 << 20, 64 << 10, About::default());
     let a = home(&mut world, false);
     let of_a = swarm::add(&mut world, a, &content, Bitfield::none(16), BY_HAND);
-    let silent =
-        world.add_bad_peer(&content, Manner { serves: Serves::Nothing, ..Manner::plain_seed(16) });
+    let silent = world.add_bad_peer(&content, Manner { serves: Serves::Nothing, ..Manner::plain_seed(16) });
     swarm::introduce(&mut world, a, of_a, silent);
     world.run_for(Duration::from_secs(3));
     let b = home(&mut world, false);
@@ -57,7 +56,9 @@ pub(super) fn choke(setup: &Setup) -> Result<Played, String> {
         let unchoke = talk.iter().skip(choke).position(|w| w == "< unchoke").map(|p| p + choke);
         let pause = talk.get(choke..unchoke.unwrap_or(choke)).unwrap_or_default();
         ensure(!pause.is_empty(), || "it was never choked".to_owned())?;
-        ensure(!pause.iter().any(|w| w.starts_with("> request")), || format!("asked while choked: {pause:?}"))?;
+        ensure(!pause.iter().any(|w| w.starts_with("> request")), || {
+            format!("asked while choked: {pause:?}")
+        })?;
         let rejects = pause.iter().any(|w| w.starts_with("< reject"));
         ensure(rejects == is_fast, || format!("rejects: {rejects}, fast: {is_fast}"))?;
     }
@@ -157,7 +158,9 @@ pub(super) fn pause(setup: &Setup) -> Result<Played, String> {
         let from = world.now();
         world.run_for(Duration::from_secs(70));
         let heard = world.log().traces(a).filter(|(at, t)| *at > from && !t.is_sent).count();
-        ensure(heard == 0 && !swarm::is_complete(&world, a, of_a), || format!("{heard} messages while paused"))?;
+        ensure(heard == 0 && !swarm::is_complete(&world, a, of_a), || {
+            format!("{heard} messages while paused")
+        })?;
         world.command(host, Command::Resume(torrent));
         world.run_for(Duration::from_secs(2));
     }
@@ -181,7 +184,8 @@ pub(super) fn remove(setup: &Setup) -> Result<Played, String> {
     world.command(a, Command::Remove(of_a));
     world.mark(Mark::RemovedInTransfer);
     world.run_for(Duration::from_secs(6));
-    let is_gone = world.log().events(a).any(|(_, e)| matches!(e, Event::Removed { torrent } if *torrent == of_a));
+    let is_gone =
+        world.log().events(a).any(|(_, e)| matches!(e, Event::Removed { torrent } if *torrent == of_a));
     ensure(is_gone && world.host(a).engine.torrents().count() == 0, || "it is not forgotten".to_owned())?;
     let have = content.held(&world.host(a).stored[&of_a].storage);
     let of_a = swarm::add(&mut world, a, &content, have, BY_HAND);

@@ -39,7 +39,7 @@ pub(super) fn start(args: &NetArgs, dir: &Path) -> Result<(Session, Option<State
     };
     let config = match &args.dht_nodes[..] {
         [] => config,
-        nodes => SessionConfig { dht_bootstrap: nodes.to_vec(), ..config },
+        nodes => SessionConfig { dht_nodes: nodes.to_vec(), dht_routers: Vec::new(), ..config },
     };
     Ok((listen(args, config)?, state))
 }

@@ -185,7 +185,7 @@ fn start(who: Who, node: Option<SocketAddr>) -> Result<Session> {
     (config.shards, config.workers, config.trace) = (Some(1), 1, true);
     // B and C are in the DHT before the story begins; A learns of it from the torrent
     if let (Who::B | Who::C, Some(node)) = (who, node) {
-        config.dht_bootstrap = vec![HostPort::new(&node.ip().to_string(), node.port())?];
+        config.dht_nodes = vec![HostPort::new(&node.ip().to_string(), node.port())?];
     }
     // plain BEP 3: bitfields as they are in the specification, and no more messages than it has
     (config.engine.fast, config.engine.pex) = (false, false);
