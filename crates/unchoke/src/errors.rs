@@ -5,7 +5,8 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use unchoke_storage::ErrorKind;
+use unchoke_runtime::SessionError;
+use unchoke_storage::{ErrorKind, StorageError};
 
 /// The command line itself is wrong: exit 2.
 #[derive(Debug)]
@@ -34,8 +35,20 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if error.chain().filter_map(|e| e.downcast_ref::<io::Error>()).any(is_pipe_gone) {
         return ExitCode::SUCCESS;
     }
-    warn(format_args!("{error:#}"));
+    warn(text(error));
     if error.is::<Usage>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+}
+
+/// What went wrong with its causes, up to the one that tells all there is to tell.
+fn text(error: &anyhow::Error) -> String {
+    let mut parts = Vec::new();
+    for cause in error.chain() {
+        parts.push(cause.to_string());
+        if cause.is::<StorageError>() || cause.is::<SessionError>() {
+            break;
+        }
+    }
+    parts.join(": ")
 }
 
 /// Prints one line about something that is worth knowing and stops nothing.
@@ -142,6 +155,16 @@ mod tests {
     #[test]
     fn a_message_stays_one_line_whatever_a_name_holds() {
         assert_eq!(one_line("a\nb\u{1b}[31m\r\n"), "a\\nb\\u{1b}[31m");
+    }
+
+    #[test]
+    fn what_is_told_is_told_once() {
+        let full = StorageError::new("write", "/d/f", io::Error::from_raw_os_error(28));
+        let error = anyhow::Error::new(full).context("cannot get x");
+        assert_eq!(
+            text(&error),
+            "cannot get x: cannot write /d/f: no space left on the disk; free some, then go on"
+        );
     }
 
     #[test]

@@ -7,6 +7,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use unchoke_storage::ResumeStore;
+use unchoke_wire::InfoHashes;
+
 use crate::errors::{reason, warn};
 
 /// Where things are kept, for torrents with their data in one folder.
@@ -45,6 +48,12 @@ impl StateDir {
                 None
             }
         }
+    }
+
+    /// Whether no other process works on this torrent in this folder.
+    pub(crate) fn is_free(&self, hashes: &InfoHashes) -> bool {
+        let store = ResumeStore::open(&self.records);
+        hashes.best().is_some_and(|hash| store.is_ok_and(|store| store.lock(hash.wire()).is_ok()))
     }
 }
 

@@ -86,10 +86,10 @@ pub(crate) struct NetArgs {
     /// DHT node to begin with, in place of the public ones; may be repeated
     #[arg(long = "dht-node", value_name = "HOST:PORT", conflicts_with = "no_dht")]
     pub(crate) dht_nodes: Vec<HostPort>,
-    /// What connections run over
+    /// What connections run over; this version speaks TCP alone
     #[arg(long, value_enum, default_value_t = Transport::Any)]
     pub(crate) transport: Transport,
-    /// Whether connections are encrypted
+    /// Whether connections are encrypted; this version speaks plaintext alone
     #[arg(long, value_enum, default_value_t = Encryption::Allow)]
     pub(crate) encryption: Encryption,
     /// Most bytes a second to download, such as 500K or 2MiB; 0 for no limit

@@ -10,6 +10,8 @@ use unchoke_wire::metainfo::PieceHashes;
 use super::session;
 use super::transfer::{Goal, SeedUntil, Transfer};
 use crate::args::GetArgs;
+use crate::errors::about;
+use crate::state::StateDir;
 use crate::{selection, source};
 
 pub(super) fn run(args: &GetArgs) -> Result<ExitCode> {
@@ -17,7 +19,10 @@ pub(super) fn run(args: &GetArgs) -> Result<ExitCode> {
     for (source, name) in sources.iter().zip(&args.sources) {
         check(source, args).with_context(|| format!("cannot get {name}"))?;
     }
-    let (session, state) = session::start(&args.net, &args.dir)?;
+    // the folder itself, not one that would be made beside what was meant
+    std::fs::read_dir(&args.dir).map_err(|e| about("use the folder", &args.dir, &e))?;
+    let state = StateDir::open(&args.dir);
+    let session = session::start(&args.net, state.as_ref())?;
     let until = SeedUntil { ratio: args.ratio, time: args.seed_time };
     let goal = Goal::Get { seed: args.seed.then_some(until), picks: args.picks.clone() };
     let mut transfer = Transfer::new(session, goal, &args.net)?;

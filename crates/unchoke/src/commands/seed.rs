@@ -12,15 +12,20 @@ use unchoke_wire::metainfo::{Metainfo, PieceHashes};
 use super::session;
 use super::transfer::{Goal, SeedUntil, Transfer};
 use crate::args::SeedArgs;
+use crate::errors::about;
+use crate::state::StateDir;
 use crate::{source, units};
 
 pub(super) fn run(args: &SeedArgs) -> Result<ExitCode> {
     let torrents = args.torrents.iter().map(|path| source::torrent(path)).collect::<Result<Vec<_>>>()?;
-    std::fs::read_dir(&args.dir).map_err(|e| crate::errors::about("use the folder", &args.dir, &e))?;
+    std::fs::read_dir(&args.dir).map_err(|e| about("use the folder", &args.dir, &e))?;
     for (metainfo, path) in torrents.iter().zip(&args.torrents) {
         check(metainfo, &args.dir).with_context(|| format!("cannot seed {}", path.display()))?;
     }
-    let (session, _state) = session::start(&args.net, &args.dir)?;
+    // several processes may seed the same files; one of them keeps the records
+    let is_free = |state: &StateDir| torrents.iter().all(|m| state.is_free(&m.info_hashes));
+    let state = StateDir::open(&args.dir).filter(is_free);
+    let session = session::start(&args.net, state.as_ref())?;
     let goal = Goal::Seed(SeedUntil { ratio: args.ratio, time: args.seed_time });
     let mut transfer = Transfer::new(session, goal, &args.net)?;
     for (metainfo, path) in torrents.into_iter().zip(&args.torrents) {

@@ -1,33 +1,28 @@
 //! Starts the session that `get` and `seed` run in.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
 
 use anyhow::{Result, bail};
 use unchoke_runtime::{Session, SessionConfig, SessionError, Settings};
 
 use crate::args::{Encryption, NetArgs, Transport};
-use crate::errors::about;
 use crate::state::StateDir;
 
-/// Starts a session for torrents with their data in `dir`, and says what is kept between runs.
+/// Starts a session that keeps its state there.
 ///
 /// # Errors
-/// One line: an option that this build cannot follow, a missing folder, a port that is taken.
-pub(super) fn start(args: &NetArgs, dir: &Path) -> Result<(Session, Option<StateDir>)> {
+/// One line: an option that this build cannot follow, a port that is taken.
+pub(super) fn start(args: &NetArgs, state: Option<&StateDir>) -> Result<Session> {
     if args.transport == Transport::Utp {
         bail!("cannot use uTP: this version speaks TCP alone; leave out --transport or say tcp");
     }
     if args.encryption == Encryption::Require {
         bail!("cannot encrypt: this version speaks plaintext alone; leave out --encryption or say allow");
     }
-    // the folder itself, not one that would be made beside what was meant
-    std::fs::read_dir(dir).map_err(|e| about("use the folder", dir, &e))?;
-    let state = StateDir::open(dir);
     let config = SessionConfig {
         dht: !args.no_dht,
-        dht_file: state.as_ref().map(|s| s.dht_nodes.clone()),
-        resume_dir: state.as_ref().map(|s| s.records.clone()),
+        dht_file: state.map(|s| s.dht_nodes.clone()),
+        resume_dir: state.map(|s| s.records.clone()),
         engine: Settings {
             download_limit: args.limit_down.0,
             upload_limit: args.limit_up.0,
@@ -41,7 +36,7 @@ pub(super) fn start(args: &NetArgs, dir: &Path) -> Result<(Session, Option<State
         [] => config,
         nodes => SessionConfig { dht_nodes: nodes.to_vec(), dht_routers: Vec::new(), ..config },
     };
-    Ok((listen(args, config)?, state))
+    listen(args, config)
 }
 
 /// Listens where the user said; else on the first free one of the usual ports, and at last on any.

@@ -31,7 +31,7 @@ impl Bars {
 
 impl Report for Bars {
     fn added(&mut self, torrent: &Tracked) -> Result<()> {
-        let style = ProgressStyle::with_template("{prefix:28!} {bar:24} {percent:>3}%  {wide_msg}");
+        let style = ProgressStyle::with_template("{prefix:20!} {bar:20} {percent:>3}%  {wide_msg}");
         let style = style.expect("the template above is well-formed");
         let bar = self.all.add(ProgressBar::new(1).with_style(style));
         bar.set_prefix(one_line(&torrent.name));
@@ -93,7 +93,7 @@ fn message(torrent: &Tracked) -> String {
                 None => "stalled".to_owned(),
             };
             let (peers, seeds) = (stats.peers.0, stats.seeds);
-            format!("{}/s  {}/s up  {time}  {peers} peers, {seeds} seeds", bytes(down), bytes(up))
+            format!("{}/s  {time}  {peers} peers ({seeds} seeds)  {}/s up", bytes(down), bytes(up))
         }
         _ => figures(torrent),
     }

@@ -187,3 +187,20 @@ fn two_torrents_are_downloaded_by_one_command() {
     assert!(is_same_tree(&place.path("t"), &place.path("out/t")));
     assert_eq!(std::fs::read(place.path("u")).unwrap(), std::fs::read(place.path("out/u")).unwrap());
 }
+
+#[test]
+fn one_process_downloads_to_a_place_and_many_seed_from_it() {
+    let (place, _first) = swarm(&[]);
+    let _second = place.seed(&["t.torrent"]);
+    let args = [&GET[..], &["--dir", "out", "t.torrent", "--json"]].concat();
+    let mut child = place.command(&args).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+    while !line.contains("\"ready\"") {
+        assert_ne!(std::io::BufRead::read_line(&mut out, &mut line).unwrap(), 0, "{line}");
+    }
+    let again = [&GET[..], &["--dir", "out", "t.torrent"]].concat();
+    place.fails(1, &again, &["t.torrent", "another process works on this torrent; stop it first"]);
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
