@@ -56,9 +56,17 @@ pub(super) fn single_seed(setup: &Setup) -> Result<Played, String> {
     let up: u64 = members.iter().map(|m| stats(m).uploaded).sum();
     let down: u64 = members.iter().map(|m| stats(m).downloaded).sum();
     ensure(up >= down, || format!("{down} bytes were received and {up} sent"))?;
+    let waste = members.iter().map(|(host, _)| world.checkers().waste(*host));
+    let (received, useless) = waste.fold((0, 0), |(r, u), w| (r + w.received, u + w.useless));
+    let waste = useless * 1000 / received.max(1);
+    ensure(waste <= 50, || format!("{waste} of 1000 block bytes were useless"))?;
     let by_seed = stats(&members[0]).uploaded;
     let copies = by_seed as f64 / content.data.len() as f64;
-    let figures = vec![("everybody complete in", format!("{time:?}")), ("seed sent copies", format!("{copies:.1}"))];
+    let figures = vec![
+        ("everybody complete in", format!("{time:?}")),
+        ("seed sent copies", format!("{copies:.1}")),
+        ("waste per mille", waste.to_string()),
+    ];
     played(world, figures)
 }
 
