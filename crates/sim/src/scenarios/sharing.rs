@@ -9,15 +9,16 @@ use crate::world::World;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use unchoke_engine::{Event, Settings, TorrentId};
-use unchoke_wire::Bitfield;
 use unchoke_wire::time::Duration;
+use unchoke_wire::Bitfield;
 
 /// One seed and so many leeches, everybody told of everybody.
 fn crowd(world: &mut World, content: &Rc<Content>, leeches: usize) -> Vec<(HostId, TorrentId)> {
     let mut members = Vec::new();
     for i in 0..=leeches {
         let host = home(world, false);
-        let have = if i == 0 { Bitfield::all(content.pieces()) } else { Bitfield::none(content.pieces()) };
+        let have =
+            if i == 0 { Bitfield::all(content.pieces()) } else { Bitfield::none(content.pieces()) };
         let torrent = swarm::add(world, host, content, have, BY_HAND);
         members.push((host, torrent));
     }
@@ -55,10 +56,17 @@ pub(super) fn single_seed(setup: &Setup) -> Result<Played, String> {
     let up: u64 = members.iter().map(|m| stats(m).uploaded).sum();
     let down: u64 = members.iter().map(|m| stats(m).downloaded).sum();
     ensure(up >= down, || format!("{down} bytes were received and {up} sent"))?;
+    let waste = members.iter().map(|(host, _)| world.checkers().waste(*host));
+    let (received, useless) = waste.fold((0, 0), |(r, u), w| (r + w.received, u + w.useless));
+    let waste = useless * 1000 / received.max(1);
+    ensure(waste <= 50, || format!("{waste} of 1000 block bytes were useless"))?;
     let by_seed = stats(&members[0]).uploaded;
     let copies = by_seed as f64 / content.data.len() as f64;
-    let figures =
-        vec![("everybody complete in", format!("{time:?}")), ("seed sent copies", format!("{copies:.1}"))];
+    let figures = vec![
+        ("everybody complete in", format!("{time:?}")),
+        ("seed sent copies", format!("{copies:.1}")),
+        ("waste per mille", waste.to_string()),
+    ];
     played(world, figures)
 }
 
@@ -150,9 +158,7 @@ fn spoilers(setup: &Setup, liars: usize) -> Result<Played, String> {
     let is_banned = |e: &Event| matches!(e, Event::PeerBanned { .. });
     let banned = world.log().events(a).filter(|(_, e)| is_banned(e)).count();
     let failed = world.log().events(a).filter(|(_, e)| matches!(e, Event::PieceFailed { .. })).count();
-    ensure(banned == liars || failed == 0, || {
-        format!("{banned} of {liars} liars were found, {failed} failures")
-    })?;
+    ensure(banned == liars || failed == 0, || format!("{banned} of {liars} liars were found, {failed} failures"))?;
     ensure(failed > 0, || "nothing was spoilt".to_owned())?;
     let held = content.held(&world.host(a).stored[&torrent].storage);
     ensure(held.is_all(), || "what is stored is not what was to be".to_owned())?;

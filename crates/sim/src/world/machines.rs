@@ -15,6 +15,9 @@ use unchoke_wire::time::{Duration, Instant};
 
 impl World {
     pub(super) fn woken(&mut self, host: HostId, machine: Machine) {
+        if !self.hosts[host.0].is_up {
+            return;
+        }
         let slot = &mut self.hosts[host.0].wake[machine as usize];
         if *slot == Some(self.now) {
             *slot = None;

@@ -1,0 +1,67 @@
+//! Who is who, who is asked, and what strangers get.
+
+mod common;
+
+use common::play;
+
+//= S12
+#[test]
+fn a_peer_id_lasts_for_a_session_and_no_longer() {
+    play("session-ids", 20);
+}
+
+//= S14
+#[test]
+fn a_wrong_peer_id_closes_only_in_strict_mode_and_only_if_one_was_named() {
+    play("strict-id", 20);
+}
+
+//= S15
+#[test]
+fn a_host_knows_itself_after_one_dial() {
+    play("self-dial", 20);
+}
+
+//= S15
+#[test]
+fn of_two_connections_between_the_same_two_one_stays() {
+    play("cross-dial", 100);
+}
+
+//= S09
+//= S11
+#[test]
+fn a_hundred_torrents_share_a_port_and_strangers_get_no_byte() {
+    play("many-torrents", 3);
+}
+
+//= S12
+//= S59
+//= S60
+#[test]
+fn a_swarm_finds_itself_by_an_http_tracker() {
+    play("tracker-http", 10);
+}
+
+//= S60
+#[test]
+fn a_swarm_finds_itself_by_a_udp_tracker() {
+    play("tracker-udp", 10);
+}
+
+//= S60
+#[test]
+fn bad_trackers_do_not_keep_a_good_one_from_being_asked() {
+    play("tracker-failover", 10);
+}
+
+//= S03
+//= S07
+//= S08
+//= S18
+//= S32
+//= S58
+#[test]
+fn hostile_peers_get_what_they_deserve_and_the_honest_transfer_completes() {
+    play("hostile", 20);
+}

@@ -1,0 +1,72 @@
+//! Swarms: under faults, from one seed, with peers that lie and peers that cannot be dialled.
+
+mod common;
+
+use common::play;
+use unchoke_sim::scenarios;
+
+//= S21
+//= S24
+//= S35
+//= S58
+#[test]
+fn a_swarm_under_faults_breaks_nothing_and_completes_once_healed() {
+    play("swarm", 20);
+}
+
+#[test]
+fn a_swarm_of_two_hundred_under_faults_completes_once_healed() {
+    for seed in 0..3 {
+        scenarios::run("swarm", seed, Some(200)).unwrap_or_else(|failure| panic!("{failure}"));
+    }
+}
+
+//= S35
+//= S38
+#[test]
+fn one_seed_is_enough_and_leeches_begin_with_different_pieces() {
+    play("single-seed", 5);
+}
+
+//= S25
+//= S34
+//= S39
+#[test]
+fn who_says_have_is_asked_and_have_goes_to_everybody() {
+    play("have-source", 50);
+}
+
+//= S22
+#[test]
+fn a_seed_gives_every_leech_its_share() {
+    play("fairness", 3);
+}
+
+//= S28
+#[test]
+fn a_corrupting_peer_is_found_and_nobody_else() {
+    play("blame", 20);
+    play("colluders", 20);
+}
+
+//= S59
+#[test]
+fn peers_come_from_peer_exchange_alone() {
+    play("pex", 10);
+}
+
+#[test]
+fn peers_nobody_can_dial_complete() {
+    play("nat", 10);
+}
+
+//= S29
+#[test]
+fn a_round_trip_of_200_ms_is_filled() {
+    play("long-path", 2);
+}
+
+#[test]
+fn limits_hold_in_both_directions() {
+    play("rate-limit", 10);
+}
