@@ -155,7 +155,7 @@ impl Engine {
             first_pick_at: None,
             last_found: Instant::ZERO,
             has_picked: false,
-            asked_trackers: self.now,
+            looked_for_peers: (self.now, 0),
             due: None,
         })
     }
@@ -243,7 +243,7 @@ impl Engine {
         if !t.is_running() {
             return;
         }
-        t.asked_trackers = self.now;
+        t.looked_for_peers = (self.now, 0);
         let (hash, is_complete) = (t.hash, t.is_seed());
         self.hub(HubCommand::Register { torrent, hash });
         self.announce(torrent, AnnounceInput::Start { is_complete });

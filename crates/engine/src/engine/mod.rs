@@ -38,8 +38,6 @@ use unchoke_wire::time::{Duration, Instant};
 
 /// How often connections are looked over: rates, timeouts, keep-alives.
 const TICK: Duration = Duration::from_secs(1);
-/// How often the trackers of a torrent with few peers are asked for more. Their own least intervals hold all the same.
-const ASK_TRACKERS_EVERY: Duration = Duration::from_secs(60);
 
 /// One shard's torrents and their peers.
 #[derive(Debug)]
@@ -210,7 +208,7 @@ impl Engine {
             let Some(torrent) = self.touched.torrents.pop_first() else { break };
             self.dial(torrent);
             self.ask_metadata(torrent);
-            self.ask_trackers(torrent);
+            self.look_for_peers(torrent);
             self.finish_removal(torrent);
             self.reschedule(torrent);
         }
@@ -226,20 +224,19 @@ impl Engine {
 
     /// Puts a torrent where its next deadline is.
     fn reschedule(&mut self, torrent: TorrentId) {
-        let dial_room = self.dial_room();
+        let (dial_room, look_at) = (self.dial_room(), self.look_for_peers_at(torrent));
         let Some(t) = self.torrents.get_mut(torrent) else { return };
         let may_dial = t.is_running() && t.conns.len() < self.settings.torrent_connections_max;
         let dial = if may_dial { t.peers.next_dial_time(self.now) } else { None };
         // who cannot dial for want of room is called when there is some, not by the clock
         let is_waiting = dial.is_some_and(|at| at <= self.now) && dial_room == 0;
         let dial = dial.filter(|_| !is_waiting);
-        let trackers = t.is_hungry().then(|| t.asked_trackers + ASK_TRACKERS_EVERY);
         let metadata = t.metadata.as_ref().and_then(|m| m.next_timeout(self.now));
         // a wait that is over and changed nothing needs somebody to ask, not the clock
         let first_pick = t.first_pick_at.filter(|_| !t.has_picked).and_then(|until| {
             [until, t.last_found + FIND_WAIT].into_iter().filter(|at| *at > self.now).min()
         });
-        let deadlines = [t.announcer.next_timeout(), dial, trackers, metadata, first_pick];
+        let deadlines = [t.announcer.next_timeout(), dial, look_at, metadata, first_pick];
         let next = deadlines.into_iter().flatten().min();
         // a deadline that has just been served must not spin
         let next = next.map(|at| at.max(self.now + Duration::from_millis(1)));

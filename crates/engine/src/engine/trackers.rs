@@ -1,15 +1,22 @@
 //! Between a torrent's announcer and the shell.
 
-use super::{ASK_TRACKERS_EVERY, Engine};
+use super::Engine;
 use crate::event::{CloseReason, Event};
-use crate::id::{RequestId, TorrentId};
+use crate::id::{ConnId, RequestId, TorrentId};
 use crate::input::{HttpReply, PeerSource};
 use crate::output::{HttpRequest, Output};
 use crate::tracker::{AnnounceInput, AnnounceOutput, AnnounceTotals};
 use core::net::{IpAddr, SocketAddr};
+use unchoke_wire::time::{Duration, Instant};
 
 /// Transactions with UDP trackers remembered, the latest ones.
 const TRANSACTIONS_MAX: usize = 10_000;
+/// A torrent has peers enough when so many have something it lacks.
+const PEERS_ENOUGH: usize = 5;
+/// Until more peers are looked for out of turn the first time.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How often that wait doubles: up to 16 minutes, about what the DHT waits by itself.
+const LOOK_DOUBLINGS_MAX: u32 = 4;
 
 impl Engine {
     /// Gives one input to a torrent's announcer and carries out what it answers.
@@ -30,12 +37,24 @@ impl Engine {
         self.announce(torrent, AnnounceInput::Timeout);
     }
 
-    /// Asks the trackers of a torrent with few peers for more, once in a while.
-    pub(super) fn ask_trackers(&mut self, torrent: TorrentId) {
-        let Some(t) = self.torrents.get_mut(torrent) else { return };
-        if t.is_hungry() && self.now >= t.asked_trackers + ASK_TRACKERS_EVERY {
-            t.asked_trackers = self.now;
+    /// When to look for more peers of a torrent out of turn: while it lacks something and few peers have any of it.
+    /// Every time in vain the wait is longer.
+    pub(super) fn look_for_peers_at(&self, torrent: TorrentId) -> Option<Instant> {
+        let t = self.torrents.get(torrent).filter(|t| t.is_running() && !t.is_complete())?;
+        let is_of_use = |id: &&ConnId| self.conns[**id].interesting > 0 || t.metadata.is_some();
+        let is_enough = t.conns.iter().filter(is_of_use).nth(PEERS_ENOUGH - 1).is_some();
+        let (last, times) = t.looked_for_peers;
+        (!is_enough).then(|| last + LOOK_EVERY * (1 << times.min(LOOK_DOUBLINGS_MAX)))
+    }
+
+    /// Asks trackers, as far as their least intervals let us, and the DHT for peers when that is due.
+    pub(super) fn look_for_peers(&mut self, torrent: TorrentId) {
+        if self.look_for_peers_at(torrent).is_some_and(|at| at <= self.now) {
+            if let Some(t) = self.torrents.get_mut(torrent) {
+                t.looked_for_peers = (self.now, t.looked_for_peers.1 + 1);
+            }
             self.announce(torrent, AnnounceInput::AnnounceNow);
+            self.dht_search(torrent);
         }
     }
 

@@ -14,9 +14,6 @@ use unchoke_wire::metainfo::Info;
 use unchoke_wire::time::Instant;
 use unchoke_wire::{Bitfield, BlockRef, PeerId, PieceIndex, WireHash};
 
-/// A torrent that lacks something looks for peers beyond its trackers' intervals until it has this many connections.
-const PEERS_ENOUGH: usize = 5;
-
 /// How far a torrent has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Phase {
@@ -84,8 +81,8 @@ pub struct Torrent {
     pub last_found: Instant,
     /// Whether the first requests went out.
     pub has_picked: bool,
-    /// When its trackers were last asked for more peers out of turn.
-    pub asked_trackers: Instant,
+    /// When more peers were last looked for out of turn, and how often in a row.
+    pub looked_for_peers: (Instant, u32),
     /// When the engine looks at it next.
     pub due: Option<Instant>,
 }
@@ -94,11 +91,6 @@ impl Torrent {
     /// Whether it may exchange anything with peers now.
     pub fn is_running(&self) -> bool {
         !self.is_paused && !self.is_removing && self.phase != Phase::Storage
-    }
-
-    /// Whether it could use more peers than it has: it lacks something and few are connected.
-    pub fn is_hungry(&self) -> bool {
-        self.is_running() && !self.is_complete() && self.conns.len() < PEERS_ENOUGH
     }
 
     /// Puts back a block that a peer will not send, and gives back the memory of a piece that is begun no more.
