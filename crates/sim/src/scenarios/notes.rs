@@ -210,9 +210,7 @@ pub(super) fn golden_b(setup: &Setup) -> Result<Played, String> {
     let of_a = n.start_a();
     n.complete(of_a)?;
     n.world.run_for(Duration::from_secs(5));
-    let is_dht = |e: &Event| {
-        matches!(e, Event::PeersFound { source: unchoke_engine::input::PeerSource::Dht, new, .. } if *new > 0)
-    };
+    let is_dht = |e: &Event| matches!(e, Event::PeersFound { source: unchoke_engine::input::PeerSource::Dht, new, .. } if *new > 0);
     ensure(n.world.log().events(n.a).any(|(_, e)| is_dht(e)), || "A found nobody in the DHT".to_owned())?;
     let asked = Asked::new(&n);
     asked.check()?;
@@ -233,7 +231,9 @@ pub(super) fn golden_b(setup: &Setup) -> Result<Played, String> {
     let first = first_asked(&n.world, n.a);
     // a C that unchokes before B does is not kept waiting
     if ready_b < ready_c {
-        ensure(first == Some(PieceIndex(2)), || format!("{first:?} was asked for first, {ready_b:?} {ready_c:?}: {}", asked.story()))?;
+        ensure(first == Some(PieceIndex(2)), || {
+            format!("{first:?} was asked for first, {ready_b:?} {ready_c:?}: {}", asked.story())
+        })?;
     }
     played(n.world, Vec::new())
 }
@@ -287,7 +287,8 @@ pub(super) fn golden_b_stopped(setup: &Setup) -> Result<Played, String> {
     n.world.command(b.0, Command::Stop);
     n.complete(of_a)?;
     let ip = n.world.host(a).ip;
-    let got: Vec<String> = talk(&n.world, c.0, ip).into_iter().filter(|w| w.starts_with("< piece 2")).collect();
+    let got: Vec<String> =
+        talk(&n.world, c.0, ip).into_iter().filter(|w| w.starts_with("< piece 2")).collect();
     ensure(!got.is_empty(), || "C did not get piece 2 from A".to_owned())?;
     played(n.world, Vec::new())
 }
@@ -304,7 +305,8 @@ pub(super) fn idle(setup: &Setup) -> Result<Played, String> {
     }
     for (host, other) in [(n.a, n.b.0), (n.b.0, n.a), (n.a, n.c.0), (n.c.0, n.a)] {
         let ip = n.world.host(other).ip;
-        let sent = n.world.log().traces(host).filter(|(at, t)| *at > begin && t.is_sent && t.remote.ip() == ip);
+        let sent =
+            n.world.log().traces(host).filter(|(at, t)| *at > begin && t.is_sent && t.remote.ip() == ip);
         let mut last = begin;
         let mut keep_alives = 0;
         for (at, trace) in sent {

@@ -9,16 +9,15 @@ use crate::world::World;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use unchoke_engine::{Event, Settings, TorrentId};
-use unchoke_wire::time::Duration;
 use unchoke_wire::Bitfield;
+use unchoke_wire::time::Duration;
 
 /// One seed and so many leeches, everybody told of everybody.
 fn crowd(world: &mut World, content: &Rc<Content>, leeches: usize) -> Vec<(HostId, TorrentId)> {
     let mut members = Vec::new();
     for i in 0..=leeches {
         let host = home(world, false);
-        let have =
-            if i == 0 { Bitfield::all(content.pieces()) } else { Bitfield::none(content.pieces()) };
+        let have = if i == 0 { Bitfield::all(content.pieces()) } else { Bitfield::none(content.pieces()) };
         let torrent = swarm::add(world, host, content, have, BY_HAND);
         members.push((host, torrent));
     }
@@ -158,7 +157,9 @@ fn spoilers(setup: &Setup, liars: usize) -> Result<Played, String> {
     let is_banned = |e: &Event| matches!(e, Event::PeerBanned { .. });
     let banned = world.log().events(a).filter(|(_, e)| is_banned(e)).count();
     let failed = world.log().events(a).filter(|(_, e)| matches!(e, Event::PieceFailed { .. })).count();
-    ensure(banned == liars || failed == 0, || format!("{banned} of {liars} liars were found, {failed} failures"))?;
+    ensure(banned == liars || failed == 0, || {
+        format!("{banned} of {liars} liars were found, {failed} failures")
+    })?;
     ensure(failed > 0, || "nothing was spoilt".to_owned())?;
     let held = content.held(&world.host(a).stored[&torrent].storage);
     ensure(held.is_all(), || "what is stored is not what was to be".to_owned())?;

@@ -74,7 +74,7 @@ pub(super) fn failover(setup: &Setup) -> Result<Played, String> {
         let tracker = world.add_tracker(Tracker::new);
         world.tracker_mut(tracker).manner = manner;
         let t = world.tracker(tracker);
-        tiers.push(vec![if (i + setup.seed as usize).is_multiple_of(2) {
+        tiers.push(vec![if (i % 2 == 0) == setup.seed.is_multiple_of(2) {
             t.udp_url()
         } else {
             t.http_url()

@@ -29,7 +29,11 @@ pub(super) fn stalled(setup: &Setup) -> Result<Played, String> {
     let took = world.now().since(begin);
     let asked = world.bad_peer(silent).pipes().map(|p| p.count("request")).sum::<usize>();
     ensure(asked > 0, || "the silent peer was asked for nothing".to_owned())?;
-    world.run_for(Duration::from_secs(25));
+    // silence is borne for two minutes and as much again, no longer
+    world.run_for(Duration::from_secs(260));
+    let open = world.bad_peer(silent).pipes().next().and_then(|p| p.gone.map(|at| at.since(p.since)));
+    let is_right = open.is_some_and(|t| (120..260).contains(&t.as_secs()));
+    ensure(is_right, || format!("the silent peer was closed after {open:?}"))?;
     played(world, vec![("complete in", format!("{took:?}"))])
 }
 
