@@ -15,10 +15,13 @@ struct Told {
 }
 
 fn play() -> Vec<Told> {
-    let out = Command::new(env!("CARGO_BIN_EXE_unchoke")).args(["demo", "--json"]).output().unwrap();
+    let out = Command::new(env!("CARGO_BIN_EXE_unchoke"))
+        .args(["demo", "--json"])
+        .output()
+        .expect("the program runs");
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    let text = String::from_utf8(out.stdout).unwrap();
-    text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).map(told).collect()
+    let text = String::from_utf8(out.stdout).expect("text");
+    text.lines().map(|line| serde_json::from_str(line).expect("an object a line")).map(told).collect()
 }
 
 fn told(all: Value) -> Told {
@@ -52,7 +55,7 @@ fn place(all: &[Told], is_sent: bool, peer: &str, message: &str) -> usize {
 /// The pieces in all messages of this kind between A and `peer`, in order, runs told once.
 fn pieces(all: &[Told], is_sent: bool, peer: &str, message: &str) -> Vec<u64> {
     let of_kind = all.iter().filter(|t| t.is("A", is_sent, peer, message));
-    let mut pieces: Vec<u64> = of_kind.map(|t| t.number("piece").unwrap()).collect();
+    let mut pieces: Vec<u64> = of_kind.map(|t| t.number("piece").expect("names a piece")).collect();
     pieces.dedup();
     pieces
 }

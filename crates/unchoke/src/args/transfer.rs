@@ -10,6 +10,10 @@ use unchoke_wire::HostPort;
 use crate::selection::{self, Pick};
 use crate::units::{self, Rate};
 
+/// Help of `--listen`: a default that is not a single value.
+const LISTEN_HELP: &str =
+    "Address to listen on; may be repeated [default: 0.0.0.0:6881 and [::]:6881, or the next free port]";
+
 /// Options of `get`.
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
@@ -68,8 +72,8 @@ pub(crate) struct NetArgs {
     /// Peer to connect to; may be repeated
     #[arg(long = "peer", value_name = "IP:PORT")]
     pub(crate) peers: Vec<SocketAddr>,
-    /// Address to listen on; may be repeated [default: 0.0.0.0:6881 and [::]:6881, or the next free port]
-    #[arg(long, value_name = "IP:PORT")]
+    /// Address to listen on; may be repeated
+    #[arg(long, value_name = "IP:PORT", help = LISTEN_HELP)]
     pub(crate) listen: Vec<SocketAddr>,
     /// Do not use the DHT
     #[arg(long)]

@@ -29,7 +29,7 @@ pub(crate) fn line(text: impl fmt::Display) -> Result<()> {
 /// Writes bytes to stdout.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub(crate) fn bytes(bytes: &[u8]) -> Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).context(Unread)
