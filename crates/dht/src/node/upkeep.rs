@@ -41,6 +41,7 @@ const OWN_ID_PAUSE_SETTLED: Duration = Duration::from_secs(3 * 60);
 
 #[derive(Debug)]
 pub(super) struct Upkeep {
+    /// The table is not looked at before.
     next_tick: Instant,
     /// Endpoints to contact, and their ids where known.
     waiting: VecDeque<(SocketAddr, Option<NodeId>)>,
@@ -65,7 +66,7 @@ struct Contact {
 impl Upkeep {
     pub(super) fn new(now: Instant) -> Self {
         Upkeep {
-            next_tick: now,
+            next_tick: now + TICK,
             waiting: VecDeque::new(),
             contacts: VecDeque::new(),
             routers: Vec::new(),
@@ -123,28 +124,35 @@ impl Upkeep {
 }
 
 impl Node {
-    pub(super) fn run_upkeep(&mut self) {
+    /// Does what is due; `is_tick_due` is what [`Self::is_tick_due`] said before the input.
+    pub(super) fn run_upkeep(&mut self, is_tick_due: bool) {
         self.run_contacts();
         if self.now >= self.upkeep.next_attempt && self.upkeep.wants_attempt(self.is_sparse()) {
             self.attempt_bootstrap();
         }
-        if self.now >= self.next_tick() {
+        if self.now >= self.upkeep.next_tick {
             self.upkeep.next_tick = self.now + TICK;
-            self.tick();
+            if is_tick_due {
+                self.tick();
+            }
         }
     }
 
     /// When upkeep has something to do.
     pub(super) fn next_upkeep(&self) -> Instant {
-        let tick = self.next_tick();
+        let tick = self.upkeep.next_tick.max(self.tick_due());
         if self.upkeep.wants_attempt(self.is_sparse()) { tick.min(self.upkeep.next_attempt) } else { tick }
     }
 
+    /// Whether a tick has something to do. Nodes the input tells of are left to the lookups and to a later tick.
+    pub(super) fn is_tick_due(&self) -> bool {
+        self.now >= self.upkeep.next_tick && self.now >= self.tick_due()
+    }
+
     /// When the table, the store or our own id next need a look.
-    fn next_tick(&self) -> Instant {
+    fn tick_due(&self) -> Instant {
         let due = [self.table.next_ping(), self.table.next_stale(), self.store.next_expiry()];
-        let due = due.into_iter().flatten().fold(self.upkeep.next_own_id, Instant::min);
-        due.max(self.upkeep.next_tick)
+        due.into_iter().flatten().fold(self.upkeep.next_own_id, Instant::min)
     }
 
     /// Whether our neighbourhood is still being found, so that what was sought may have missed its place.
