@@ -207,9 +207,9 @@ fn an_announcer_stays_findable_for_hours_and_is_forgotten_after_it_stops() {
         assert!(stored(&net) >= 8, "{} at {:?}", stored(&net), net.now);
     }
     net.command(b, Command::StopSearch { target: KEY });
-    net.run_for(30 * MINUTE);
+    net.run_for(25 * MINUTE);
     assert!(stored(&net) >= 8, "pings do not keep a peer, but its last announcement still counts");
-    net.run_for(16 * MINUTE);
+    net.run_for(21 * MINUTE);
     assert_eq!(stored(&net), 0);
 }
 
