@@ -56,6 +56,17 @@ impl Entry {
         let age = |at: Option<Instant>| at.map_or(Duration::MAX, |at| now.since(at));
         (self.fails > 0 || age(self.last_reply) >= PING_AFTER) && age(self.last_asked) >= RETRY_AFTER
     }
+
+    /// When [`Self::is_due_for_ping`] comes to hold if nothing is heard of the node.
+    pub(crate) fn next_ping(&self) -> Instant {
+        let old = self.last_reply.filter(|_| self.fails == 0).map_or(Instant::ZERO, |at| at + PING_AFTER);
+        self.last_asked.map_or(old, |at| old.max(at + RETRY_AFTER))
+    }
+
+    /// When [`Self::is_servable`] ceases to hold if nothing is heard of the node.
+    pub(crate) fn servable_until(&self) -> Instant {
+        self.last_reply.filter(|_| self.fails == 0).map_or(Instant::ZERO, |at| at + GOOD_FOR)
+    }
 }
 
 #[derive(Debug)]
@@ -134,6 +145,7 @@ mod tests {
         let at = |minutes: u64| Instant::ZERO + Duration::from_secs(minutes * 60);
         assert!(e.is_good(at(14)) && !e.is_good(at(15)));
         assert!(!e.is_due_for_ping(at(12)) && e.is_due_for_ping(at(13)));
+        assert_eq!((e.next_ping(), e.servable_until()), (at(13), at(15)));
         e.last_query = Some(at(14));
         assert!(e.is_good(at(28)) && !e.is_servable(at(28)));
         e.fails = 1;

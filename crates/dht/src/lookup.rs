@@ -92,8 +92,13 @@ impl Lookup {
         Some(fresh.node)
     }
 
-    /// Whether the closest nodes that live have all answered, or none is left to ask.
+    /// Whether the closest nodes that live have all answered, or none is left to ask. While nobody has answered, late
+    /// answers are waited for: they may be all there are.
     pub(crate) fn is_done(&self) -> bool {
+        let is_slow = |c: &Candidate| matches!(c.state, State::Slow { .. });
+        if self.answered().next().is_none() && self.candidates.iter().any(is_slow) {
+            return false;
+        }
         self.candidates.iter().filter(|c| c.counts()).take(K).all(|c| c.state == State::Answered)
     }
 

@@ -31,6 +31,8 @@ pub(crate) struct PeerStore {
     swarms: BTreeMap<WireHash, VecDeque<Peer>>,
     /// Entries held by each global address.
     held: BTreeMap<IpAddr, usize>,
+    /// No entry expires before.
+    next_expiry: Option<Instant>,
 }
 
 impl PeerStore {
@@ -72,6 +74,7 @@ impl PeerStore {
             *held += 1;
         }
         self.swarms.entry(key).or_default().push_back(peer);
+        self.next_expiry.get_or_insert(peer.expires);
         true
     }
 
@@ -107,6 +110,9 @@ impl PeerStore {
 
     /// Forgets what has expired.
     pub(crate) fn expire(&mut self, now: Instant) {
+        if self.next_expiry.is_none_or(|at| at > now) {
+            return;
+        }
         let held = &mut self.held;
         self.swarms.retain(|_, peers| {
             while peers.front().is_some_and(|p| p.expires <= now) {
@@ -122,6 +128,12 @@ impl PeerStore {
             }
             !peers.is_empty()
         });
+        self.next_expiry = self.swarms.values().filter_map(|peers| peers.front()).map(|p| p.expires).min();
+    }
+
+    /// When to call [`Self::expire`]; early calls do no harm.
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+        self.next_expiry
     }
 
     /// Entries of all swarms.

@@ -210,6 +210,19 @@ impl RoutingTable {
         old.into_iter().chain(unproven).take(n).map(|e| e.node).collect()
     }
 
+    /// When [`Self::due_for_ping`] next names a node.
+    pub(crate) fn next_ping(&self) -> Option<Instant> {
+        let old = self.buckets.iter().flat_map(|b| &b.live).map(Entry::next_ping);
+        let with_room = self.buckets.iter().filter(|b| b.has_room());
+        let unproven = with_room.flat_map(|b| &b.replacements).map(Entry::servable_until);
+        old.chain(unproven).min()
+    }
+
+    /// When [`Self::stale_target`] next names an id.
+    pub(crate) fn next_stale(&self) -> Option<Instant> {
+        self.buckets.iter().map(|b| b.touched + GOOD_FOR).min()
+    }
+
     //= BEP 5: a bucket untouched for 15 minutes is refreshed by a random id of its range
     /// A random id in the range of a bucket untouched for 15 minutes, if there is one.
     pub(crate) fn stale_target(&self, rng: &mut impl Rng, now: Instant) -> Option<NodeId> {

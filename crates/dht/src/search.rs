@@ -14,6 +14,8 @@ use unchoke_wire::time::{Duration, Instant};
 const INTERVAL: Duration = Duration::from_secs(15 * 60);
 /// First pause after a round that found nobody; it doubles with every such round up to [`INTERVAL`].
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
+/// The same while the node is finding its neighbourhood, and its peers are finding theirs: whoever was found or not.
+const FIRST_PAUSE_SETTLING: Duration = Duration::from_secs(8);
 /// Live nodes up to which the table counts as small.
 pub(crate) const SMALL_TABLE: usize = 32;
 /// The same while the table is small: nodes that matter may appear any second.
@@ -35,8 +37,17 @@ pub(crate) struct Search {
     pub(crate) announcing: usize,
     pub(crate) announced: usize,
     due: Instant,
-    rounds_in_vain: u32,
+    /// Rounds since the last that was followed by a whole [`INTERVAL`].
+    short_rounds: u32,
     finished: Option<Instant>,
+}
+
+/// What a round's end needs to know of the routing table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TableState {
+    pub(crate) live_nodes: usize,
+    /// Our neighbourhood is still being found.
+    pub(crate) is_settling: bool,
 }
 
 /// All searches, and when each is due.
@@ -59,11 +70,11 @@ impl Searches {
             announcing: 0,
             announced: 0,
             due: now,
-            rounds_in_vain: 0,
+            short_rounds: 0,
             finished: None,
         });
         search.announce = announce;
-        search.rounds_in_vain = 0;
+        search.short_rounds = 0;
         self.make_due(target, now);
     }
 
@@ -105,7 +116,7 @@ impl Searches {
         &mut self,
         target: WireHash,
         closest: Vec<NodeInfo>,
-        live_nodes: usize,
+        table: TableState,
         rng: &mut impl Rng,
         now: Instant,
     ) {
@@ -115,17 +126,21 @@ impl Searches {
         search.closest = closest;
         // 90 to 110 % of the interval, so that searches begun together drift apart
         let interval = INTERVAL * rng.random_range(900..=1100) / 1000;
-        let is_table_small = live_nodes <= SMALL_TABLE;
-        let pause = if live_nodes == 0 {
+        let is_table_small = table.live_nodes <= SMALL_TABLE;
+        let pause = if table.live_nodes == 0 {
             // the first node that appears brings the round forward
             interval
-        } else if search.seen.is_empty() || is_table_small {
-            let first = if is_table_small { FIRST_PAUSE_SMALL_TABLE } else { FIRST_PAUSE };
-            let pause = first * (1 << search.rounds_in_vain.min(10));
-            search.rounds_in_vain += 1;
+        } else if search.seen.is_empty() || is_table_small || table.is_settling {
+            let first = match (is_table_small, table.is_settling) {
+                (true, _) => FIRST_PAUSE_SMALL_TABLE,
+                (false, true) => FIRST_PAUSE_SETTLING,
+                (false, false) => FIRST_PAUSE,
+            };
+            let pause = first * (1 << search.short_rounds.min(10));
+            search.short_rounds += 1;
             pause.min(interval)
         } else {
-            search.rounds_in_vain = 0;
+            search.short_rounds = 0;
             interval
         };
         self.make_due(target, now + pause);

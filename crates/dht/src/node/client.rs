@@ -4,6 +4,7 @@ use super::{Goal, LOOKUPS_MAX, Node, Running, VERSION};
 use crate::io::Event;
 use crate::lookup::Lookup;
 use crate::scope;
+use crate::search::TableState;
 use crate::transactions::{LookupId, Pending, Purpose};
 use core::net::SocketAddr;
 use unchoke_wire::WireHash;
@@ -44,6 +45,9 @@ impl Node {
         if node.id == self.id || pending.id.is_some_and(|id| id != node.id) {
             self.table.evict_if(&from, pending.id, self.now);
             self.on_refused(&pending);
+            if node.id != self.id {
+                self.on_changed_id(from);
+            }
             return;
         }
         let rtt = self.now.since(pending.sent);
@@ -151,7 +155,8 @@ impl Node {
     }
 
     fn finish_search_round(&mut self, target: WireHash, lookup: Lookup, closest: Vec<NodeInfo>) {
-        self.searches.finish_round(target, closest.clone(), self.table.live_count(), &mut self.rng, self.now);
+        let table = TableState { live_nodes: self.table.live_count(), is_settling: self.is_settling() };
+        self.searches.finish_round(target, closest.clone(), table, &mut self.rng, self.now);
         let Some(search) = self.searches.get_mut(&target) else { return };
         let (announce, peers_found) = (search.announce, search.seen.len());
         let queries_sent = lookup.queries_sent();

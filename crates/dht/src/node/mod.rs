@@ -126,13 +126,14 @@ impl Node {
     /// Takes one input. Timers that are due by `now` run too, whatever the input.
     pub fn handle(&mut self, input: Input<'_>, now: Instant) -> Outputs<'_> {
         self.now = self.now.max(now);
+        let is_tick_due = self.is_tick_due();
         match input {
             Input::Timeout => {}
             Input::Datagram { from, bytes } => self.on_datagram(from, bytes),
             Input::Command(command) => self.on_command(command),
         }
         self.run_silent();
-        self.run_upkeep();
+        self.run_upkeep(is_tick_due);
         self.run_searches();
         self.drive_lookups();
         Outputs::new(&mut self.outputs)

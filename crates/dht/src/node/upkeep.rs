@@ -7,11 +7,12 @@ use crate::scope;
 use crate::search::SMALL_TABLE;
 use crate::transactions::{Pending, Purpose};
 use core::net::SocketAddr;
+use rand::RngExt;
 use std::collections::VecDeque;
 use unchoke_wire::krpc::{Method, NodeId, NodeInfo, Response};
 use unchoke_wire::time::{Duration, Instant};
 
-/// Pause between two looks at the table.
+/// Least pause between two looks at the table.
 const TICK: Duration = Duration::from_secs(5);
 /// Pings a tick.
 const PINGS_PER_TICK: usize = 2;
@@ -29,12 +30,18 @@ const ROUTERS_MAX: usize = 16;
 const FIRST_ATTEMPT_PAUSE: Duration = Duration::from_secs(1);
 /// Longest pause between attempts to bootstrap.
 const ATTEMPT_PAUSE_MAX: Duration = Duration::from_secs(5 * 60);
-/// Pause between lookups of our own id while the table is small, and later.
+/// First pause between lookups of our own id; it doubles with each. Nodes that join in the same moment learn of each
+/// other by the second and third.
+const OWN_ID_PAUSE_FIRST: Duration = Duration::from_secs(12);
+/// Longest pause between lookups of our own id while the table is small, and later.
 const OWN_ID_PAUSE_SMALL: Duration = Duration::from_secs(10 * 60);
 const OWN_ID_PAUSE: Duration = Duration::from_secs(30 * 60);
+/// Pause between lookups of our own id from which on our neighbourhood counts as known.
+const OWN_ID_PAUSE_SETTLED: Duration = Duration::from_secs(3 * 60);
 
 #[derive(Debug)]
 pub(super) struct Upkeep {
+    /// The table is not looked at before.
     next_tick: Instant,
     /// Endpoints to contact, and their ids where known.
     waiting: VecDeque<(SocketAddr, Option<NodeId>)>,
@@ -43,6 +50,7 @@ pub(super) struct Upkeep {
     next_attempt: Instant,
     attempt_pause: Duration,
     next_own_id: Instant,
+    own_id_pause: Duration,
     is_bootstrapped: bool,
 }
 
@@ -64,7 +72,8 @@ impl Upkeep {
             routers: Vec::new(),
             next_attempt: now,
             attempt_pause: FIRST_ATTEMPT_PAUSE,
-            next_own_id: now + OWN_ID_PAUSE_SMALL,
+            next_own_id: now + OWN_ID_PAUSE_FIRST,
+            own_id_pause: OWN_ID_PAUSE_FIRST,
             is_bootstrapped: false,
         }
     }
@@ -115,24 +124,40 @@ impl Upkeep {
 }
 
 impl Node {
-    pub(super) fn run_upkeep(&mut self) {
+    /// Does what is due; `is_tick_due` is what [`Self::is_tick_due`] said before the input.
+    pub(super) fn run_upkeep(&mut self, is_tick_due: bool) {
         self.run_contacts();
         if self.now >= self.upkeep.next_attempt && self.upkeep.wants_attempt(self.is_sparse()) {
             self.attempt_bootstrap();
         }
         if self.now >= self.upkeep.next_tick {
             self.upkeep.next_tick = self.now + TICK;
-            self.tick();
+            if is_tick_due {
+                self.tick();
+            }
         }
     }
 
     /// When upkeep has something to do.
     pub(super) fn next_upkeep(&self) -> Instant {
-        if self.upkeep.wants_attempt(self.is_sparse()) {
-            self.upkeep.next_tick.min(self.upkeep.next_attempt)
-        } else {
-            self.upkeep.next_tick
-        }
+        let tick = self.upkeep.next_tick.max(self.tick_due());
+        if self.upkeep.wants_attempt(self.is_sparse()) { tick.min(self.upkeep.next_attempt) } else { tick }
+    }
+
+    /// Whether a tick has something to do. Nodes the input tells of are left to the lookups and to a later tick.
+    pub(super) fn is_tick_due(&self) -> bool {
+        self.now >= self.upkeep.next_tick && self.now >= self.tick_due()
+    }
+
+    /// When the table, the store or our own id next need a look.
+    fn tick_due(&self) -> Instant {
+        let due = [self.table.next_ping(), self.table.next_stale(), self.store.next_expiry()];
+        due.into_iter().flatten().fold(self.upkeep.next_own_id, Instant::min)
+    }
+
+    /// Whether our neighbourhood is still being found, so that what was sought may have missed its place.
+    pub(super) fn is_settling(&self) -> bool {
+        self.upkeep.own_id_pause < OWN_ID_PAUSE_SETTLED
     }
 
     /// Takes an endpoint said to be a node, to ask it soon.
@@ -185,6 +210,15 @@ impl Node {
         }
     }
 
+    /// Takes note that another node answers where one was known: it was restarted, and where few are known it is met
+    /// anew soon. One that changes its id all the time costs us an attempt a [`TICK`].
+    pub(super) fn on_changed_id(&mut self, addr: SocketAddr) {
+        if self.is_sparse() && self.may_contact(&addr) {
+            self.upkeep.remember(addr, 0);
+            self.upkeep.next_attempt = self.upkeep.next_attempt.min(self.now + TICK);
+        }
+    }
+
     pub(super) fn on_new_live(&mut self, node: NodeInfo) {
         self.lookups.values_mut().for_each(|r| r.lookup.add(node));
         if self.table.live_count() <= SMALL_TABLE {
@@ -196,9 +230,14 @@ impl Node {
     }
 
     pub(super) fn on_own_id_found(&mut self, is_answered: bool) {
-        let is_small = self.table.live_count() <= SMALL_TABLE;
-        self.upkeep.next_own_id = self.now + if is_small { OWN_ID_PAUSE_SMALL } else { OWN_ID_PAUSE };
-        if is_answered && !self.upkeep.is_bootstrapped {
+        let is_first = is_answered && !self.upkeep.is_bootstrapped;
+        if is_first {
+            self.upkeep.own_id_pause = OWN_ID_PAUSE_FIRST;
+        }
+        // 100 to 150 %, so that nodes started together drift apart
+        let pause = self.upkeep.own_id_pause * self.rng.random_range(1000..=1500) / 1000;
+        self.upkeep.next_own_id = self.now + pause;
+        if is_first {
             self.upkeep.is_bootstrapped = true;
             let good_nodes = self.table.good_count(self.now);
             self.emit(Event::Bootstrapped { good_nodes });
@@ -227,6 +266,11 @@ impl Node {
             self.start_lookup(target, Goal::Refresh);
         }
         if self.now >= self.upkeep.next_own_id {
+            let is_small = self.table.live_count() <= SMALL_TABLE;
+            let max = if is_small { OWN_ID_PAUSE_SMALL } else { OWN_ID_PAUSE };
+            self.upkeep.own_id_pause = (self.upkeep.own_id_pause * 2).min(max);
+            // moved on by the end of the lookup, or here if it cannot begin
+            self.upkeep.next_own_id = self.now + self.upkeep.own_id_pause;
             self.find_own_id();
         }
     }

@@ -207,9 +207,9 @@ fn an_announcer_stays_findable_for_hours_and_is_forgotten_after_it_stops() {
         assert!(stored(&net) >= 8, "{} at {:?}", stored(&net), net.now);
     }
     net.command(b, Command::StopSearch { target: KEY });
-    net.run_for(30 * MINUTE);
+    net.run_for(25 * MINUTE);
     assert!(stored(&net) >= 8, "pings do not keep a peer, but its last announcement still counts");
-    net.run_for(16 * MINUTE);
+    net.run_for(21 * MINUTE);
     assert_eq!(stored(&net), 0);
 }
 
@@ -217,6 +217,7 @@ fn an_announcer_stays_findable_for_hours_and_is_forgotten_after_it_stops() {
 fn rounds_of_a_search_are_fifteen_minutes_apart_give_or_take_a_tenth() {
     let mut net = Net::new(1, CALM);
     net.grow(150);
+    net.run_for(10 * MINUTE);
     net.search(3, KEY, Some(7001));
     net.run_for(10 * SECOND);
     net.search(9, KEY, Some(7002));
@@ -335,14 +336,64 @@ fn the_same_seed_gives_the_same_run_to_the_byte() {
 }
 
 #[test]
-fn upkeep_costs_at_most_six_kilobytes_a_minute() {
+fn an_idle_node_sends_a_datagram_in_five_seconds_at_most_and_sleeps_in_between() {
+    for hosts in [2, 8, 30, 60, 200] {
+        let mut net = Net::new(1, CALM);
+        net.grow(hosts);
+        net.run_for(20 * MINUTE);
+        let (sent, timeouts) = (net.sent, net.timeouts);
+        net.run_for(60 * MINUTE);
+        // a query or answer weighs about 100 bytes on average; each is sent by one node and received by another
+        let per_node_hour = |n: usize| n / hosts;
+        let (sent, timeouts) = (per_node_hour(net.sent - sent), per_node_hour(net.timeouts - timeouts));
+        println!("{hosts} nodes: {sent} datagrams and {timeouts} timeouts a node and hour");
+        assert!(sent <= 720 && timeouts <= 360);
+    }
+}
+
+#[test]
+fn a_node_that_knows_nobody_sleeps() {
     let mut net = Net::new(1, CALM);
-    net.grow(200);
-    net.run_for(20 * MINUTE);
-    let before = net.sent;
-    net.run_for(30 * MINUTE);
-    // a query or answer weighs about 100 bytes on average; each is sent by one node and received by another
-    let per_node_minute = (net.sent - before) / 200 / 30;
-    println!("{per_node_minute} datagrams a node and minute");
-    assert!(per_node_minute <= 30);
+    let a = net.add(global(0));
+    net.search(a, KEY, Some(7000));
+    net.run_for(60 * MINUTE);
+    assert!(net.timeouts <= 20 && net.sent == 0, "{} timeouts, {} sent", net.timeouts, net.sent);
+}
+
+/// `n` nodes start in the same moment, know the first alone and announce; says in what time all of them, but those
+/// that died, had found all others.
+fn join_at_once(seed: u64, n: usize, first_dies: bool) -> Option<Duration> {
+    let mut net = Net::new(seed, Links { latency_ms: (20, 60), loss_permille: 15 });
+    let hosts: Vec<usize> = (0..n).map(|n| net.add(global(n))).collect();
+    for host in &hosts {
+        net.search(*host, KEY, Some(7000));
+        net.command(*host, Command::AddNode(global(0)));
+    }
+    let living = &hosts[usize::from(first_dies)..];
+    let all: BTreeSet<SocketAddr> = living.iter().map(|h| with_port(global(*h), 7000)).collect();
+    let knows_all = |net: &Net, host: usize| {
+        let mut known = net.peers_of(host, KEY);
+        known.insert(with_port(global(host), 7000));
+        known.is_superset(&all)
+    };
+    for second in 1..=600 {
+        net.run_for(SECOND);
+        if second == 30 && first_dies {
+            net.hosts[0].is_up = false;
+        }
+        if (second < 30 || second % 5 == 0) && living.iter().all(|h| knows_all(&net, *h)) {
+            return Some(second * SECOND);
+        }
+    }
+    None
+}
+
+#[test]
+fn all_that_join_by_one_node_in_the_same_moment_find_each_other_within_ninety_seconds() {
+    for (n, first_dies) in [(30, false), (60, false), (30, true), (60, true)] {
+        let mut times: Vec<_> = (0..50).map(|seed| join_at_once(seed, n, first_dies)).collect();
+        times.sort_unstable_by_key(|t| t.unwrap_or(Duration::MAX));
+        println!("{n} nodes, first dies: {first_dies}: p50 {:?}, last {:?}", times[25], times[49]);
+        assert!(times[49].is_some_and(|t| t <= 90 * SECOND), "{times:?}");
+    }
 }

@@ -39,6 +39,8 @@ pub(crate) struct Net {
     pub(crate) events: Vec<(Instant, usize, Event)>,
     /// Datagrams sent.
     pub(crate) sent: usize,
+    /// Timers that ran out.
+    pub(crate) timeouts: usize,
     /// A running hash of every datagram: time, endpoints, bytes.
     pub(crate) digest: u64,
     links: Links,
@@ -55,6 +57,7 @@ impl Net {
             hosts: Vec::new(),
             events: Vec::new(),
             sent: 0,
+            timeouts: 0,
             digest: 0xcbf2_9ce4_8422_2325,
             links,
             rng: ChaCha8Rng::seed_from_u64(seed),
@@ -113,6 +116,7 @@ impl Net {
             } else {
                 let (_, host) = self.timers.pop_first().expect("the first was seen");
                 self.hosts[host].timer = None;
+                self.timeouts += 1;
                 self.input(host, Input::Timeout);
                 assert!(
                     self.hosts[host].timer.is_none_or(|at| at > self.now),
