@@ -14,8 +14,12 @@ use unchoke_wire::time::{Duration, Instant};
 const DEAD_AFTER: Duration = Duration::from_secs(5);
 /// Time until slow while no round-trip time is known at all, and the most for a node whose own is unknown.
 const SLOW_UNKNOWN: Duration = Duration::from_millis(500);
-/// Bounds of the time until slow, which is twice the round-trip time expected.
-const SLOW_MIN: Duration = Duration::from_millis(250);
+/// Least time until slow for a node whose own round-trip time is unknown.
+const SLOW_UNKNOWN_MIN: Duration = Duration::from_millis(150);
+/// What a known node is given beyond one and a half times its round-trip time.
+const SLACK: Duration = Duration::from_millis(30);
+/// Bounds of the time until slow of a known node.
+const SLOW_MIN: Duration = Duration::from_millis(100);
 const SLOW_MAX: Duration = Duration::from_secs(1);
 /// Queries waiting at once.
 const PENDING_MAX: usize = 2048;
@@ -76,8 +80,8 @@ impl Transactions {
             tid = rng.random();
         }
         let slow_after = match (srtt, self.typical_rtt) {
-            (Some(srtt), _) => (srtt * 2).clamp(SLOW_MIN, SLOW_MAX),
-            (None, Some(typical)) => (typical * 2).clamp(SLOW_MIN, SLOW_UNKNOWN),
+            (Some(srtt), _) => (srtt * 3 / 2 + SLACK).clamp(SLOW_MIN, SLOW_MAX),
+            (None, Some(typical)) => (typical * 3 / 2).clamp(SLOW_UNKNOWN_MIN, SLOW_UNKNOWN),
             (None, None) => SLOW_UNKNOWN,
         };
         let deadline = pending.sent + slow_after;
@@ -156,12 +160,12 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_slow_after_twice_the_time_expected_within_bounds() {
+    fn a_query_is_slow_after_one_and_a_half_times_what_is_expected_within_bounds() {
         let mut t = Transactions::default();
-        for (srtt, ms) in [(None, 500), (Some(10), 250), (Some(200), 400), (Some(900), 1000)] {
+        for (srtt, ms) in [(None, 500), (Some(10), 100), (Some(200), 330), (Some(900), 1000)] {
             assert_eq!(slow_after(&mut t, srtt), Duration::from_millis(ms));
         }
-        for (typical, ms) in [(20, 250), (150, 300), (2000, 500)] {
+        for (typical, ms) in [(20, 150), (150, 225), (2000, 500)] {
             t.typical_rtt = Some(Duration::from_millis(typical));
             assert_eq!(slow_after(&mut t, None), Duration::from_millis(ms));
         }
