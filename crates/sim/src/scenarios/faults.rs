@@ -16,8 +16,6 @@ use unchoke_wire::{Bitfield, HostPort};
 
 /// How long faults last.
 const SAFETY: Duration = Duration::from_secs(40);
-/// In about this time everybody joins.
-const JOINING_MS: u64 = 15_000;
 /// A peer that failed often is dialled again after four minutes at the latest, or when a tracker names it again.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -113,9 +111,6 @@ impl Swarm {
             let settings = s.settings(is_seed);
             let host = s.world.add_host(settings);
             let torrent = swarm::add(&mut s.world, host, &s.content, have, Discovery::default());
-            // nobody joins at the same moment as everybody else
-            let pause = s.world.rng().random_range(0..JOINING_MS / n as u64 * 2);
-            s.world.run_for(Duration::from_millis(pause));
             let is_corrupting = s.mix.corruption && !is_seed && s.world.rng().random_bool(0.1);
             if is_corrupting {
                 s.world.corrupt_one_in(host, 4);
