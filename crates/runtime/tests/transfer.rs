@@ -167,12 +167,7 @@ fn two_who_announce_to_one_tracker_find_each_other() {
 #[expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 fn dht_session(others: &[&Session]) -> Session {
     let host = |s: &&Session| HostPort::new("127.0.0.1", s.local_addr().port()).unwrap();
-    start(SessionConfig {
-        dht: true,
-        dht_nodes: others.iter().map(host).collect(),
-        trace: true,
-        ..quiet()
-    })
+    start(SessionConfig { dht: true, dht_nodes: others.iter().map(host).collect(), trace: true, ..quiet() })
 }
 
 #[test]
