@@ -1,19 +1,23 @@
 //! The DHT's nodes between runs: a line each, the id in hex and the address. A damaged line is left out.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 
 /// Nodes read at most.
 const NODES_MAX: usize = 1000;
+/// Bytes read at most: a line has the id's 40 digits and an address.
+const FILE_LEN_MAX: u64 = 128 << 10;
 
 /// A node's id and address.
 pub(crate) type SavedNode = ([u8; 20], SocketAddr);
 
 /// The nodes of an earlier run; none when there was no such run.
 pub(crate) fn load(path: &Path) -> Vec<SavedNode> {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    text.lines().filter_map(parse).take(NODES_MAX).collect()
+    let mut text = Vec::new();
+    // a file that cannot be read is as good as none
+    let _ = std::fs::File::open(path).and_then(|f| f.take(FILE_LEN_MAX).read_to_end(&mut text));
+    String::from_utf8_lossy(&text).lines().filter_map(parse).take(NODES_MAX).collect()
 }
 
 /// Replaces the file as a whole.

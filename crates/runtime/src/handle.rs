@@ -224,8 +224,11 @@ impl TorrentHandle {
     }
 
     fn tell(&self, message: KeeperMessage) {
-        // a session that is over has nothing left to be told
-        let _ = self.keeper.send(message);
+        // the same torrent may be there anew, and this is not the way to it
+        if self.entry.state().phase != Phase::Gone {
+            // a session that is over has nothing left to be told
+            let _ = self.keeper.send(message);
+        }
     }
 
     fn ask<T>(&self, message: impl FnOnce(Sender<T>) -> ShardMessage) -> Result<T, SessionError> {

@@ -144,7 +144,8 @@ pub fn fetch(url: &str, len_max: usize, timeout: Duration) -> Result<Vec<u8>, Se
     }
 }
 
-async fn within(timeout: Duration, reply: impl Future<Output = Reply>) -> Reply {
+/// Waits for a reply, but not for ever.
+pub(crate) async fn within(timeout: Duration, reply: impl Future<Output = Reply>) -> Reply {
     let late = |_| Err(format!("no reply within {} s", timeout.as_secs()));
     tokio::time::timeout(timeout, reply).await.unwrap_or_else(late)
 }

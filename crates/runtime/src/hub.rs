@@ -45,7 +45,7 @@ const DATAGRAMS_MAX: usize = 256;
 const READ_LEN: usize = 1024;
 /// Bytes of the largest datagram.
 const DATAGRAM_LEN_MAX: usize = 1 << 16;
-/// How long accepting rests when there is no descriptor left even to refuse.
+/// How long accepting rests when not even refusing works.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What other threads tell the hub.
@@ -88,7 +88,7 @@ pub(crate) struct HubThread {
     ready: BTreeSet<Token>,
     /// A descriptor kept to be able to refuse connections when there are no others.
     reserve: Option<File>,
-    /// When listeners that ran out of descriptors are looked at again.
+    /// When listeners that could not accept are looked at again.
     accept_at: Option<Instant>,
     buf: Vec<u8>,
 }
@@ -232,30 +232,40 @@ impl HubThread {
 
     /// Accepts what waits; `true` if there may be more.
     fn accept(&mut self, listener: usize) -> bool {
+        let mut has_accepted = false;
         for _ in 0..ACCEPTS_MAX {
             match self.parts.listeners[listener].accept() {
-                Ok((stream, remote)) => self.accepted(stream, remote),
+                Ok((stream, remote)) => {
+                    has_accepted = true;
+                    self.accepted(stream, remote);
+                }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(e) if is_out_of_files(&e) => return self.refuse_one(listener),
                 // the connection died in the queue; the next one may be well
                 Err(_) => {}
             }
         }
-        true
+        if !has_accepted {
+            self.rest();
+        }
+        has_accepted
+    }
+
+    /// Lets listeners be for a moment, as what keeps them from accepting does not go away by trying.
+    fn rest(&mut self) {
+        self.accept_at = Some(self.parts.clock.now() + ACCEPT_PAUSE);
     }
 
     /// Without descriptors a waiting connection cannot even be closed: the reserved one is spent on that. `false`
     /// when accepting has to rest.
     fn refuse_one(&mut self, listener: usize) -> bool {
-        let may_refuse = self.reserve.take().is_some();
-        if may_refuse {
-            drop(self.parts.listeners[listener].accept());
-        }
+        let has_room = self.reserve.take().is_some();
+        let has_refused = has_room && self.parts.listeners[listener].accept().is_ok();
         self.reserve = File::open("/dev/null").ok();
-        if self.reserve.is_none() {
-            self.accept_at = Some(self.parts.clock.now() + ACCEPT_PAUSE);
+        if !has_refused {
+            self.rest();
         }
-        may_refuse && self.reserve.is_some()
+        has_refused
     }
 
     fn accepted(&mut self, mut stream: TcpStream, remote: SocketAddr) {

@@ -43,7 +43,7 @@ pub(crate) fn mailbox<T>(poll: &Poll, token: Token) -> std::io::Result<(Mailbox<
 impl<T> Mailbox<T> {
     /// Sends. After the thread has ended the message is dropped.
     pub(crate) fn send(&self, message: T) {
-        if self.sender.send(message).is_ok() && !self.bell.is_rung.swap(true, Ordering::AcqRel) {
+        if self.sender.send(message).is_ok() && !self.bell.is_rung.swap(true, Ordering::SeqCst) {
             // a waker fails only when its poll is gone, and with it the reader
             let _ = self.bell.waker.wake();
         }
@@ -68,7 +68,8 @@ impl<T> Clone for Mailbox<T> {
 impl<T> Inbox<T> {
     /// Says that the messages are about to be taken: the next one sent wakes the poll again.
     pub(crate) fn begin(&self) {
-        self.bell.is_rung.store(false, Ordering::Release);
+        // in one order with the queue: either the sender sees this, or we see its message
+        self.bell.is_rung.store(false, Ordering::SeqCst);
     }
 
     /// The next message, if there is one.

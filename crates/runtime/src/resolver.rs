@@ -9,9 +9,9 @@ use unchoke_engine::id::RequestId;
 use unchoke_engine::output::HttpRequest;
 
 use crate::error::SessionError;
-use crate::http::{Http, Reply};
+use crate::http::{Http, Reply, within};
 
-/// Requests that may wait; later ones fail at once, and are tried again by whoever asked.
+/// Requests that may wait to be taken up; later ones fail at once, and are tried again by whoever asked.
 const WAITING_MAX: usize = 4096;
 /// HTTP requests under way at once.
 const HTTP_MAX: usize = 50;
@@ -92,8 +92,12 @@ async fn serve(mut inbox: mpsc::Receiver<Job>, http: Http) {
         tokio::spawn(async move {
             match job {
                 Job::Http(request, asker) => {
-                    let _turn = requests.acquire().await;
-                    let reply = http.get(&request).await;
+                    // waiting for a turn counts: whoever asked has given up by then
+                    let reply = within(request.timeout, async {
+                        let _turn = requests.acquire().await;
+                        http.get(&request).await
+                    });
+                    let reply = reply.await;
                     asker.http_done(request.request, reply);
                 }
                 Job::Resolve(request, host, asker) => {

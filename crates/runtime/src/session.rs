@@ -32,9 +32,11 @@ use crate::listen::{Datagrams, Listening};
 use crate::mailbox::{Inbox, Mailbox, mailbox};
 use crate::resolver::Resolver;
 use crate::shard::{self, Io, Links, Shard, ShardMessage};
-use crate::torrent::{Registry, Torrent, locked};
+use crate::torrent::{Phase, Registry, Torrent, locked};
 use crate::workers::Workers;
 
+/// How long a session may be told to take for its end.
+const END_TIMEOUT_MAX: Duration = Duration::from_secs(86_400);
 /// How long dropping a session may take.
 const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -59,6 +61,8 @@ pub struct Session {
 #[derive(Debug)]
 struct Threads {
     shards: Vec<JoinHandle<()>>,
+    /// They end when the shards have, and no file changes after that: records can be saved.
+    workers: Vec<JoinHandle<()>>,
     keeper: JoinHandle<()>,
     hub: JoinHandle<()>,
     others: Vec<JoinHandle<()>>,
@@ -85,8 +89,7 @@ impl Session {
         let (hub_poll, hub_own, hub_inbox) = new_mailbox(hub::WAKER)?;
         let (keeper, keeper_inbox) = crossbeam_channel::unbounded();
         let (resolver, requests) = Resolver::start()?;
-        let (workers, mut others) = Workers::start(config.workers)?;
-        others.push(requests);
+        let (workers, worker_threads) = Workers::start(config.workers)?;
         let parts = (0..config.shard_count()).map(|n| {
             let (poll, own, inbox) = new_mailbox(shard::WAKER)?;
             Ok(ShardParts { id: ShardId(n), poll, own, inbox })
@@ -127,12 +130,12 @@ impl Session {
         };
         let limits = (config.engine.download_limit, config.engine.upload_limit);
         let (kept, checker) = Keeper::new(keeper_links, keeper.clone(), keeper_inbox, limits)?;
-        others.push(checker);
         let threads = Threads {
             shards: starter.shards(&config, &addrs, parts, &links)?,
             keeper: spawn("keeper", move || kept.run())?,
             hub: spawn("hub", move || hub.run())?,
-            others,
+            workers: worker_threads,
+            others: vec![requests, checker],
         };
         let Common { hub, sink, registry, .. } = links;
         let (next_shard, threads) = (AtomicUsize::new(0), Some(threads));
@@ -160,20 +163,23 @@ impl Session {
         for peer in &mut add.peers {
             *peer = canonical(*peer);
         }
-        let (entry, lock) = {
-            // held across the lock's taking, so that two calls at once cannot both get here
+        let entry = {
             let mut registry = locked(&self.registry);
             if registry.contains_key(&hash) {
                 return Err(SessionError::Duplicate(hash));
             }
-            let lock = self.store.as_ref().map(|s| s.lock(hash)).transpose()?;
             let turn = self.next_shard.fetch_add(1, Ordering::Relaxed) % self.shards.len();
             let shard_id = ShardId(u8::try_from(turn).expect("at most 255 shards"));
             let shard = self.shards[turn].clone();
             let entry = Arc::new(Torrent::new(hash, hashes, shard_id, shard, metainfo, add.is_paused));
             registry.insert(hash, Arc::clone(&entry));
-            (entry, lock)
+            entry
         };
+        // not under the registry's lock, which shards take, too: this may wait for the disk
+        let lock = self.store.as_ref().map(|s| s.lock(hash)).transpose().inspect_err(|_| {
+            locked(&self.registry).remove(&hash);
+            entry.change(|s| s.phase = Phase::Gone);
+        })?;
         let message = Adding { entry: Arc::clone(&entry), add, lock };
         self.keeper.send(KeeperMessage::Add(Box::new(message))).map_err(|_| SessionError::Gone)?;
         Ok(TorrentHandle::new(entry, self.keeper.clone()))
@@ -226,6 +232,8 @@ impl Session {
 
     fn end(&mut self, timeout: Duration) {
         let Some(threads) = self.threads.take() else { return };
+        // more than any clock can take is for ever
+        let timeout = timeout.min(END_TIMEOUT_MAX);
         let deadline = Instant::now() + timeout;
         let (done, frozen) = crossbeam_channel::bounded(1);
         // threads that are gone already, by a panic of theirs, are no reason to leave the others running
@@ -236,6 +244,7 @@ impl Session {
             shard.send(ShardMessage::Stop { within });
         }
         threads.shards.into_iter().for_each(join);
+        threads.workers.into_iter().for_each(join);
         let _ = self.keeper.send(KeeperMessage::Finish);
         join(threads.keeper);
         self.hub.send(HubMessage::Stop);

@@ -122,12 +122,17 @@ impl Upload {
             Some(Part::File(block, located)) => {
                 let len = usize::try_from(located.len).expect("a u32 fits the address space");
                 let at = located.offset + u64::try_from(self.written).expect("a length fits 64 bits");
-                match sys::send_file(&*socket, &located.file, at, len - self.written)? {
-                    0 => {
+                match sys::send_file(&*socket, &located.file, at, len - self.written) {
+                    // sockets do not fail like this: it is the disk
+                    Err(e) if e.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
+                        return Ok(Step::Stop(Progress::ReadFailed(*block, e.to_string())));
+                    }
+                    Err(e) => return Err(e),
+                    Ok(0) => {
                         let error = "the file ends before this block".to_owned();
                         return Ok(Step::Stop(Progress::ReadFailed(*block, error)));
                     }
-                    bytes => bytes,
+                    Ok(bytes) => bytes,
                 }
             }
         };

@@ -8,31 +8,33 @@ use unchoke_hash::sha1_batch;
 use unchoke_storage::Storage;
 use unchoke_wire::BLOCK_LEN;
 
+use crate::workers::guarded;
+
 /// A piece, and where it goes when it is right.
 pub(crate) type PieceJob = (VerifyJob, Option<Arc<dyn Storage>>);
 
-/// Hashes all jobs together and writes each good piece through its storage: one outcome a job, in order. A job
-/// without a storage is of a torrent that has gone, and its outcome is of no use to anybody.
-pub(crate) fn verify_batch(jobs: &[PieceJob]) -> Vec<VerifyOutcome> {
+/// Hashes all jobs together and writes each good piece through its storage: one outcome a job, in order, each made
+/// when it is asked for. A job without a storage is of a torrent that has gone, and its outcome is of no use to anybody.
+pub(crate) fn verify_batch(jobs: &[PieceJob]) -> impl Iterator<Item = VerifyOutcome> {
     let inputs: Vec<&[u8]> = jobs.iter().map(|(job, _)| &*job.data).collect();
     let mut digests = vec![[0; 20]; inputs.len()];
     sha1_batch(&inputs, &mut digests);
-    let outcome = |((job, storage), digest): (&PieceJob, [u8; 20])| {
+    let outcome = move |((job, storage), digest): (&PieceJob, [u8; 20])| {
         if digest != job.expected {
             return VerifyOutcome::Bad { block_hashes: block_hashes(&job.data) };
         }
         let Some(storage) = storage else {
             return VerifyOutcome::WriteFailed { error: "the torrent is gone".to_owned() };
         };
-        match storage.write(job.piece, 0, &job.data) {
+        match guarded(|| storage.write(job.piece, 0, &job.data)) {
             Ok(()) => {
                 let wants = job.wants_block_hashes;
                 VerifyOutcome::Good { block_hashes: if wants { block_hashes(&job.data) } else { Vec::new() } }
             }
-            Err(e) => VerifyOutcome::WriteFailed { error: e.to_string() },
+            Err(error) => VerifyOutcome::WriteFailed { error },
         }
     };
-    jobs.iter().zip(digests).map(outcome).collect()
+    jobs.iter().zip(digests).map(outcome)
 }
 
 /// SHA-1 of every block of a piece in order.
@@ -69,7 +71,8 @@ mod tests {
         };
         let mut bad = good.clone();
         bad[20_000] = 8;
-        let outcomes = verify_batch(&[job(0, &good), job(1, &bad)]);
+        let jobs = [job(0, &good), job(1, &bad)];
+        let outcomes: Vec<_> = verify_batch(&jobs).collect();
         assert!(matches!(&outcomes[0], VerifyOutcome::Good { block_hashes } if block_hashes.is_empty()));
         let VerifyOutcome::Bad { block_hashes: got } = &outcomes[1] else { panic!("{outcomes:?}") };
         let right = block_hashes(&good);

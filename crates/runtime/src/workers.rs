@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, select, unbounded};
 use unchoke_engine::ConnId;
 use unchoke_engine::output::VerifyJob;
-use unchoke_storage::Storage;
+use unchoke_storage::{Storage, StorageError};
 use unchoke_wire::BlockRef;
 
 use crate::error::SessionError;
@@ -98,8 +98,8 @@ pub(crate) fn run_verifies(tasks: Vec<VerifyTask>) {
         replies.push(task.reply);
         jobs.push((task.job, task.storage));
     }
-    let outcomes = verify_batch(&jobs);
-    for ((reply, (job, _)), outcome) in replies.iter().zip(&jobs).zip(outcomes) {
+    // each is told as soon as it is written: the next one's disk may be slow
+    for ((reply, (job, _)), outcome) in replies.iter().zip(&jobs).zip(verify_batch(&jobs)) {
         reply.send(ShardMessage::Verified { torrent: job.torrent, piece: job.piece, outcome });
     }
 }
@@ -113,9 +113,30 @@ impl ReadTask {
 
     fn read(&self, block: BlockRef) -> Result<Vec<u8>, (BlockRef, String)> {
         let mut buf = vec![0; usize::try_from(block.len).expect("a u32 fits the address space")];
-        match self.storage.read(block, &mut buf) {
+        match guarded(|| self.storage.read(block, &mut buf)) {
             Ok(()) => Ok(buf),
-            Err(e) => Err((block, e.to_string())),
+            Err(error) => Err((block, error)),
         }
+    }
+}
+
+/// Calls a storage, which may be the owner's own. What goes wrong is told in one line, a panic too: whoever waits for
+/// the outcome would wait for ever.
+pub(crate) fn guarded<T>(f: impl FnOnce() -> Result<T, StorageError>) -> Result<T, String> {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)) {
+        Ok(result) => result.map_err(|e| e.to_string()),
+        Err(_) => Err("the storage panicked; this is a bug".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_a_storage_is_an_outcome() {
+        assert_eq!(guarded(|| Ok(1)), Ok(1));
+        let error = guarded::<()>(|| panic!("of the owner's storage")).unwrap_err();
+        assert!(error.contains("panicked") && !error.contains('\n'), "{error}");
     }
 }

@@ -99,6 +99,26 @@ fn a_paused_torrent_answers_nobody_until_it_goes_on() {
     }
 }
 
+#[test]
+fn a_pause_right_after_the_torrent_was_added_holds() {
+    let session = start(quiet());
+    for n in 0..20 {
+        let fixture = Fixture::new("t", 2000 + n, &[("f", 16_384)], 16_384);
+        let add =
+            AddTorrent { seed_only: true, ..AddTorrent::new(fixture.metainfo.clone(), fixture.dir.path()) };
+        let torrent = session.add(add).unwrap();
+        torrent.pause();
+        torrent.wait_complete(PATIENCE).unwrap();
+        // the keeper answers this after the pause, and the shard the question after the keeper's command
+        torrent.set_selection(vec![true]).unwrap();
+        torrent.wait_complete(PATIENCE).unwrap();
+        torrent.stats().unwrap();
+        let mut peer = connect(session.local_addr());
+        peer.write_all(&handshake(fixture.hash())).unwrap();
+        assert_eq!(read_to_end(&mut peer), b"", "torrent {n}");
+    }
+}
+
 //= S15
 #[test]
 fn a_dial_to_ourselves_ends_at_our_own_id() {

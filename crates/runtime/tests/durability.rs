@@ -136,6 +136,53 @@ fn a_removed_torrent_takes_its_data_along_when_asked() {
     assert!(session.torrent(fixture.hash()).is_none());
 }
 
+#[test]
+fn a_handle_of_a_removed_torrent_is_not_one_of_its_successor() {
+    let fixture = Fixture::small(48);
+    let session = start(quiet());
+    let first = fixture.seed(&session);
+    first.remove(false);
+    first.wait_removed(PATIENCE).unwrap();
+    let second = fixture.seed(&session);
+    first.remove(true);
+    first.pause();
+    // both would be done before this
+    second.set_selection(vec![true; 4]).unwrap();
+    second.wait_complete(PATIENCE).unwrap();
+    assert!(matches!(first.stats(), Err(SessionError::Gone)));
+    assert_eq!(second.stats().unwrap().state, unchoke_runtime::State::Seeding);
+    fixture.assert_same(fixture.dir.path());
+}
+
+#[test]
+fn who_waits_for_a_torrent_hears_that_the_session_ended() {
+    let (fixture, target) = (Fixture::small(49), tempfile::tempdir().unwrap());
+    let session = start(quiet());
+    let torrent = leech(&fixture, &session, target.path(), &[]);
+    let waiter = std::thread::spawn(move || torrent.wait_complete(std::time::Duration::MAX));
+    session.shutdown(std::time::Duration::MAX);
+    assert!(matches!(waiter.join().unwrap(), Err(SessionError::Gone)));
+}
+
+#[test]
+fn a_torrent_begins_anew_though_its_folder_is_gone() {
+    let fixture = Fixture::small(50);
+    let (parent, records) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let seed = start(quiet());
+    fixture.seed(&seed);
+    let target = parent.path().join("downloads");
+    let first = start(with_records(records.path()));
+    leech(&fixture, &first, &target, &[seed.local_addr()]).wait_complete(PATIENCE).unwrap();
+    first.shutdown(PATIENCE);
+    std::fs::remove_dir_all(&target).unwrap();
+    let second = start(with_records(records.path()));
+    let mut add = AddTorrent::new(fixture.metainfo.clone(), &target);
+    add.peers = vec![seed.local_addr()];
+    add.begins_anew = true;
+    second.add(add).unwrap().wait_complete(PATIENCE).unwrap();
+    fixture.assert_same(&target);
+}
+
 /// A small file system in memory, for as long as this lives. `None` without the right to mount one.
 struct SmallDisk(tempfile::TempDir);
 

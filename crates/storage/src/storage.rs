@@ -39,8 +39,9 @@ pub trait Storage: Send + Sync {
         found: &mut Vec<PieceRead>,
     ) -> Result<(), StorageError>;
 
-    /// The descriptor and offset of a stretch that lies in one plain file, for `sendfile`. `None` means: use
-    /// [`Storage::read`], which also gives the reason if there is one. The file may have been cut short by others;
+    /// The descriptor and offset of a stretch that lies in one plain file that is open, for `sendfile`. Called by
+    /// threads that must not wait for the disk, so it opens nothing. `None` means: use [`Storage::read`], which opens
+    /// the file for the next time, and gives the reason if there is one. The file may have been cut short by others;
     /// sending then ends early, and the sender has to notice.
     fn locate(&self, block: BlockRef) -> Option<Located>;
 

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender};
 use unchoke_hash::{lanes, sha1_batch};
-use unchoke_storage::{PieceRead, Storage, StorageError, check_batches};
+use unchoke_storage::{PieceRead, Storage, check_batches};
 use unchoke_wire::metainfo::Metainfo;
 use unchoke_wire::{Bitfield, PieceIndex};
 
@@ -16,6 +16,7 @@ use super::KeeperMessage;
 use crate::error::SessionError;
 use crate::event::{EventSink, SessionEvent};
 use crate::torrent::{Phase, Torrent};
+use crate::workers::guarded;
 
 /// Bytes read at once, unless one piece is larger: enough for the disk and the lanes, bounded in memory.
 const BATCH_LEN: (u32, u32) = (4 << 20, 32 << 20);
@@ -66,7 +67,7 @@ struct Checker {
 
 impl Checker {
     /// The pieces of the job that are good.
-    fn check(&mut self, job: &CheckJob, sink: &EventSink) -> Result<Bitfield, StorageError> {
+    fn check(&mut self, job: &CheckJob, sink: &EventSink) -> Result<Bitfield, String> {
         let layout = &job.metainfo.info.layout;
         let wide = u64::from(layout.piece_len()).saturating_mul(u64::try_from(lanes()).unwrap_or(1));
         let target = u32::try_from(wide).unwrap_or(u32::MAX).clamp(BATCH_LEN.0, BATCH_LEN.1);
@@ -75,16 +76,21 @@ impl Checker {
         let total = job.pieces.count();
         let mut told = None;
         for run in check_batches(layout, job.pieces.iter(), target) {
-            let percent = u64::from(done) * 100 / u64::from(total.max(1));
-            if told != Some(percent) {
-                told = Some(percent);
-                job.entry.change(|s| s.phase = Phase::Checking { done, total });
-                sink.emit(SessionEvent::Checking { hash: job.entry.hash, done, total });
-            }
             if job.cancel.load(Ordering::Relaxed) {
                 break;
             }
-            job.storage.read_pieces(run.clone(), &mut self.buf, &mut self.found)?;
+            let percent = u64::from(done) * 100 / u64::from(total.max(1));
+            if told != Some(percent) {
+                told = Some(percent);
+                job.entry.change(|s| {
+                    // it may have failed or gone since
+                    if matches!(s.phase, Phase::Checking { .. }) {
+                        s.phase = Phase::Checking { done, total };
+                    }
+                });
+                sink.emit(SessionEvent::Checking { hash: job.entry.hash, done, total });
+            }
+            guarded(|| job.storage.read_pieces(run.clone(), &mut self.buf, &mut self.found))?;
             done += run.end - run.start;
             self.hash(job, run, &mut good);
         }

@@ -5,8 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use unchoke_engine::input::{PartialPiece, Totals};
 use unchoke_storage::{
-    FilePool, FileSpec, FileStorage, Options, ResumeLock, ResumeRecord, ResumeStore, Storage, StorageError,
-    StorageSpec,
+    FilePool, FileStorage, Options, ResumeLock, ResumeRecord, ResumeStore, Storage, StorageError, StorageSpec,
 };
 use unchoke_wire::metainfo::{Info, Metainfo};
 use unchoke_wire::{Bitfield, FileIndex, Magnet, PieceIndex};
@@ -14,6 +13,7 @@ use unchoke_wire::{Bitfield, FileIndex, Magnet, PieceIndex};
 use crate::add::{AddTorrent, Place};
 use crate::error::SessionError;
 use crate::torrent::Torrent;
+use crate::workers::guarded;
 
 /// A torrent of the keeper.
 pub(super) struct Kept {
@@ -31,8 +31,10 @@ pub(super) struct Kept {
     pub(super) have: Bitfield,
     pub(super) partials: Vec<PartialPiece>,
     pub(super) totals: Totals,
-    /// Whether the record on disk is behind.
+    /// Whether pieces or files changed since the record was saved.
     pub(super) is_dirty: bool,
+    /// The totals of the record on disk; `None` when there is none.
+    saved_totals: Option<Totals>,
     /// Whether the engine was told of the storage.
     pub(super) is_ready: bool,
     /// Whether partial pieces are awaited.
@@ -43,6 +45,14 @@ pub(super) struct Kept {
     pub(super) removing: Option<bool>,
 }
 
+/// Why a torrent could not be saved.
+pub(super) enum SaveError {
+    /// Its data is not on the disk for sure.
+    Data(String),
+    /// Its data is, its record is that of before.
+    Record(StorageError),
+}
+
 impl Kept {
     pub(super) fn new(
         entry: Arc<Torrent>,
@@ -51,9 +61,8 @@ impl Kept {
         lock: Option<ResumeLock>,
         record: Option<ResumeRecord>,
     ) -> Self {
-        let totals = record
-            .as_ref()
-            .map_or(Totals::default(), |r| Totals { downloaded: r.downloaded, uploaded: r.uploaded });
+        let saved_totals = record.as_ref().map(|r| Totals { downloaded: r.downloaded, uploaded: r.uploaded });
+        let totals = saved_totals.unwrap_or_default();
         Kept {
             entry,
             add,
@@ -65,6 +74,7 @@ impl Kept {
             partials: Vec::new(),
             totals,
             is_dirty: false,
+            saved_totals,
             is_ready: false,
             is_saving: false,
             cancel: Arc::default(),
@@ -111,32 +121,32 @@ impl Kept {
     }
 
     /// Opens the storage, without touching the disk.
-    pub(super) fn open(&self, info: &Info, pool: &Arc<FilePool>) -> Result<Arc<dyn Storage>, StorageError> {
-        let spec = spec_of(info);
+    pub(super) fn open(&self, info: &Info, pool: &Arc<FilePool>) -> Result<Arc<dyn Storage>, String> {
+        let spec = StorageSpec::from(info);
         let dir = match &self.add.place {
-            Place::Custom(factory) => return factory(spec),
+            Place::Custom(factory) => return guarded(|| factory(spec)),
             Place::Dir(dir) => dir,
         };
         let claims = self.record.as_ref().is_some_and(|r| r.have.count() > 0);
         let options = Options {
             allocation: self.add.allocation,
-            may_create_root: !claims && !self.add.seed_only,
+            may_create_root: (!claims || self.add.begins_anew) && !self.add.seed_only,
             makes_symlinks: true,
             selection: self.selection(info),
             pool: Arc::clone(pool),
         };
-        Ok(Arc::new(FileStorage::open(dir, spec, options)?))
+        let storage = FileStorage::open(dir, spec, options).map_err(|e| e.to_string())?;
+        Ok(Arc::new(storage))
     }
 
     /// Partly received pieces of the record that still fit.
     pub(super) fn recorded_partials(&self, info: &Info) -> Vec<PartialPiece> {
         let recorded = self.record.iter().flat_map(|r| &r.partials);
         let fits = |p: &&unchoke_storage::PartialPiece| {
-            let len = u64::from(info.layout.len_of(p.piece));
             p.piece.0 < info.layout.piece_count()
                 && !self.have.has(p.piece)
                 && p.blocks.len() == info.layout.block_count(p.piece)
-                && u64::try_from(p.data.len()) == Ok(len)
+                && u32::try_from(p.data.len()) == Ok(info.layout.len_of(p.piece))
         };
         let partial = |p: &unchoke_storage::PartialPiece| PartialPiece {
             piece: p.piece,
@@ -146,12 +156,17 @@ impl Kept {
         recorded.filter(fits).map(partial).collect()
     }
 
+    /// Whether the record says less than is known.
+    pub(super) fn is_behind(&self) -> bool {
+        self.is_dirty || self.saved_totals != Some(self.totals) || !self.partials.is_empty()
+    }
+
     /// Syncs the data, then saves what is true of it.
-    pub(super) fn save(&mut self, store: &ResumeStore) -> Result<(), SessionError> {
+    pub(super) fn save(&mut self, store: &ResumeStore) -> Result<(), SaveError> {
         let mut record = ResumeRecord::new(self.entry.hash, self.entry.hashes);
         let metainfo = self.metainfo();
         if let (Some(storage), Some(metainfo)) = (&self.storage, &metainfo) {
-            storage.sync()?;
+            guarded(|| storage.sync()).map_err(SaveError::Data)?;
             record.have = self.have.clone();
             record.facts = storage.facts();
             record.selection = self.selection(&metainfo.info).unwrap_or_default();
@@ -166,23 +181,10 @@ impl Kept {
             })
             .collect();
         (record.downloaded, record.uploaded) = (self.totals.downloaded, self.totals.uploaded);
-        store.save(&record)?;
-        self.is_dirty = false;
+        store.save(&record).map_err(SaveError::Record)?;
+        (self.is_dirty, self.saved_totals) = (false, Some(self.totals));
         Ok(())
     }
-}
-
-/// What the storage has to keep of a torrent.
-fn spec_of(info: &Info) -> StorageSpec {
-    let files = info.files.iter().map(|f| FileSpec {
-        path: f.path.clone(),
-        len: f.length,
-        // a link that may not be made leaves nothing in its place
-        is_pad: f.is_pad || f.is_link && f.symlink.is_none(),
-        is_executable: f.is_executable,
-        symlink: f.symlink.clone(),
-    });
-    StorageSpec { layout: info.layout.clone(), files: files.collect() }
 }
 
 /// The metainfo of a magnet whose metadata has come.

@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use unchoke_engine::input::{AddTorrent, PeerSource, TorrentSource};
 use unchoke_engine::output::HubCommand;
 use unchoke_engine::{Command, Event, TorrentId};
-use unchoke_storage::{ResumeRecord, StorageError, check_facts};
+use unchoke_storage::{ResumeRecord, check_facts};
 use unchoke_wire::metainfo::Metainfo;
 use unchoke_wire::{Bitfield, WireHash};
 
 use super::check::CheckJob;
 use super::kept::{Kept, complete};
 use super::{Adding, Keeper};
-use crate::error::SessionError;
 use crate::event::SessionEvent;
 use crate::hub::HubMessage;
 use crate::shard::ShardMessage;
 use crate::torrent::Phase;
+use crate::workers::guarded;
 
 impl Keeper {
     /// Reads the record and hands the torrent to its engine.
@@ -74,6 +74,9 @@ impl Keeper {
             shard.send(ShardMessage::Command(Command::Remove(torrent)));
             return;
         }
+        // a pause that came while it had no name could not be told
+        let command = if kept.entry.state().is_paused { Command::Pause } else { Command::Resume };
+        shard.send(ShardMessage::Command(command(torrent)));
         if !kept.add.peers.is_empty() {
             let peers = kept.add.peers.clone();
             shard.send(ShardMessage::Peers { torrent, source: PeerSource::User, peers });
@@ -112,13 +115,13 @@ impl Keeper {
                 resume = check_facts(&empty, &*storage);
             }
             if !resume.is_storage_missing && !kept.add.seed_only {
-                storage.prepare()?;
+                guarded(|| storage.prepare())?;
             }
             Ok((storage, resume))
         });
         let (storage, resume) = match opened {
             Ok(opened) => opened,
-            Err(e) => return self.fail(hash, e.to_string()),
+            Err(e) => return self.fail(hash, e),
         };
         if resume.is_storage_missing {
             let error = "its files are gone: mount their disk, or remove the torrent and add it anew";
@@ -142,7 +145,7 @@ impl Keeper {
     }
 
     /// The doubtful pieces were checked.
-    pub(super) fn checked(&mut self, hash: WireHash, result: Result<Bitfield, StorageError>) {
+    pub(super) fn checked(&mut self, hash: WireHash, result: Result<Bitfield, String>) {
         let Some(kept) = self.torrents.get_mut(&hash) else { return };
         let Some(metainfo) = kept.metainfo() else { return };
         match result {
@@ -153,7 +156,7 @@ impl Keeper {
                 self.dirty(hash);
                 self.ready(hash, &metainfo);
             }
-            Err(e) => self.fail(hash, e.to_string()),
+            Err(e) => self.fail(hash, e),
         }
     }
 
@@ -179,15 +182,16 @@ impl Keeper {
 
     /// Ends the download if all is there: the files are finished and synced before anybody is told.
     pub(super) fn completed(&mut self, hash: WireHash, torrent: TorrentId) {
-        let Some(kept) = self.torrents.get_mut(&hash) else { return };
+        // while its files are being checked it is not known what is there
+        let Some(kept) = self.torrents.get_mut(&hash).filter(|k| k.is_ready) else { return };
         let (Some(metainfo), Some(storage)) = (kept.metainfo(), kept.storage.clone()) else { return };
         if kept.entry.state().is_complete || !kept.is_complete(&metainfo.info) {
             return;
         }
         if !kept.add.seed_only
-            && let Err(e) = storage.finish()
+            && let Err(e) = guarded(|| storage.finish())
         {
-            return self.fail(hash, e.to_string());
+            return self.fail(hash, e);
         }
         self.ask_totals(hash);
         self.save(hash);
@@ -201,7 +205,7 @@ impl Keeper {
 
     /// The owner wants it to rest, or to go on.
     pub(super) fn pause(&mut self, hash: WireHash, is_paused: bool) {
-        let Some(kept) = self.torrents.get(&hash) else { return };
+        let Some(kept) = self.torrents.get(&hash).filter(|k| k.removing.is_none()) else { return };
         let (id, has_failed) = {
             let state = kept.entry.state();
             (state.id, matches!(state.phase, Phase::Failed(_)))
@@ -221,11 +225,11 @@ impl Keeper {
 
     /// The owner chose other files.
     pub(super) fn select(&mut self, hash: WireHash, selection: Vec<bool>) {
-        let Some(kept) = self.torrents.get_mut(&hash) else { return };
+        let Some(kept) = self.torrents.get_mut(&hash).filter(|k| k.removing.is_none()) else { return };
         kept.add.selection = Some(selection.clone());
         let (Some(metainfo), Some(storage)) = (kept.metainfo(), kept.storage.clone()) else { return };
-        if let Err(e) = storage.set_selection(&selection) {
-            return self.fail(hash, e.to_string());
+        if let Err(e) = guarded(|| storage.set_selection(&selection)) {
+            return self.fail(hash, e);
         }
         let wanted = kept.wanted(&metainfo.info);
         if let (Some(torrent), Some(wanted), true) = (kept.entry.state().id, wanted, kept.is_ready) {
@@ -265,13 +269,13 @@ impl Keeper {
         let Some(delete_data) = kept.removing else { return };
         let mut result = Ok(());
         if let Some(storage) = kept.storage.as_ref().filter(|_| delete_data) {
-            result = storage.delete().map_err(SessionError::from);
+            result = guarded(|| storage.delete());
         }
         if let Some(store) = &self.links.store {
-            result = result.and(store.remove(hash).map_err(SessionError::from));
+            result = result.and(store.remove(hash).map_err(|e| e.to_string()));
         }
         if let Err(e) = result {
-            self.warn(hash, e.to_string());
+            self.warn(hash, e);
         }
         self.forget(hash);
         if let Some(torrent) = torrent {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use unchoke_engine::{Command, Event, ShardId};
-use unchoke_storage::{FilePool, ResumeLock, ResumeStore, StorageError};
+use unchoke_storage::{FilePool, ResumeLock, ResumeStore};
 use unchoke_wire::{Bitfield, WireHash};
 
 use crate::add::AddTorrent;
@@ -24,7 +24,7 @@ use crate::mailbox::Mailbox;
 use crate::shard::ShardMessage;
 use crate::torrent::{Phase, Registry, Torrent, locked};
 use check::CheckJob;
-use kept::Kept;
+use kept::{Kept, SaveError};
 
 /// How long a finished piece may wait for its record.
 const SAVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -39,7 +39,7 @@ pub(crate) enum KeeperMessage {
     /// Something happened in its engine.
     Event { hash: WireHash, event: Event },
     /// Its files were checked.
-    Checked { hash: WireHash, result: Result<Bitfield, StorageError> },
+    Checked { hash: WireHash, result: Result<Bitfield, String> },
     /// The owner wants it to rest, or to go on.
     Pause { hash: WireHash, is_paused: bool },
     /// The owner chose other files.
@@ -126,8 +126,13 @@ impl Keeper {
             self.look_at_freeze();
         }
         for hash in self.hashes() {
-            // totals and partly received pieces are always news
-            self.save(hash);
+            if self.torrents[&hash].is_behind() {
+                self.save(hash);
+            }
+        }
+        // who still waits for one of them waits in vain
+        for kept in self.torrents.values() {
+            kept.entry.change(|s| s.phase = Phase::Gone);
         }
     }
 
@@ -216,8 +221,12 @@ impl Keeper {
         }
         match kept.save(&store) {
             Ok(()) => {}
-            Err(SessionError::Storage(e)) => self.fail(hash, e.to_string()),
-            Err(e) => self.warn(hash, e.to_string()),
+            Err(SaveError::Data(e)) => self.fail(hash, e),
+            Err(SaveError::Record(e)) => {
+                self.warn(hash, e.to_string());
+                // the record of before holds until there is room for this one
+                self.dirty(hash);
+            }
         }
     }
 
@@ -284,8 +293,11 @@ impl Keeper {
             let entry = Arc::clone(&kept.entry);
             // the lock goes before anybody hears that the torrent may be added anew
             drop(kept);
-            locked(&self.links.registry).remove(&hash);
+            let mut registry = locked(&self.links.registry);
+            registry.remove(&hash);
+            // in one step, so that no handle of it is taken for one of its successor
             entry.change(|s| s.phase = Phase::Gone);
+            drop(registry);
             self.split_limits(false);
         }
     }

@@ -38,6 +38,8 @@ const EVENTS_MAX: usize = 1024;
 const MESSAGES_MAX: usize = 256;
 /// Follow-up inputs worked off at once, so that one fast connection does not keep the others waiting.
 const PENDING_MAX: usize = 64;
+/// Connections read in one turn, so that sockets that became writable and finished jobs do not wait for all others.
+const CONNS_MAX: usize = 64;
 /// Reads of one connection in one turn.
 const READS_MAX: usize = 4;
 /// Bytes one read may give.
@@ -131,14 +133,17 @@ impl Shard {
     }
 
     fn turn(&mut self) {
-        self.work_pending();
+        // all of it: a connection's bytes must not come before the news that it is connected
+        for _ in 0..=self.io.pending.len() / PENDING_MAX {
+            self.work_pending();
+        }
         self.inbox.begin();
         for _ in 0..MESSAGES_MAX {
             let Some(message) = self.inbox.take() else { break };
             self.message(message);
             self.work_pending();
         }
-        for _ in 0..self.io.readable.len() {
+        for _ in 0..self.io.readable.len().min(CONNS_MAX) {
             self.read_next();
             self.work_pending();
         }

@@ -112,7 +112,7 @@ impl FileStorage {
         }
     }
 
-    /// The root folder. It is made if that is allowed and `create`.
+    /// The root folder. It is made if that is allowed and `create`. On another file system than before it is missing.
     pub(super) fn open_root(&self, create: bool) -> Result<OwnedFd, StorageError> {
         let missing = |e: io::Error| match e.kind() {
             io::ErrorKind::NotFound => {
@@ -120,7 +120,7 @@ impl FileStorage {
             }
             _ => StorageError::new("open the folder", &self.root, e),
         };
-        match sys::open_root(&self.root) {
+        let root = match sys::open_root(&self.root) {
             Err(e) if e.kind() == io::ErrorKind::NotFound && create && self.options.may_create_root => {
                 match std::fs::create_dir(&self.root) {
                     Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(missing(e)),
@@ -131,6 +131,12 @@ impl FileStorage {
                 }
             }
             other => other.map_err(missing),
+        }?;
+        // under a mount that went away lies the empty folder it was mounted on: nothing may be made there
+        let device = sys::device(&root).map_err(missing)?;
+        match *self.root_device.get_or_init(|| device) == device {
+            true => Ok(root),
+            false => Err(missing(io::ErrorKind::NotFound.into())),
         }
     }
 

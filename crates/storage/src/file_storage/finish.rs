@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::FileType;
+use rustix::io::Errno;
 use unchoke_wire::FileIndex;
 
 use super::{Allocation, FileStorage};
@@ -29,8 +30,12 @@ impl FileStorage {
         self.create_empty_files()?;
         for number in self.selected(|f| f.is_executable && !f.is_pad && (f.len > 0 || f.symlink.is_none()))? {
             let file = self.file_by_number(number, false)?;
-            sys::make_executable(&file).map_err(|e| self.failed_number("make executable", number, e))?;
-            self.note_written(number);
+            match sys::make_executable(&file) {
+                Ok(()) => self.note_written(number),
+                // the download is complete without
+                Err(e) if cannot_be_done(&e) => {}
+                Err(e) => return Err(self.failed_number("make executable", number, e)),
+            }
         }
         if self.options.makes_symlinks {
             self.make_links()?;
@@ -107,6 +112,7 @@ impl FileStorage {
             let file = self.spec.file(FileIndex(number));
             let Some(target) = places.link_target(file) else { continue };
             match sys::make_link(&root, &file.path, &target) {
+                Err(e) if cannot_be_done(&e) => {}
                 Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(self.failed_number("link", number, e));
                 }
@@ -160,6 +166,11 @@ impl<'a> Places<'a> {
         }
         false
     }
+}
+
+/// Whether the file system has no links or modes, or the file belongs to somebody else.
+fn cannot_be_done(e: &io::Error) -> bool {
+    [Errno::PERM, Errno::OPNOTSUPP, Errno::NOSYS].iter().any(|errno| Errno::from_io_error(e) == Some(*errno))
 }
 
 /// Whether a failed removal means that there is nothing of ours to remove.

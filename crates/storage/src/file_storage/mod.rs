@@ -13,7 +13,7 @@ mod selection;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use unchoke_wire::layout::FileSpan;
 use unchoke_wire::{BlockRef, PieceIndex};
@@ -67,6 +67,8 @@ pub struct FileStorage {
     dirty: Mutex<Dirty>,
     /// Held during a sync. Locked after `part`, before `dirty`.
     syncing: Mutex<()>,
+    /// The file system the root was on when it was opened first.
+    root_device: OnceLock<rustix::fs::Dev>,
 }
 
 impl Default for Options {
@@ -102,6 +104,7 @@ impl FileStorage {
             part: Mutex::default(),
             dirty: Mutex::default(),
             syncing: Mutex::default(),
+            root_device: OnceLock::new(),
         })
     }
 
@@ -195,10 +198,10 @@ impl Storage for FileStorage {
         let layout = &self.spec.layout;
         let mut spans = layout.contains(block).then(|| layout.spans(block.piece, block.begin, block.len))?;
         let span = spans.next().filter(|s| s.len == u64::from(block.len))?;
-        if self.spec.file(span.file).is_pad || self.homes().ok()?.is_parted(span.file) {
+        if self.spec.file(span.file).is_pad || self.may_be_parted(span.file) {
             return None;
         }
-        let file = self.file(span.file, false).ok()?;
+        let file = self.options.pool.find((self.id, span.file.0), false)?;
         Some(Located { file, offset: span.offset, len: block.len })
     }
 
@@ -237,4 +240,26 @@ impl Drop for FileStorage {
 /// The length of a span within a buffer.
 fn part_len(len: u64) -> usize {
     usize::try_from(len).expect("a span of a buffer in memory")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::spec::FileSpec;
+    use unchoke_wire::Layout;
+
+    #[test]
+    fn nothing_is_made_where_a_mount_went_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = FileSpec { path: vec!["f".to_owned()], len: 5, ..FileSpec::default() };
+        let spec = StorageSpec { layout: Layout::new(5, [5]).unwrap(), files: vec![file] };
+        let options = Options { may_create_root: true, ..Options::default() };
+        let storage = FileStorage::open(dir.path(), spec, options).unwrap();
+        storage.root_device.set(rustix::fs::Dev::MAX).unwrap();
+        let error = storage.write(PieceIndex(0), 0, b"bytes").unwrap_err();
+        assert_eq!(error.kind, ErrorKind::MissingRoot);
+        assert_eq!(storage.facts(), [FileFact::Missing]);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
 }

@@ -63,8 +63,11 @@ impl FilePool {
         let mut inner = self.inner();
         inner.clock += 1;
         let entry = Entry { file: Arc::clone(&file), is_writable, used: inner.clock };
-        inner.open.insert(key, entry);
-        inner.shrink(self.open_max);
+        let replaced = inner.open.insert(key, entry);
+        let shut = inner.shrink(self.open_max);
+        // closing may take its time on some file systems, and others wait for the lock
+        drop(inner);
+        drop((replaced, shut));
         file
     }
 
@@ -72,15 +75,21 @@ impl FilePool {
     pub(super) fn shed(&self) {
         let mut inner = self.inner();
         let half = inner.open.len() / 2;
-        inner.shrink(half);
+        let shut = inner.shrink(half);
+        drop(inner);
+        drop(shut);
     }
 
     pub(super) fn close(&self, key: Key) {
-        self.inner().open.remove(&key);
+        let shut = self.inner().open.remove(&key);
+        drop(shut);
     }
 
     pub(super) fn close_all(&self, torrent: u64) {
-        self.inner().open.retain(|key, _| key.0 != torrent);
+        let mut inner = self.inner();
+        let shut = inner.open.extract_if((torrent, 0)..=(torrent, u32::MAX), |_, _| true).collect::<Vec<_>>();
+        drop(inner);
+        drop(shut);
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -89,11 +98,14 @@ impl FilePool {
 }
 
 impl Inner {
-    fn shrink(&mut self, max: usize) {
+    /// Takes out the least recently used until `max` are left; to be closed by the caller.
+    fn shrink(&mut self, max: usize) -> Vec<Entry> {
+        let mut shut = Vec::new();
         while self.open.len() > max {
-            let Some(oldest) = self.open.iter().min_by_key(|(_, e)| e.used).map(|(k, _)| *k) else { return };
-            self.open.remove(&oldest);
+            let Some(oldest) = self.open.iter().min_by_key(|(_, e)| e.used).map(|(k, _)| *k) else { break };
+            shut.extend(self.open.remove(&oldest));
         }
+        shut
     }
 }
 

@@ -57,6 +57,11 @@ impl FileStorage {
         }
     }
 
+    /// Whether a file's bytes may be in the part file. Does not wait for those who find out.
+    pub(super) fn may_be_parted(&self, file: FileIndex) -> bool {
+        self.homes.try_read().ok().is_none_or(|homes| !homes.is_settled || homes.is_parted(file))
+    }
+
     pub(super) fn select(&self, selected: &[bool]) -> Result<(), StorageError> {
         let mut homes = self.homes_mut();
         homes.selected = selected.iter().any(|s| !s).then(|| selected.to_vec());

@@ -35,7 +35,7 @@ pub struct PartialPiece {
     pub piece: PieceIndex,
     /// Which blocks have come, one bit a block.
     pub blocks: Bitfield,
-    /// Their bytes, end to end. Not verified.
+    /// The bytes of the whole piece; only those of its blocks count. Not verified.
     pub data: Vec<u8>,
 }
 

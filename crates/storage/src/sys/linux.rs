@@ -50,7 +50,12 @@ pub(crate) fn data_range(file: &File, within: Range<u64>) -> io::Result<Range<u6
     if from >= within.end {
         return Ok(within.end..within.end);
     }
-    let to = rustix::fs::seek(file, SeekFrom::Hole(from))?;
+    let to = match rustix::fs::seek(file, SeekFrom::Hole(from)) {
+        Ok(to) => to,
+        // cut short meanwhile: reading tells
+        Err(Errno::NXIO) => within.end,
+        Err(e) => return Err(e.into()),
+    };
     Ok(from..to.clamp(from, within.end))
 }
 

@@ -29,6 +29,11 @@ pub(crate) fn open_root(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(CWD, path, dir_flags(), Mode::empty())?)
 }
 
+/// The file system a folder is on.
+pub(crate) fn device(dir: impl AsFd) -> io::Result<rustix::fs::Dev> {
+    Ok(rustix::fs::fstat(dir)?.st_dev)
+}
+
 /// Opens the folder `dirs` beneath `root`, links refused, making what is missing if `create`.
 pub(crate) fn open_dir(root: &OwnedFd, dirs: &[String], create: bool) -> io::Result<OwnedFd> {
     let mut dir = root.try_clone()?;
@@ -97,9 +102,11 @@ impl Lookup {
     pub(crate) fn find(&mut self, path: &[String]) -> io::Result<Option<Entry>> {
         let (name, dirs) = path.split_last().ok_or(Errno::INVAL)?;
         if self.dirs != dirs {
-            self.dir = None;
+            // what holds should the next folder be refused
+            let top = self.root.try_clone()?;
+            (self.dirs, self.dir) = (Vec::new(), Some(top));
+            self.dir = found(open_dir(&self.root, dirs, false))?;
             self.dirs = dirs.to_vec();
-            self.dir = found(open_dir(&self.root, dirs, false)).inspect_err(|_| self.dirs.clear())?;
         }
         let Some(dir) = &self.dir else { return Ok(None) };
         let stat = rustix::fs::statat(dir, name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
@@ -268,6 +275,15 @@ mod tests {
         assert!(create_file(&root, &path(&["away", "new"])).is_err());
         assert!(!outside.path().join("new").exists());
         assert!(open_file(&root, &path(&["real"]), false).is_err());
+    }
+
+    #[test]
+    fn a_folder_that_is_refused_does_not_hide_what_stands_at_the_top() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("f"), b"mine").unwrap();
+        let mut lookup = Lookup::new(open_root(dir.path()).unwrap()).unwrap();
+        assert!(lookup.find(&path(&["f", "below"])).is_err());
+        assert!(lookup.find(&path(&["f"])).unwrap().is_some());
     }
 
     #[test]

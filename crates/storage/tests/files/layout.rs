@@ -98,6 +98,10 @@ fn a_block_in_one_file_is_located_and_others_are_not() {
     assert!(at(1, 4, 2).is_none(), "touches a pad");
     assert!(at(1, 6, 2).is_none(), "lies in a pad");
     assert!(at(7, 0, 1).is_none(), "not of the torrent");
+    storage.close_files();
+    assert!(at(1, 1, 4).is_none(), "opening it would wait for the disk");
+    storage.read(BlockRef { piece: PieceIndex(1), begin: 1, len: 4 }, &mut buf).unwrap();
+    assert!(at(1, 1, 4).is_some(), "a read opened it");
     std::fs::remove_file(dir.path().join("t/b")).unwrap();
     storage.close_files();
     assert!(at(2, 0, 1).is_none(), "not there");
