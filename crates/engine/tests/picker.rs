@@ -189,13 +189,13 @@ fn end_game_takes_one_overdue_block_and_never_the_same_twice() {
     let mut picker = picker(2, 2, 0);
     let peers: Vec<Peer> = (0..3).map(|i| Peer::seed(i, 1)).collect();
     peers.iter().for_each(|p| picker.peer_joined(p.key, &p.has));
-    // A block each 100 ms: the first is overdue after a second, the least there is.
+    // A block each 100 ms: the first is overdue after two seconds, the least there is.
     let rate = 10 * u64::from(BLOCK_LEN);
     let held = picker.pick(&PeerView { rate, ..peers[0].view() }, 100, T0);
-    assert_eq!(picker.next_overdue(), Some(T0 + Duration::from_secs(1)));
+    assert_eq!(picker.next_overdue(), Some(T0 + Duration::from_secs(2)));
     let idle = PeerView { rate, ..peers[1].view() };
-    assert_eq!(picker.pick(&idle, 100, T0 + Duration::from_millis(999)), []);
-    let late = T0 + Duration::from_secs(2);
+    assert_eq!(picker.pick(&idle, 100, T0 + Duration::from_millis(1999)), []);
+    let late = T0 + Duration::from_secs(3);
     assert_eq!(picker.pick(&PeerView { requests_out: 1, ..idle }, 100, late), []);
     assert_eq!(picker.pick(&idle, 100, late), held[..1]);
     assert_eq!(

@@ -11,8 +11,8 @@ const DEPTH_MAX: u32 = 2000;
 /// What a peer takes at a time when it does not say (BEP 10 `reqq`): libtorrent's default.
 const REQQ_DEFAULT: u32 = 250;
 /// Time in flight to keep beyond two round trips. Some peers serve in pulses of half a second, whatever the shortest
-/// round trip was; less than twice that would settle at the rate of a few blocks a pulse.
-const FLIGHT_SLACK: Duration = Duration::from_secs(2);
+/// round trip was; less than that would settle at the rate of a few blocks a pulse.
+const FLIGHT_SLACK: Duration = Duration::from_secs(1);
 /// A request is given up after this, whatever was measured.
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 /// And never before this.
@@ -298,11 +298,7 @@ mod tests {
         let long = run(200, 2_000, 15);
         assert!(long.len() >= 400, "{} requests cover 200 ms at 2000 blocks a second", long.len());
         let slow = run(20, 4, 30);
-        assert!(
-            slow.len() <= 16,
-            "{} requests to a peer of 4 blocks a second: four seconds of it",
-            slow.len()
-        );
+        assert!(slow.len() <= 16, "{} requests to a peer of 4 blocks a second", slow.len());
     }
 
     #[test]

@@ -229,8 +229,8 @@ fn overdue_at(peer: &PeerView<'_>, ahead: usize, now: Instant) -> Instant {
 
 /// A peer keeps a piece for itself when it sends all of it in this time.
 const WHOLE_PIECE_S: u64 = 20;
-/// A block is not overdue sooner.
-const OVERDUE_MIN: Duration = Duration::from_secs(1);
+/// A block is not overdue sooner: about a second of blocks is asked for ahead.
+const OVERDUE_MIN: Duration = Duration::from_secs(2);
 /// A block is overdue then, however slow the peer.
 const OVERDUE_MAX: Duration = Duration::from_secs(20);
 /// A block of a peer with an unknown rate is overdue then.
