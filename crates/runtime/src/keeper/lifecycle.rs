@@ -58,8 +58,9 @@ impl Keeper {
             totals: kept.totals,
         }));
         let shard = kept.entry.shard.clone();
+        let shard_id = kept.entry.shard_id;
         self.torrents.insert(hash, kept);
-        self.split_limits(false);
+        self.count(shard_id);
         match error {
             Some(error) => self.fail(hash, error),
             None => shard.send(ShardMessage::Command(command)),

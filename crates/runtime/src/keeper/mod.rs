@@ -6,7 +6,7 @@ mod check;
 mod kept;
 mod lifecycle;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -71,6 +71,8 @@ pub(crate) struct Keeper {
     /// Open files of all torrents.
     pool: Arc<FilePool>,
     limits: (Option<u64>, Option<u64>),
+    /// Torrents of each shard that has any.
+    counts: BTreeMap<ShardId, usize>,
     next_save: Option<Instant>,
     freeze: Option<(Instant, Sender<()>)>,
 }
@@ -101,6 +103,7 @@ impl Keeper {
             checks,
             pool: FilePool::new(FilePool::OPEN_DEFAULT),
             limits,
+            counts: BTreeMap::new(),
             next_save: None,
             freeze: None,
         };
@@ -146,7 +149,7 @@ impl Keeper {
             KeeperMessage::Remove { hash, delete_data } => self.remove(hash, delete_data),
             KeeperMessage::Limits { download, upload } => {
                 self.limits = (download, upload);
-                self.split_limits(true);
+                self.split_limits();
             }
             KeeperMessage::Freeze { within, done } => self.freeze(within, done),
             KeeperMessage::Finish => {}
@@ -249,15 +252,30 @@ impl Keeper {
         }
     }
 
-    /// Splits the limits evenly over the shards that have torrents.
-    fn split_limits(&self, is_change: bool) {
-        if !is_change && self.limits == (None, None) {
-            return;
+    /// Counts a torrent of a shard. Its first one gives the shard a part of the limits.
+    fn count(&mut self, shard: ShardId) {
+        let count = self.counts.entry(shard).or_default();
+        *count += 1;
+        if *count == 1 && self.limits != (None, None) {
+            self.split_limits();
         }
-        let shards: BTreeSet<ShardId> = self.torrents.values().map(|k| k.entry.shard_id).collect();
-        let count = u64::try_from(shards.len().max(1)).expect("shards are few");
+    }
+
+    /// Counts a torrent of a shard no more. With its last one its part of the limits goes to the others.
+    fn uncount(&mut self, shard: ShardId) {
+        let Some(count) = self.counts.get_mut(&shard) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.counts.remove(&shard);
+            self.split_limits();
+        }
+    }
+
+    /// Splits the limits evenly over the shards that have torrents.
+    fn split_limits(&self) {
+        let count = u64::try_from(self.counts.len().max(1)).expect("shards are few");
         let part = |limit: Option<u64>| limit.map(|l| (l / count).max(1));
-        for shard in shards {
+        for shard in self.counts.keys() {
             let (download, upload) = (part(self.limits.0), part(self.limits.1));
             self.links.shards[usize::from(shard.0)]
                 .send(ShardMessage::Command(Command::SetLimits { download, upload }));
@@ -298,7 +316,7 @@ impl Keeper {
             // in one step, so that no handle of it is taken for one of its successor
             entry.change(|s| s.phase = Phase::Gone);
             drop(registry);
-            self.split_limits(false);
+            self.uncount(entry.shard_id);
         }
     }
 }
