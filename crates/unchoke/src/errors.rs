@@ -82,13 +82,14 @@ pub(crate) fn reason(error: &io::Error) -> String {
         ErrorKind::PermissionDenied => "permission denied",
         ErrorKind::NotAFile => "it is a folder",
         ErrorKind::NotADirectory => "a part of the path is not a folder",
-        _ => {
-            let text = error.to_string();
-            let end = text.find(" (os error").unwrap_or(text.len());
-            return text[..end].to_owned();
-        }
+        _ => return without_number(&error.to_string()).to_owned(),
     };
     text.to_owned()
+}
+
+/// What the system said up to its number.
+pub(crate) fn without_number(text: &str) -> &str {
+    text.split_once(" (os error").map_or(text, |(words, _)| words)
 }
 
 /// Text without line breaks and control characters, so that it stays one line and moves no cursor.

@@ -19,9 +19,9 @@ pub(crate) struct StateDir {
     pub(crate) records: PathBuf,
     /// File of the DHT's nodes.
     pub(crate) dht_nodes: PathBuf,
-    /// Whether the folder of the data is the very one that the records were made of: files that are gone were deleted
+    /// Whether the folder of the data is on the disk that the records were made of: files that are gone were deleted
     /// then, and are not on a disk that is missing.
-    pub(crate) is_same_folder: bool,
+    pub(crate) is_same_disk: bool,
 }
 
 impl StateDir {
@@ -33,12 +33,12 @@ impl StateDir {
         };
         let records = root.join("resume").join(key(dir));
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&records);
-        let note = records.join("folder");
-        let number = std::fs::metadata(dir).map(|m| m.ino().to_string()).unwrap_or_default();
-        let is_same_folder = std::fs::read_to_string(&note).is_ok_and(|noted| noted == number);
+        let note = records.join("disk");
+        let number = std::fs::metadata(dir).map(|m| m.dev().to_string()).unwrap_or_default();
+        let is_same_disk = std::fs::read_to_string(&note).is_ok_and(|noted| noted == number);
         // a folder of records that was there already may still be one that cannot be written to
         match made.and_then(|()| std::fs::write(&note, number)) {
-            Ok(()) => Some(StateDir { records, dht_nodes: root.join("dht-nodes"), is_same_folder }),
+            Ok(()) => Some(StateDir { records, dht_nodes: root.join("dht-nodes"), is_same_disk }),
             Err(e) => {
                 warn(format_args!(
                     "nothing is kept for the next run: cannot write to {}: {}; set UNCHOKE_STATE to another folder",

@@ -1,6 +1,6 @@
 //! The notes' exchange on real sockets: `unchoke demo --json`, message by message.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -127,4 +127,14 @@ fn the_demo_tells_the_exchange_in_words_with_its_messages() {
     for words in ["A joins the DHT", "bits 0xe0", "bits 0xc0", "rarest piece first", "All three are seeds"] {
         assert!(text.contains(words), "no {words:?} in:\n{text}");
     }
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_it_without_a_complaint() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_unchoke"));
+    command.args(["demo", "--json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), ended.stderr), (Some(0), Vec::new()));
 }

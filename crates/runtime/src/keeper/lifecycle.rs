@@ -125,7 +125,7 @@ impl Keeper {
             Err(e) => return self.fail(hash, e),
         };
         if resume.is_storage_missing {
-            let error = "its files are gone: mount their disk, or remove the torrent and add it anew";
+            let error = "its files are gone: mount their disk, or add it once more to begin anew";
             return self.fail(hash, error.to_owned());
         }
         kept.storage = Some(Arc::clone(&storage));

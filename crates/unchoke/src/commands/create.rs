@@ -189,10 +189,13 @@ fn unix_time() -> UnixTime {
 fn warn_of_names(builder: &MetainfoBuilder, metainfo: &Metainfo) {
     let asked =
         |f: &BuildFile| -> Vec<String> { std::iter::once(&builder.name).chain(&f.path).cloned().collect() };
-    let mut pairs = builder.files.iter().map(asked).zip(&metainfo.info.files);
-    if let Some((asked, read)) = pairs.find(|(asked, read)| *asked != read.path) {
+    let pairs = builder.files.iter().map(asked).zip(&metainfo.info.files);
+    for (asked, read) in pairs.filter(|(asked, read)| *asked != read.path) {
         let (asked, read) = (asked.join("/"), read.display_path());
-        warn(format_args!("not every system takes the name {asked}: downloaders will get {read}; rename it"));
+        warn(format_args!(
+            "not every system takes the name {asked}: downloaders will get {read}, and so it cannot be seeded from here; \
+             rename it and create the torrent again"
+        ));
     }
 }
 

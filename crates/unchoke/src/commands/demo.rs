@@ -1,11 +1,13 @@
 //! `unchoke demo`.
 
+use std::io;
 use std::process::ExitCode;
 
 use anyhow::Result;
 
 use crate::args::DemoArgs;
 use crate::demo::{self, Telling};
+use crate::errors::Unread;
 
 /// Plays the exchange and tells it on standard output.
 ///
@@ -17,6 +19,10 @@ pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode> {
         (_, true) => Telling::Json,
         _ => Telling::Words,
     };
-    demo::run(telling, &mut std::io::stdout().lock())?;
+    let is_unread = |e: &anyhow::Error| {
+        e.downcast_ref().is_some_and(|e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe)
+    };
+    demo::run(telling, &mut io::stdout().lock())
+        .map_err(|e| if is_unread(&e) { e.context(Unread) } else { e })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -36,7 +36,7 @@ pub(super) fn run(args: &GetArgs) -> Result<ExitCode> {
         let add = AddTorrent {
             selection,
             is_sequential: args.sequential,
-            begins_anew: state.as_ref().is_some_and(|s| s.is_same_folder),
+            begins_anew: state.as_ref().is_some_and(|s| s.is_same_disk),
             discovery: Discovery { dht: !args.net.no_dht, ..Discovery::default() },
             peers: args.net.peers.clone(),
             ..AddTorrent::new(source, args.dir.clone())

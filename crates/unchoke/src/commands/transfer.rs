@@ -1,5 +1,7 @@
 //! What `get` and `seed` do while a session runs: they follow its events, tell the user, and know when it is over.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +17,7 @@ use unchoke_wire::WireHash;
 use unchoke_wire::metainfo::Info;
 
 use crate::args::NetArgs;
-use crate::errors::{INTERRUPTED, interrupted, warn};
+use crate::errors::{INTERRUPTED, interrupted, warn, without_number};
 use crate::output::{self, Report, trace::Tracer};
 use crate::selection::{self, Pick};
 use crate::units;
@@ -51,6 +53,8 @@ pub(crate) struct Tracked {
     pub(crate) name: String,
     pub(crate) stats: Stats,
     pub(crate) phase: Phase,
+    /// Whether there is anybody to ask for peers.
+    can_ask: bool,
 }
 
 /// How far a torrent has come in this run.
@@ -73,6 +77,11 @@ pub(super) struct Transfer {
     torrents: Vec<Tracked>,
     report: Box<dyn Report>,
     tracer: Option<Tracer>,
+    started: Instant,
+    /// Peers that the user named.
+    peers: Vec<SocketAddr>,
+    /// Troubles that were told, each once.
+    troubles: BTreeSet<String>,
     /// Set by the first Ctrl-C; the second one ends the process.
     stop: Arc<AtomicBool>,
 }
@@ -93,7 +102,9 @@ impl Transfer {
         }
         let is_traced_here = tracer.as_ref().is_some_and(Tracer::is_on_stdout);
         let report = output::report(args.json, args.quiet, is_traced_here);
-        Ok(Transfer { session, goal, torrents: Vec::new(), report, tracer, stop })
+        let (peers, troubles) = (args.peers.clone(), BTreeSet::new());
+        let (torrents, started) = (Vec::new(), Instant::now());
+        Ok(Transfer { session, goal, torrents, report, tracer, started, peers, troubles, stop })
     }
 
     /// Adds a torrent.
@@ -105,10 +116,14 @@ impl Transfer {
             TorrentSource::Metainfo(m) => Some(m.info.name.clone()),
             TorrentSource::Magnet(m) => m.display_name.clone(),
         };
+        let can_ask = match &add.source {
+            TorrentSource::Metainfo(m) => !m.trackers.is_empty() || (add.discovery.dht && !m.info.private),
+            TorrentSource::Magnet(m) => !m.trackers.is_empty() || !m.peers.is_empty() || add.discovery.dht,
+        };
         let handle = self.session.add(add)?;
         let stats = handle.stats()?;
         let name = name.unwrap_or_else(|| handle.info_hash().to_string());
-        let torrent = Tracked { handle, name, stats, phase: Phase::Running };
+        let torrent = Tracked { handle, name, stats, phase: Phase::Running, can_ask };
         self.report.added(&torrent)?;
         self.torrents.push(torrent);
         Ok(())
@@ -123,7 +138,7 @@ impl Transfer {
         for torrent in &mut self.torrents {
             torrent.refresh();
         }
-        let Transfer { session, goal, torrents, mut report, tracer, stop } = self;
+        let Transfer { session, goal, torrents, mut report, tracer, stop, .. } = self;
         if stop.load(Ordering::Relaxed) && matches!(goal, Goal::Get { .. }) {
             report.stopping()?;
         }
@@ -188,6 +203,13 @@ impl Transfer {
             SessionEvent::Torrent { event: Event::StorageFailed { error, .. }, .. } => {
                 self.failed(index, error.clone())
             }
+            SessionEvent::Torrent { event: Event::TrackerFailed { url, error, next_in, .. }, .. } => {
+                let next =
+                    if next_in.is_some() { "it is asked again later" } else { "it is not asked again" };
+                let error = without_number(error);
+                self.tell_trouble(index, &format!("the tracker {url} failed: {error}; {next}"));
+                Ok(())
+            }
             SessionEvent::Ready { have, pieces, .. }
                 if matches!(self.goal, Goal::Seed(_)) && have < pieces =>
             {
@@ -202,6 +224,33 @@ impl Transfer {
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Tells once of a torrent that has not met anybody although it had the time.
+    fn tell_if_lonely(&mut self, index: usize) {
+        let torrent = &self.torrents[index];
+        let is_asking = matches!(torrent.stats.state, State::Downloading | State::Metadata);
+        if torrent.phase != Phase::Running || !is_asking || torrent.stats.peers.0 > 0 {
+            return;
+        }
+        if !self.peers.is_empty() {
+            let peers: Vec<String> = self.peers.iter().map(ToString::to_string).collect();
+            self.tell_trouble(
+                index,
+                &format!("no connection to {} yet; it goes on trying", peers.join(", ")),
+            );
+        } else if !torrent.can_ask {
+            let why =
+                "nobody to ask for peers: it has no tracker and cannot use the DHT; name some with --peer";
+            self.tell_trouble(index, why);
+        }
+    }
+
+    fn tell_trouble(&mut self, index: usize, what: &str) {
+        let text = format!("{}: {what}", self.torrents[index].name);
+        if self.troubles.insert(text.clone()) {
+            self.report.trouble(&text);
         }
     }
 
@@ -262,6 +311,9 @@ impl Transfer {
             {
                 torrent.phase = Phase::Seeded;
             }
+        }
+        if self.started.elapsed() >= LONELY_AFTER {
+            (0..self.torrents.len()).for_each(|index| self.tell_if_lonely(index));
         }
         self.report.progress(&self.torrents)
     }
@@ -324,6 +376,8 @@ fn hash_of(event: &SessionEvent) -> Option<WireHash> {
     }
 }
 
+/// How long a torrent may be without a peer before that is a trouble to be told.
+const LONELY_AFTER: Duration = Duration::from_secs(5);
 /// Between two looks at the figures, and the longest wait for Ctrl-C to be noticed.
 const TICK: Duration = Duration::from_millis(200);
 /// Events taken between two looks at the clock.

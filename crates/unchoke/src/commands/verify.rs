@@ -1,6 +1,6 @@
 //! `unchoke verify`: holds files against their torrent, on all cores, and changes nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -71,7 +71,7 @@ struct Report {
     long_files: Vec<String>,
 }
 
-/// A file that is missing, too short, or in a bad piece.
+/// A file that is missing, too short, or in a bad piece; doubtful, when each of its bad pieces may be another's fault.
 struct BadFile {
     path: String,
     problem: &'static str,
@@ -93,23 +93,29 @@ impl Report {
             bad_files: Vec::new(),
             long_files: Vec::new(),
         };
-        for ((index, file), fact) in (0..).map(FileIndex).zip(&info.files).zip(facts) {
-            if file.is_pad || file.is_link {
-                continue;
-            }
+        let files = (0..).map(FileIndex).zip(&info.files).zip(facts);
+        let files = files.filter(|((_, file), _)| !file.is_pad && !file.is_link);
+        // how many files may be to blame for each bad piece
+        let mut suspects: BTreeMap<u32, u32> = BTreeMap::new();
+        for ((index, _), _) in files.clone() {
+            bad.range(layout.pieces_of(index)).for_each(|p| *suspects.entry(*p).or_default() += 1);
+        }
+        for ((index, file), fact) in files {
             let pieces = layout.pieces_of(index);
             let bad_pieces = count(bad.range(pieces.clone()).count());
-            report.add(file, *fact, count(pieces.len()), bad_pieces);
+            let is_to_blame = suspects.range(pieces.clone()).any(|(_, suspects)| *suspects == 1);
+            report.add(file, *fact, (count(pieces.len()), bad_pieces), is_to_blame);
         }
         report
     }
 
-    fn add(&mut self, file: &FileEntry, fact: FileFact, pieces: u32, bad_pieces: u32) {
+    fn add(&mut self, file: &FileEntry, fact: FileFact, (pieces, bad_pieces): (u32, u32), is_to_blame: bool) {
         let path = file.display_path();
         let problem = match fact {
             FileFact::Missing => "missing",
             FileFact::Present { len, .. } if len < file.length => "short",
-            _ if bad_pieces > 0 => "bad",
+            _ if is_to_blame => "bad",
+            _ if bad_pieces > 0 => "doubtful",
             FileFact::Present { len, .. } if len > file.length => return self.long_files.push(path),
             _ => return,
         };
@@ -156,7 +162,7 @@ mod tests {
         let mut report = Report { pieces: 1, good: 1, bad_files: Vec::new(), long_files: Vec::new() };
         assert!(report.is_good());
         let file = FileEntry { path: vec!["t".into(), "empty".into()], ..FileEntry::default() };
-        report.add(&file, FileFact::Missing, 0, 0);
+        report.add(&file, FileFact::Missing, (0, 0), false);
         assert!(!report.is_good());
         assert_eq!(report.bad_files[0].path, "t/empty");
     }

@@ -9,10 +9,10 @@ use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 use unchoke_runtime::State;
 use unchoke_wire::WireHash;
 
-use super::lines::{figures, summary_line};
+use super::lines::{figures, peers, summary_line};
 use super::{Report, line, seeding_line};
 use crate::commands::{Phase, Tracked};
-use crate::errors::one_line;
+use crate::errors::{one_line, warn};
 use crate::units::bytes;
 
 /// Draws bars on stderr and prints what stays on stdout.
@@ -31,7 +31,7 @@ impl Bars {
 
 impl Report for Bars {
     fn added(&mut self, torrent: &Tracked) -> Result<()> {
-        let style = ProgressStyle::with_template("{prefix:20!} {bar:20} {percent:>3}%  {wide_msg}");
+        let style = ProgressStyle::with_template("{prefix:20!} {bar:12} {percent:>3}%  {wide_msg}");
         let style = style.expect("the template above is well-formed");
         let bar = self.all.add(ProgressBar::new(1).with_style(style));
         bar.set_prefix(one_line(&torrent.name));
@@ -68,6 +68,10 @@ impl Report for Bars {
         self.say(&seeding_line(torrent, at))
     }
 
+    fn trouble(&mut self, text: &str) {
+        self.all.suspend(|| warn(text));
+    }
+
     fn stopping(&mut self) -> Result<()> {
         self.say("stopping; the same command goes on later")
     }
@@ -87,13 +91,13 @@ fn message(torrent: &Tracked) -> String {
     let stats = &torrent.stats;
     let (down, up) = stats.rates;
     match (&stats.state, stats.left) {
+        (State::Downloading, Some(_)) if stats.peers.0 == 0 => peers(stats.peers),
         (State::Downloading, Some(left)) => {
             let time = match left.checked_div(down) {
-                Some(seconds) => format!("{} left", HumanDuration(Duration::from_secs(seconds))),
+                Some(seconds) => format!("{:#} left", HumanDuration(Duration::from_secs(seconds))),
                 None => "stalled".to_owned(),
             };
-            let (peers, seeds) = (stats.peers.0, stats.seeds);
-            format!("{}/s  {time}  {peers} peers ({seeds} seeds)  {}/s up", bytes(down), bytes(up))
+            format!("{}/s  {time}  {}  {}/s up", bytes(down), peers(stats.peers), bytes(up))
         }
         _ => figures(torrent),
     }

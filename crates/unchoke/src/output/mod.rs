@@ -65,6 +65,9 @@ pub(crate) trait Report {
         Ok(())
     }
 
+    /// Something that may be why nothing moves, such as a tracker that failed.
+    fn trouble(&mut self, _text: &str) {}
+
     /// The user wants to end it.
     fn stopping(&mut self) -> Result<()> {
         Ok(())

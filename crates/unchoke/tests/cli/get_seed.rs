@@ -1,6 +1,6 @@
 //! `unchoke get` and `seed`: processes on loopback.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::Stdio;
 
@@ -93,6 +93,42 @@ fn what_is_complete_is_not_downloaded_again_and_what_was_deleted_is() {
     let magnet = place.ok(&["magnet", "t.torrent"]);
     place.ok(&get(&seed, &[magnet.trim()]));
     assert!(is_same_tree(&place.path("t"), &place.path("out/t")));
+}
+
+#[test]
+fn a_folder_made_anew_on_the_same_disk_is_filled_anew() {
+    let (place, seed) = swarm(&[]);
+    place.ok(&get(&seed, &["t.torrent"]));
+    std::fs::remove_dir_all(place.path("out")).unwrap();
+    // so that the new one is another folder to the system as well
+    std::fs::create_dir(place.path("other")).unwrap();
+    std::fs::create_dir(place.path("out")).unwrap();
+    place.ok(&get(&seed, &["t.torrent"]));
+    assert!(is_same_tree(&place.path("t"), &place.path("out/t")));
+}
+
+#[test]
+fn a_tracker_and_a_peer_that_nobody_can_reach_are_named() {
+    let place = Place::new();
+    place.tree("t");
+    place.ok(&["create", "t", "--tracker", "http://127.0.0.1:1/announce"]);
+    std::fs::create_dir(place.path("out")).unwrap();
+    let mut child = place
+        .command(&[&GET[..], &["--peer", "127.0.0.1:2", "--dir", "out", "t.torrent"]].concat())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let told: Vec<String> =
+        BufReader::new(child.stderr.take().unwrap()).lines().take(2).map(Result::unwrap).collect();
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    for due in [
+        "no connection to 127.0.0.1:2 yet;",
+        "the tracker http://127.0.0.1:1/… failed: Connection refused; it is asked again later",
+    ] {
+        assert!(told.iter().any(|line| line.contains(due)), "{told:?}");
+    }
 }
 
 #[test]
