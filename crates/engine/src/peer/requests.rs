@@ -12,7 +12,7 @@ const DEPTH_MAX: u32 = 2000;
 const REQQ_DEFAULT: u32 = 250;
 /// Time in flight to keep beyond two round trips. Some peers serve in pulses of half a second, whatever the shortest
 /// round trip was; less than that would settle at the rate of a few blocks a pulse.
-const FLIGHT_SLACK: Duration = Duration::from_secs(1);
+const FLIGHT_SLACK: Duration = Duration::from_millis(600);
 /// A request is given up after this, whatever was measured.
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 /// And never before this.
