@@ -303,8 +303,7 @@ mod tests {
 
     #[test]
     fn a_peer_that_serves_in_pulses_is_asked_for_more_each_time() {
-        let mut r = Requests::default();
-        r.is_slow_start = false;
+        let mut r = Requests { is_slow_start: false, ..Requests::default() };
         let (mut next, mut now) = (0u32, Instant::ZERO);
         let mut served = 0u64;
         for pulse in 0..60u64 {
