@@ -1,7 +1,8 @@
 //! What goes into a [`Node`](crate::Node) and what comes out of it.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use unchoke_wire::WireHash;
+use unchoke_wire::item::{Item, ItemKey};
 use unchoke_wire::krpc::{NodeId, NodeInfo};
 use unchoke_wire::time::Duration;
 
@@ -42,6 +43,8 @@ pub enum Command {
         target: WireHash,
         /// What to announce; `None` searches only.
         announce: Option<Announce>,
+        /// Somebody waits for the peers: its rounds go before those of searches that merely keep us announced.
+        is_urgent: bool,
     },
     /// Ends a search.
     StopSearch {
@@ -52,6 +55,26 @@ pub enum Command {
     Ping(SocketAddr),
     /// Finds the nodes closest to `target` once; answered by [`Event::NodesFound`].
     FindNode {
+        /// Any point of the id space.
+        target: NodeId,
+    },
+    /// Estimates how many seeds and downloaders `target` has, once (BEP 33); answered by [`Event::Scraped`].
+    Scrape {
+        /// The info-hash.
+        target: WireHash,
+    },
+    /// Looks for an item, once (BEP 44); answered by [`Event::ItemFound`] as they arrive and [`Event::ItemDone`].
+    GetItem(ItemKey),
+    /// Stores an item at the nodes closest to it, once (BEP 44); answered by [`Event::ItemStored`].
+    PutItem {
+        /// The item; a mutable one is signed.
+        item: Item,
+        /// Replace only what has this sequence number.
+        cas: Option<i64>,
+    },
+    /// Asks the nodes on the way to `target` for the info-hashes they store, once (BEP 51); answered by
+    /// [`Event::Sampled`] for each and [`Event::SampleDone`].
+    Sample {
         /// Any point of the id space.
         target: NodeId,
     },
@@ -138,6 +161,100 @@ pub enum Event {
         /// The endpoint.
         to: SocketAddr,
     },
+    /// The answer to [`Command::Scrape`]: estimates from the union of all filters (BEP 33).
+    Scraped {
+        /// The info-hash.
+        target: WireHash,
+        /// Peers that have everything.
+        seeds: u64,
+        /// Peers that do not.
+        downloaders: u64,
+        /// Nodes that sent filters.
+        answers: usize,
+    },
+    /// An item of [`Command::GetItem`], verified; a mutable one is newer than all before.
+    ItemFound {
+        /// The item.
+        item: Item,
+        /// Who had it.
+        from: NodeInfo,
+    },
+    /// The end of [`Command::GetItem`].
+    ItemDone {
+        /// What was looked for.
+        key: ItemKey,
+        /// The newest found.
+        item: Option<Item>,
+        /// Nodes that had this very item.
+        copies: usize,
+    },
+    /// The end of [`Command::PutItem`].
+    ItemStored {
+        /// Where the item is found.
+        key: ItemKey,
+        /// Nodes that stored it.
+        to: usize,
+        /// What a node that refused said last: its error code (BEP 44) and text.
+        refusal: Option<(i64, String)>,
+    },
+    /// One node's answer to [`Command::Sample`].
+    Sampled {
+        /// Where the lookup goes.
+        target: NodeId,
+        /// Who answered.
+        from: NodeInfo,
+        /// How long the node will give the same answer.
+        interval: Duration,
+        /// Info-hashes it stores.
+        stored: u64,
+        /// Some of them.
+        samples: Vec<WireHash>,
+    },
+    /// The end of [`Command::Sample`].
+    SampleDone {
+        /// Where the lookup went.
+        target: NodeId,
+        /// Nodes that answered.
+        answers: usize,
+    },
+    /// Something happened in a lookup; told only when [`Settings::reports_steps`](crate::Settings::reports_steps).
+    Step {
+        /// Where the lookup goes.
+        target: NodeId,
+        /// The node concerned.
+        node: NodeInfo,
+        /// What happened.
+        step: Step,
+    },
+    /// Our address as most of those we asked see it changed, and with it perhaps our id (BEP 42).
+    AddressVoted {
+        /// The address.
+        ip: IpAddr,
+        /// Our id from now on.
+        id: NodeId,
+    },
+}
+
+/// What happened to one node of a lookup.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// It was asked.
+    Asked,
+    /// It was asked once more.
+    AskedAgain,
+    /// It answered.
+    Answered {
+        /// Round-trip time.
+        rtt: Duration,
+        /// Nodes it named.
+        nodes: usize,
+        /// Peers it named.
+        peers: usize,
+    },
+    /// Others are asked in its place; its answer would still count.
+    Slow,
+    /// It refused, or did not answer.
+    Failed,
 }
 
 /// What one input led to; borrows the node until it is drained or dropped.

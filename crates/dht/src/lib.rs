@@ -10,12 +10,13 @@ mod node;
 mod peer_store;
 mod rate;
 mod routing_table;
-mod scope;
 mod search;
 mod token;
 mod transactions;
 
-pub use io::{Announce, Command, Event, Input, Output, Outputs};
+use unchoke_wire::scope;
+
+pub use io::{Announce, Command, Event, Input, Output, Outputs, Step};
 pub use node::{Node, Settings, TableRow};
 pub use unchoke_wire::compact::Family;
 pub use unchoke_wire::krpc::{NodeId, NodeInfo};

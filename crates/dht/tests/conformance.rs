@@ -23,7 +23,8 @@ impl Bench {
     }
 
     fn with(change: impl FnOnce(&mut Settings)) -> Self {
-        let mut settings = Settings { family: Family::V4, own_id: Some(OWN), is_read_only: false };
+        let mut settings =
+            Settings { family: Family::V4, own_id: Some(OWN), is_read_only: false, reports_steps: false };
         change(&mut settings);
         let now = Instant::from_micros(1_000_000);
         Bench { node: Node::new(settings, [7; 32], now), now }
@@ -167,7 +168,7 @@ fn peers_are_believed_from_get_peers_alone() {
     let reply = Response { values: values.clone(), nodes: Some(vec![node(2)]), ..Response::new(node(1).id) };
     let (_, events) = bench.receive(at(1), &answer(find_node, reply.clone()));
     assert!(!events.iter().any(|e| matches!(e, Event::PeersFound { .. })), "{events:?}");
-    let (sent, _) = bench.command(Command::Search { target: KEY.into(), announce: None });
+    let (sent, _) = bench.command(Command::Search { target: KEY.into(), announce: None, is_urgent: true });
     let (to, get_peers) = &sent[0];
     assert!(matches!(&get_peers.kind, Kind::Query(q) if matches!(q.method, Method::GetPeers { .. })));
     assert_eq!(*to, at(1));
@@ -387,7 +388,7 @@ fn our_own_address_and_addresses_beyond_the_tellers_scope_are_no_peers_and_no_no
     let mut bench = Bench::new();
     bench.command(Command::SetOwnAddresses(vec![at(50), at(51)]));
     bench.befriend(node(1));
-    let (sent, _) = bench.command(Command::Search { target: KEY.into(), announce: None });
+    let (sent, _) = bench.command(Command::Search { target: KEY.into(), announce: None, is_urgent: true });
     let local = SocketAddr::from(([127, 0, 0, 1], 7000));
     let private = SocketAddr::from(([192, 168, 1, 1], 7000));
     let nodes = vec![
@@ -425,7 +426,7 @@ fn a_hybrid_torrent_is_searched_and_announced_under_both_keys() {
     let mut announced = Vec::new();
     for key in [KEY, OTHER] {
         let announce = Some(Announce { port: 7000, implied_port: false, is_seed: true });
-        let (sent, _) = bench.command(Command::Search { target: key.into(), announce });
+        let (sent, _) = bench.command(Command::Search { target: key.into(), announce, is_urgent: true });
         let reply = Response { token: Some(key.0[..4].to_vec()), ..Response::new(node(1).id) };
         let (sent, events) = bench.receive(at(1), &answer(&sent[0].1, reply));
         assert!(
@@ -450,7 +451,7 @@ fn a_hybrid_torrent_is_searched_and_announced_under_both_keys() {
 fn a_stopped_search_asks_and_reports_nothing_more() {
     let mut bench = Bench::new();
     bench.befriend(node(1));
-    let (sent, _) = bench.command(Command::Search { target: KEY.into(), announce: None });
+    let (sent, _) = bench.command(Command::Search { target: KEY.into(), announce: None, is_urgent: true });
     bench.command(Command::StopSearch { target: KEY.into() });
     let reply = Response { values: vec![at(9)], nodes: Some(vec![node(2)]), ..Response::new(node(1).id) };
     let (sent, events) = bench.receive(at(1), &answer(&sent[0].1, reply));

@@ -36,12 +36,17 @@ struct Bench {
 impl Bench {
     fn new(token: &'static [u8], delay: Duration) -> Self {
         let now = Instant::from_micros(1_000_000);
-        let settings = Settings { family: Family::V4, own_id: None, is_read_only: false };
+        let settings =
+            Settings { family: Family::V4, own_id: None, is_read_only: false, reports_steps: false };
         let other = Foreign { id: [0xf0; 20], token, is_up: true, delay, announced: Vec::new() };
         let node = Node::new(settings, [7; 32], now);
         let mut bench = Bench { node, foreign: other, now, answers: BTreeMap::new(), sent: 0 };
         let announce = Announce { port: 7000, implied_port: false, is_seed: true };
-        bench.input(Input::Command(Command::Search { target: KEY, announce: Some(announce) }));
+        bench.input(Input::Command(Command::Search {
+            target: KEY,
+            announce: Some(announce),
+            is_urgent: true,
+        }));
         bench.input(Input::Command(Command::AddNode(foreign())));
         bench
     }

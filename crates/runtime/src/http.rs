@@ -8,9 +8,9 @@ use std::time::Duration;
 use reqwest::Url;
 use reqwest::header::LOCATION;
 use unchoke_engine::output::HttpRequest;
-use unchoke_engine::peer_list::Scope;
 use unchoke_wire::compact::Family;
 use unchoke_wire::limits::TRACKER_REPLY_LEN_MAX;
+use unchoke_wire::scope::Scope;
 
 use crate::error::SessionError;
 

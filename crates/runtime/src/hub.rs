@@ -55,6 +55,8 @@ pub(crate) enum HubMessage {
     Engine { shard: ShardId, command: HubCommand },
     /// A name was resolved.
     Resolved { request: RequestId, addresses: Addresses },
+    /// The owner asks the DHT.
+    Dht(unchoke_dht::Command),
     /// Save the DHT's nodes and end.
     Stop,
 }
@@ -179,6 +181,7 @@ impl HubThread {
                     let addresses = addresses.as_deref().unwrap_or_default();
                     self.input(HubInput::Resolved { request, addresses });
                 }
+                HubMessage::Dht(command) => self.input(HubInput::Dht(command)),
                 HubMessage::Stop => return false,
             }
         }

@@ -46,6 +46,7 @@ pub use handle::{State, Stats, TorrentHandle};
 pub use http::fetch;
 pub use session::Session;
 
+pub use unchoke_dht as dht;
 pub use unchoke_engine::engine::PeerInfo;
 pub use unchoke_engine::event::CloseReason;
 pub use unchoke_engine::hub::HubEvent;

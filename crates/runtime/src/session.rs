@@ -208,6 +208,12 @@ impl Session {
         self.sink.dropped()
     }
 
+    /// Asks the DHT something on the owner's behalf, apart from what torrents want of it; what comes of it is told as
+    /// [`SessionEvent::Dht`]. Without a DHT, or after its end, nothing happens.
+    pub fn dht(&self, command: unchoke_dht::Command) {
+        self.hub.send(HubMessage::Dht(command));
+    }
+
     /// Where the session listens: the first address, with its real port. Unspecified when it listens nowhere.
     pub fn local_addr(&self) -> SocketAddr {
         self.addrs.first().copied().unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into())

@@ -102,5 +102,9 @@ pub const KRPC_VALUES_MAX: usize = 400;
 pub const KRPC_NODES_MAX: usize = 32;
 /// Bytes kept of a query's name and of an error's text; the rest is cut.
 pub const KRPC_TEXT_LEN_MAX: usize = 128;
+/// Bytes of an item's bencoded value (BEP 44).
+pub const ITEM_VALUE_LEN_MAX: usize = 1000;
+/// Bytes of a mutable item's salt (BEP 44).
+pub const ITEM_SALT_LEN_MAX: usize = 64;
 /// Bytes of a reply we send (BEP 32).
 pub const KRPC_REPLY_LEN_MAX: usize = 1024;

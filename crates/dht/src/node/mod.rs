@@ -39,6 +39,8 @@ pub struct Settings {
     pub own_id: Option<NodeId>,
     /// Ask, but answer nothing and stay out of others' tables (BEP 43).
     pub is_read_only: bool,
+    /// Tell every step of the lookups that commands began, as [`Event::Step`].
+    pub reports_steps: bool,
 }
 
 /// One DHT node in one address family.
@@ -121,6 +123,24 @@ impl Node {
             settings,
             rng,
         }
+    }
+
+    /// A node whose table holds `nodes` as if each had answered so long ago after that round-trip time, as far as it
+    /// would have taken them: for simulations that begin in the middle of a network's life.
+    pub fn warm(
+        settings: Settings,
+        seed: [u8; 32],
+        now: Instant,
+        nodes: impl IntoIterator<Item = (NodeInfo, Duration, Duration)>,
+    ) -> Self {
+        let mut node = Node::new(settings, seed, now);
+        for (info, ago, rtt) in nodes {
+            let answered = Instant::from_micros(
+                now.as_micros().saturating_sub(u64::try_from(ago.as_micros()).unwrap_or(u64::MAX)),
+            );
+            node.table.on_reply(info, rtt, answered);
+        }
+        node
     }
 
     /// Takes one input. Timers that are due by `now` run too, whatever the input.
@@ -211,7 +231,7 @@ impl Node {
             Command::AddRouter(addr) => self.add_router(addr),
             Command::Bootstrap => self.bootstrap(),
             Command::SetOwnAddresses(addrs) => self.own_addrs = addrs,
-            Command::Search { target, announce } => {
+            Command::Search { target, announce, is_urgent: _ } => {
                 self.searches.start(target, announce, self.now);
                 let stored: Vec<SocketAddr> = self.store.peers(&target).collect();
                 self.report_peers(target, stored);
@@ -226,6 +246,10 @@ impl Node {
                     self.emit(Event::NodesFound { target, closest: Vec::new() });
                 }
             }
+            Command::Scrape { .. }
+            | Command::GetItem(_)
+            | Command::PutItem { .. }
+            | Command::Sample { .. } => {}
             Command::ReportUnreachable(addr) => {
                 for pending in self.transactions.abort(&addr) {
                     self.on_refused(&pending);

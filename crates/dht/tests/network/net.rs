@@ -72,7 +72,11 @@ impl Net {
         let mut seed = [0; 32];
         self.rng.fill_bytes(&mut seed);
         let family = if addr.is_ipv4() { Family::V4 } else { Family::V6 };
-        let node = Node::new(Settings { family, own_id: None, is_read_only: false }, seed, self.now);
+        let node = Node::new(
+            Settings { family, own_id: None, is_read_only: false, reports_steps: false },
+            seed,
+            self.now,
+        );
         let at = self.hosts.len();
         self.hosts.push(Host { addr, node, is_up: true, timer: None });
         self.by_addr.insert(addr, at);
@@ -98,7 +102,7 @@ impl Net {
 
     pub(crate) fn search(&mut self, host: usize, target: WireHash, port: Option<u16>) {
         let announce = port.map(|port| Announce { port, implied_port: false, is_seed: false });
-        self.command(host, Command::Search { target, announce });
+        self.command(host, Command::Search { target, announce, is_urgent: true });
     }
 
     pub(crate) fn run_for(&mut self, time: Duration) {

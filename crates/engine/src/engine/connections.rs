@@ -7,11 +7,12 @@ use crate::input::{ClosedBy, PeerSource};
 use crate::output::{Output, TraceMessage};
 use crate::peer::has::PeerHas;
 use crate::peer::{PeerConn, Stage};
-use crate::peer_list::{Scope, is_newer_kept};
+use crate::peer_list::is_newer_kept;
 use crate::settings::PeerIdRule;
 use crate::torrent::{Phase, Torrent};
 use core::net::{IpAddr, SocketAddr};
 use unchoke_wire::handshake::{HANDSHAKE_LEN, Handshake, PREFIX_LEN, Reserved, parse_prefix};
+use unchoke_wire::scope::Scope;
 use unchoke_wire::time::Duration;
 use unchoke_wire::{Bitfield, PeerId};
 

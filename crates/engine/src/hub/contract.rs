@@ -55,6 +55,9 @@ pub enum HubInput<'a> {
         /// What it wants.
         command: HubCommand,
     },
+    /// The owner asks the DHT: the node of the family an address names, both nodes when none is named. Answered by
+    /// [`HubEvent::Dht`].
+    Dht(unchoke_dht::Command),
     /// Read the settled nodes of both families for saving: answered by [`HubEvent::DhtNodes`].
     SaveDht,
 }
@@ -137,6 +140,13 @@ pub enum HubEvent {
         hash: WireHash,
         /// To how many nodes.
         nodes: usize,
+    },
+    /// What came of a [`HubInput::Dht`], and what the nodes tell beside it.
+    Dht {
+        /// Whether the IPv6 node tells it.
+        is_v6: bool,
+        /// What it is.
+        event: unchoke_dht::Event,
     },
     /// The nodes and ids worth saving: the id of each family's node, then `id`, address pairs.
     DhtNodes {

@@ -69,7 +69,7 @@ impl Hub {
         let nodes = families.into_iter().filter(|(on, _)| *on).map(|(_, family)| {
             let mut seed = [0; 32];
             rng.fill_bytes(&mut seed);
-            let settings = dht::Settings { family, own_id: None, is_read_only: false };
+            let settings = dht::Settings { family, own_id: None, is_read_only: false, reports_steps: false };
             dht::Node::new(settings, seed, now)
         });
         let nodes = nodes.collect();
@@ -112,6 +112,10 @@ impl Hub {
             }
             HubInput::Resolved { request, addresses } => self.resolved(request, addresses, now),
             HubInput::Engine { shard, command } => self.engine_command(shard, command, now),
+            HubInput::Dht(command) => match named_address(&command) {
+                Some(addr) => self.dht_command(addr, command, now),
+                None => self.dht_all(&command, now),
+            },
             HubInput::SaveDht => {
                 let infos = self.nodes.iter().flat_map(dht::Node::nodes_to_save);
                 let nodes = infos.map(|n| (n.id.0, n.addr)).collect();
@@ -187,7 +191,7 @@ impl Hub {
                 let port = self.settings.listen_port;
                 let announce = dht::Announce { port, implied_port: false, is_seed };
                 let announce = Some(announce).filter(|_| port != 0);
-                self.dht_all(&dht::Command::Search { target: hash, announce }, now);
+                self.dht_all(&dht::Command::Search { target: hash, announce, is_urgent: wants_peers }, now);
             }
             HubCommand::DhtStop { hash } => {
                 if self.searches.remove(&hash).is_some() {
@@ -261,19 +265,33 @@ impl Hub {
 
     fn dht_event(&mut self, event: dht::Event, is_v6: bool) {
         let event = match event {
-            dht::Event::PeersFound { target, peers } => {
+            dht::Event::PeersFound { target, peers } if self.searches.contains_key(&target) => {
                 if let Some((Owner { shard, torrent }, true)) = self.searches.get(&target).copied() {
                     self.out.push_back(HubOutput::Peers { shard, torrent, peers });
                 }
                 return;
             }
-            dht::Event::SearchDone { target, peers_found, .. } => {
+            dht::Event::SearchDone { target, peers_found, .. } if self.searches.contains_key(&target) => {
                 HubEvent::DhtSearched { hash: target, peers: peers_found }
             }
-            dht::Event::Announced { target, to } => HubEvent::DhtAnnounced { hash: target, nodes: to },
+            dht::Event::Announced { target, to } if self.searches.contains_key(&target) => {
+                HubEvent::DhtAnnounced { hash: target, nodes: to }
+            }
             dht::Event::Bootstrapped { good_nodes } => HubEvent::DhtReady { is_v6, nodes: good_nodes },
-            dht::Event::NodesFound { .. } | dht::Event::Pong { .. } | dht::Event::NoPong { .. } => return,
+            event => HubEvent::Dht { is_v6, event },
         };
         self.out.push_back(HubOutput::Event(event));
+    }
+}
+
+/// The address a command is about.
+fn named_address(command: &dht::Command) -> Option<SocketAddr> {
+    match command {
+        dht::Command::AddNode(addr)
+        | dht::Command::AddRouter(addr)
+        | dht::Command::AddSaved(NodeInfo { addr, .. })
+        | dht::Command::Ping(addr)
+        | dht::Command::ReportUnreachable(addr) => Some(*addr),
+        _ => None,
     }
 }

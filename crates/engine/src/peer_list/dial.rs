@@ -1,11 +1,12 @@
 //! When a peer may be dialled, and who goes first.
 
-use super::{Peer, PeerList, Scope};
+use super::{Peer, PeerList};
 use crate::id::PeerKey;
 use crate::input::PeerSource;
 use core::cmp::Reverse;
 use core::net::SocketAddr;
 use unchoke_wire::peer_priority;
+use unchoke_wire::scope::Scope;
 use unchoke_wire::time::{Duration, Instant};
 
 impl PeerList {

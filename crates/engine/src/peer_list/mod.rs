@@ -1,13 +1,13 @@
 //! The peers a torrent knows of, connected or not, and which of them to dial next.
 //!
-//! An address gets in through one gate ([`Scope::may_be_dialled`]). Idle peers lie in an index by the time they may
+//! An address gets in through one gate ([`may_be_dialled`]). Idle peers lie in an index by the time they may
 //! be dialled again, so that an idle torrent costs nothing.
 
 pub mod blame;
 mod dial;
-mod scope;
+mod gate;
 
-pub use scope::Scope;
+pub use gate::may_be_dialled;
 
 use crate::id::PeerKey;
 use crate::input::PeerSource;
@@ -18,6 +18,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use slotmap::SlotMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use unchoke_wire::scope::Scope;
 use unchoke_wire::time::{Duration, Instant};
 use unchoke_wire::{PeerId, PieceIndex};
 
@@ -95,7 +96,7 @@ impl PeerList {
     ) -> bool {
         let addr = canonical(addr);
         let told_by = told_by.map_or(Scope::Global, Scope::of);
-        let may_dial = Scope::of(addr.ip()).may_be_dialled(source, told_by);
+        let may_dial = may_be_dialled(Scope::of(addr.ip()), source, told_by);
         if addr.port() == 0 || !may_dial || self.own.contains(&addr) || self.is_banned(addr.ip(), now) {
             return false;
         }

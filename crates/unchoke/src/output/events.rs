@@ -190,7 +190,7 @@ fn of_dht(event: &HubEvent) -> Option<(&'static str, Value)> {
         HubEvent::DhtAnnounced { hash, nodes } => {
             ("dht", json!({"what": "announced", "info_hash": hash.to_string(), "nodes": nodes}))
         }
-        HubEvent::DhtNodes { .. } => return None,
+        HubEvent::DhtNodes { .. } | HubEvent::Dht { .. } => return None,
     })
 }
 
