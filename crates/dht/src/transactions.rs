@@ -6,7 +6,6 @@
 use core::net::SocketAddr;
 use rand::{Rng, RngExt};
 use std::collections::{BTreeMap, BTreeSet};
-use unchoke_wire::WireHash;
 use unchoke_wire::krpc::NodeId;
 use unchoke_wire::time::{Duration, Instant};
 
@@ -37,7 +36,8 @@ pub(crate) enum Purpose {
     /// First contact: to verify an endpoint and learn the nodes around us.
     Contact,
     Lookup(LookupId),
-    Announce(WireHash),
+    /// A lookup's result is to be stored.
+    Store(LookupId),
 }
 
 #[derive(Clone, Debug)]

@@ -3,11 +3,11 @@
 //! `server` answers others, `client` asks them and takes their answers, `upkeep` keeps the table alive.
 
 mod client;
+mod goal;
 mod server;
 mod upkeep;
 
 use crate::io::{Command, Event, Input, Output, Outputs};
-use crate::lookup::Lookup;
 use crate::peer_store::PeerStore;
 use crate::rate::RateLimit;
 use crate::routing_table::RoutingTable;
@@ -15,7 +15,9 @@ use crate::scope;
 use crate::search::Searches;
 use crate::token::Tokens;
 use crate::transactions::{LookupId, Purpose, Silent, Transactions};
+use client::{Running, Storing};
 use core::net::SocketAddr;
+use goal::Goal;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use std::collections::BTreeMap;
@@ -52,7 +54,10 @@ pub struct Node {
     rng: ChaCha12Rng,
     table: RoutingTable,
     transactions: Transactions,
+    /// Lookups that seek.
     lookups: BTreeMap<LookupId, Running>,
+    /// Lookups that have something stored at the nodes they found.
+    storing: BTreeMap<LookupId, Storing>,
     next_lookup: LookupId,
     searches: Searches,
     tokens: Tokens,
@@ -61,25 +66,6 @@ pub struct Node {
     upkeep: Upkeep,
     own_addrs: Vec<SocketAddr>,
     outputs: Vec<Output>,
-}
-
-#[derive(Debug)]
-struct Running {
-    lookup: Lookup,
-    goal: Goal,
-}
-
-/// What a lookup is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Goal {
-    /// To find our own neighbourhood.
-    OwnId,
-    /// To refresh a bucket.
-    Refresh,
-    /// [`Command::FindNode`].
-    FindNode,
-    /// A round of a search.
-    Search(WireHash),
 }
 
 /// One live node of the routing table, for display.
@@ -112,6 +98,7 @@ impl Node {
             table: RoutingTable::new(id),
             transactions: Transactions::default(),
             lookups: BTreeMap::new(),
+            storing: BTreeMap::new(),
             next_lookup: 0,
             searches: Searches::default(),
             tokens: Tokens::new(&mut rng, now),
@@ -233,8 +220,8 @@ impl Node {
             Command::SetOwnAddresses(addrs) => self.own_addrs = addrs,
             Command::Search { target, announce, is_urgent: _ } => {
                 self.searches.start(target, announce, self.now);
-                let stored: Vec<SocketAddr> = self.store.peers(&target).collect();
-                self.report_peers(target, stored);
+                let stored = self.stored_peers(&target);
+                self.emit_peers(target, stored);
             }
             Command::StopSearch { target } => {
                 let running = self.searches.stop(&target).and_then(|s| s.running);
@@ -262,28 +249,12 @@ impl Node {
     fn run_silent(&mut self) {
         while let Some(silent) = self.transactions.pop_silent(self.now) {
             match silent {
-                Silent::Slow(pending) => {
-                    if let (Purpose::Lookup(lookup), Some(id)) = (pending.purpose, pending.id)
-                        && let Some(running) = self.lookups.get_mut(&lookup)
-                    {
-                        running.lookup.on_slow(&id);
-                    }
-                }
+                Silent::Slow(pending) => self.on_slow(&pending),
                 Silent::Dead(pending) => {
                     self.on_dead(&pending);
                     self.note_failure(&pending);
                 }
             }
-        }
-    }
-
-    /// Tells the shell about peers that are new to this round of the search and not ourselves.
-    fn report_peers(&mut self, target: WireHash, peers: Vec<SocketAddr>) {
-        let own = &self.own_addrs;
-        let Some(search) = self.searches.get_mut(&target) else { return };
-        let peers = search.news(peers.into_iter().filter(|p| !own.contains(p)));
-        if !peers.is_empty() {
-            self.emit(Event::PeersFound { target, peers });
         }
     }
 

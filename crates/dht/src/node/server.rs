@@ -93,7 +93,7 @@ impl Node {
         if !self.store.announce(hash, peer, is_seed, self.now) {
             return Err((krpc::ERROR_SERVER, "Storage Full"));
         }
-        self.report_peers(hash, vec![peer]);
+        self.on_stored_peer(hash, peer);
         Ok(Response::new(self.id))
     }
 

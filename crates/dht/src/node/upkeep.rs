@@ -1,6 +1,7 @@
 //! Keeping the table alive: first contacts, bootstrap, pings, refreshes, expiry.
 
-use super::{Goal, Node};
+use super::Node;
+use super::goal::Goal;
 use crate::io::Event;
 use crate::routing_table::K;
 use crate::scope;
