@@ -16,6 +16,7 @@ pub mod item;
 pub mod krpc;
 pub mod layout;
 pub mod limits;
+pub mod lsd;
 pub mod lt_donthave;
 pub mod magnet;
 pub mod message;
