@@ -1,5 +1,6 @@
 //! The command line: one definition, from which help, manual pages and completions are made.
 
+mod sim;
 mod transfer;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use unchoke_wire::HostPort;
 
 use crate::{commands, units};
 
+pub(crate) use sim::{DhtSimArgs, SimArgs, SimNetwork};
 pub(crate) use transfer::{Encryption, GetArgs, NetArgs, SeedArgs, Transport};
 
 /// A BitTorrent client: downloads, seeds, makes and checks torrents.
@@ -56,22 +58,6 @@ pub(crate) struct DemoArgs {
     /// Print one JSON object for every message
     #[arg(long, conflicts_with = "trace")]
     pub(crate) json: bool,
-}
-
-/// Options of `sim`.
-#[derive(Debug, Args)]
-pub(crate) struct SimArgs {
-    /// Scenario to play, `all`, or `list`
-    pub(crate) scenario: String,
-    /// What fixes everything left to chance
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) seed: u64,
-    /// Seeds to play, counted up from --seed
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) runs: u64,
-    /// Peers, in scenarios that leave it open
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=1000))]
-    pub(crate) peers: Option<u16>,
 }
 
 /// Options of `create`.

@@ -10,6 +10,7 @@ mod seed;
 mod session;
 mod show;
 mod sim;
+mod sim_dht;
 mod transfer;
 mod verify;
 
