@@ -32,6 +32,8 @@ pub struct HostSettings {
     pub engine: Settings,
     /// Whether it does not know its own address, as behind a NAT.
     pub is_unaware: bool,
+    /// The local network it is in: hosts of the same number hear each other's announces.
+    pub lan: Option<u32>,
     /// DHT nodes it begins with.
     pub bootstrap: Vec<HostPort>,
 }
@@ -74,6 +76,8 @@ pub struct Host {
     pub hub: Hub,
     /// Its engine.
     pub engine: Engine,
+    /// The local network it is in.
+    pub lan: Option<u32>,
     /// Its line.
     pub link: Link,
     /// Its disk.
@@ -102,6 +106,8 @@ impl Host {
         let hub = HubSettings {
             dht_v4: settings.engine.dht && ip.is_ipv4(),
             dht_v6: settings.engine.dht && ip.is_ipv6(),
+            lsd_v4: settings.lan.is_some() && ip.is_ipv4(),
+            lsd_v6: settings.lan.is_some() && ip.is_ipv6(),
             listen_port: PORT,
             saved_nodes: Vec::new(),
             nodes: settings.bootstrap,
@@ -115,6 +121,7 @@ impl Host {
         }
         Host {
             ip,
+            lan: settings.lan,
             hub: Hub::new(hub, seeds[0], now),
             engine: Engine::new(ShardId(0), engine, seeds[1], now),
             link: Link::new(settings.link),

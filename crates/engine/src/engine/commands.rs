@@ -130,6 +130,7 @@ impl Engine {
         let metadata = info.is_none().then(|| MetadataFetch::new(hashes));
         self.torrents.insert(Torrent {
             hash,
+            hashes,
             peer_id,
             discovery,
             is_sequential: false,
@@ -146,6 +147,7 @@ impl Engine {
             peers,
             corrupt: 0,
             conns: Vec::new(),
+            swarm_version: 0,
             announcer,
             totals,
             totals_at_start: totals,
@@ -248,6 +250,7 @@ impl Engine {
         self.hub(HubCommand::Register { torrent, hash });
         self.announce(torrent, AnnounceInput::Start { is_complete });
         self.dht_search(torrent);
+        self.lsd_announce(torrent);
         self.touched.torrents.insert(torrent);
     }
 
@@ -260,12 +263,30 @@ impl Engine {
         }
     }
 
+    //= BEP 14: every public torrent is announced in the local network
+    //= BEP 27: a private torrent is not
+    /// Is announced in the local network, if the torrent may be.
+    fn lsd_announce(&mut self, torrent: TorrentId) {
+        let t = &self.torrents[torrent];
+        if self.settings.lsd && t.discovery.lsd && !t.is_private() && t.is_running() {
+            self.hub(HubCommand::LsdAnnounce { torrent, hashes: t.wire_hashes() });
+        }
+    }
+
+    fn lsd_stop(&mut self, torrent: TorrentId) {
+        if self.settings.lsd {
+            let hashes = self.torrents[torrent].wire_hashes();
+            self.hub(HubCommand::LsdStop { hashes });
+        }
+    }
+
     /// Is reachable no more, closes all connections and tells the trackers.
     pub(super) fn stop_running(&mut self, torrent: TorrentId) {
         let t = &mut self.torrents[torrent];
         let hash = t.hash;
         t.is_paused = true;
         self.hub(HubCommand::Unregister { hash });
+        self.lsd_stop(torrent);
         self.hub(HubCommand::DhtStop { hash });
         self.close_all(torrent, &CloseReason::Stopped);
         self.announce(torrent, AnnounceInput::Stop);
@@ -337,6 +358,7 @@ impl Engine {
                 let hash = t.hash;
                 self.learn_piece_count(torrent, pieces);
                 if is_private {
+                    self.lsd_stop(torrent);
                     self.hub(HubCommand::DhtStop { hash });
                     self.announce(torrent, AnnounceInput::Private);
                     self.forget_peers(torrent);

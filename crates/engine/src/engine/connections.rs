@@ -20,6 +20,8 @@ use unchoke_wire::{Bitfield, PeerId};
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections of one torrent with one address in the internet: room for some people behind one router.
 const CONNECTIONS_PER_IP_MAX: usize = 8;
+/// Addresses of ours that later torrents are told of, those the owner knows and those others told.
+const OWN_ADDRESSES_MAX: usize = 64;
 /// A connection without interest on either side may be closed for a newcomer after this.
 const USELESS_AFTER: Duration = Duration::from_secs(60);
 
@@ -190,6 +192,7 @@ impl Engine {
         let t = &mut self.torrents[c.torrent];
         (c.stage, c.since, c.peer_id) = (Stage::Ready, self.now, peer_id);
         c.reserved = handshake.reserved.common(ours);
+        t.swarm_version += 1;
         c.send.have_cursor = t.have_log.len();
         if let Some(info) = &t.info {
             let none = Bitfield::none(info.layout.piece_count());
@@ -259,6 +262,7 @@ impl Engine {
         let Some(mut c) = self.conns.remove(conn) else { return };
         let Some(t) = self.torrents.get_mut(c.torrent) else { return };
         t.conns.retain(|id| *id != conn);
+        t.swarm_version += u64::from(c.is_ready());
         if c.stage == Stage::Dialling {
             self.dials -= 1;
         }
@@ -312,10 +316,12 @@ impl Engine {
         told_by: Option<core::net::IpAddr>,
     ) {
         let Some(t) = self.torrents.get_mut(torrent) else { return };
-        let open = matches!(source, PeerSource::Dht | PeerSource::Pex);
+        let open = matches!(source, PeerSource::Dht | PeerSource::Lsd | PeerSource::Pex);
         let is_barred = open && t.is_private() || !t.discovery.dial && source != PeerSource::User;
-        // the DHT node has judged the scope of its peers by the nodes that named them
-        let told_by = |addr: &SocketAddr| if source == PeerSource::Dht { Some(addr.ip()) } else { told_by };
+        // the DHT node has judged the scope of its peers by the nodes that named them; in the local network peers name
+        // themselves
+        let is_judged = matches!(source, PeerSource::Dht | PeerSource::Lsd);
+        let told_by = |addr: &SocketAddr| if is_judged { Some(addr.ip()) } else { told_by };
         let fresh = peers.iter().filter(|_| !is_barred);
         let new = fresh.filter(|addr| t.peers.add(**addr, source, told_by(addr), self.now)).count();
         if new > 0 && source != PeerSource::User {
@@ -323,6 +329,18 @@ impl Engine {
         }
         self.touched.torrents.insert(torrent);
         self.event(Event::PeersFound { torrent, source, new });
+    }
+
+    /// We are reached at this address, which nobody shall make us dial from now on.
+    pub(super) fn reached_at(&mut self, ip: IpAddr) {
+        let addr = SocketAddr::new(ip.to_canonical(), self.settings.listen_port);
+        if addr.port() == 0 || self.settings.own_addresses.contains(&addr) {
+            return;
+        }
+        if self.settings.own_addresses.len() < OWN_ADDRESSES_MAX {
+            self.settings.own_addresses.push(addr);
+        }
+        self.torrents.values_mut().for_each(|t| t.peers.add_own(addr));
     }
 
     /// Closes peers whose early claims contradict the metadata, and makes sets of the others'.

@@ -1,9 +1,11 @@
 //! What a shell may tell the hub, and what the hub may ask of it.
 
 use crate::id::{RequestId, ShardId, Ticket, TorrentId};
+use crate::input::PeerSource;
 use crate::output::HubCommand;
 use core::net::{IpAddr, SocketAddr};
 use unchoke_wire::WireHash;
+use unchoke_wire::compact::Family;
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -40,6 +42,15 @@ pub enum HubInput<'a> {
     Unreachable {
         /// Where.
         to: SocketAddr,
+    },
+    /// A datagram arrived on the session's socket for the local network (BEP 14).
+    LsdDatagram {
+        /// Where it came from.
+        from: SocketAddr,
+        /// Whether that is an address of a network this machine is in.
+        is_on_link: bool,
+        /// Its payload.
+        bytes: &'a [u8],
     },
     /// A name was resolved, or not.
     Resolved {
@@ -95,12 +106,26 @@ pub enum HubOutput {
         /// The name; never an address.
         host: String,
     },
-    /// Tell an engine as [`crate::Input::PeersFound`] with [`crate::input::PeerSource::Dht`].
+    /// Send this to the group of local service discovery on every interface (BEP 14).
+    LsdDatagram {
+        /// The group's family.
+        family: Family,
+        /// The payload.
+        bytes: Vec<u8>,
+    },
+    /// Tell every engine as [`crate::Input::OwnAddress`].
+    OwnAddress {
+        /// The address.
+        ip: IpAddr,
+    },
+    /// Tell an engine as [`crate::Input::PeersFound`].
     Peers {
         /// The engine.
         shard: ShardId,
         /// The torrent.
         torrent: TorrentId,
+        /// By whom they were found.
+        source: PeerSource,
         /// The peers.
         peers: Vec<SocketAddr>,
     },
@@ -162,7 +187,11 @@ pub struct HubSettings {
     pub dht_v4: bool,
     /// The same for IPv6.
     pub dht_v6: bool,
-    /// The port peers reach us on, announced in the DHT; zero: none, and the DHT is only asked.
+    /// Whether the local network is asked, over IPv4 and over IPv6.
+    pub lsd_v4: bool,
+    /// The same over IPv6.
+    pub lsd_v6: bool,
+    /// The port peers reach us on, announced in the DHT and the local network; zero: none, and both are only asked.
     pub listen_port: u16,
     /// Nodes saved by an earlier run.
     pub saved_nodes: Vec<([u8; 20], SocketAddr)>,

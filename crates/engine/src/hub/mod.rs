@@ -2,18 +2,23 @@
 
 mod accept;
 mod contract;
+mod local;
 
 pub use contract::{HubEvent, HubInput, HubOutput, HubSettings};
 
 use crate::id::{RequestId, ShardId, Ticket, TorrentId};
+use crate::input::PeerSource;
+use crate::lsd;
 use crate::output::HubCommand;
 use accept::{Accepting, Verdict};
 use core::net::{IpAddr, SocketAddr};
+use local::Local;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use std::collections::{BTreeMap, VecDeque};
 use unchoke_dht as dht;
 use unchoke_wire::krpc::{NodeId, NodeInfo};
+use unchoke_wire::scope::{self, Teller};
 use unchoke_wire::time::Instant;
 use unchoke_wire::{HostPort, WireHash};
 
@@ -44,6 +49,7 @@ pub struct Hub {
     /// Torrents that search the DHT, and whether they want peers.
     searches: BTreeMap<WireHash, (Owner, bool)>,
     nodes: Vec<dht::Node>,
+    local: Local,
     resolving: BTreeMap<RequestId, Wanted>,
     next_request: u64,
     out: VecDeque<HubOutput>,
@@ -78,6 +84,7 @@ impl Hub {
             owners: BTreeMap::new(),
             searches: BTreeMap::new(),
             nodes,
+            local: Local::new(&settings, &mut rng, now),
             resolving: BTreeMap::new(),
             next_request: 0,
             out: VecDeque::new(),
@@ -110,6 +117,9 @@ impl Hub {
             HubInput::Unreachable { to } => {
                 self.dht_command(to, dht::Command::ReportUnreachable(to), now);
             }
+            HubInput::LsdDatagram { from, is_on_link, bytes } => {
+                self.lsd(lsd::Input::Datagram { from, is_on_link, bytes }, now);
+            }
             HubInput::Resolved { request, addresses } => self.resolved(request, addresses, now),
             HubInput::Engine { shard, command } => self.engine_command(shard, command, now),
             HubInput::Dht(command) => match named_address(&command) {
@@ -128,7 +138,7 @@ impl Hub {
     /// When to call [`handle`](Self::handle) with [`HubInput::Timeout`], if nothing else happens before.
     pub fn next_timeout(&self) -> Option<Instant> {
         let nodes = self.nodes.iter().filter_map(dht::Node::next_timeout).min();
-        [self.accepting.next_timeout(), nodes].into_iter().flatten().min()
+        [self.accepting.next_timeout(), nodes, self.local.next_timeout()].into_iter().flatten().min()
     }
 
     /// The DHT node of each family the session has.
@@ -140,6 +150,7 @@ impl Hub {
         for ticket in self.accepting.expired(now) {
             self.out.push_back(HubOutput::Drop { ticket });
         }
+        self.lsd_timeout(now);
         for i in 0..self.nodes.len() {
             if self.nodes[i].next_timeout().is_some_and(|at| at <= now) {
                 self.dht(i, dht::Input::Timeout, now);
@@ -198,6 +209,10 @@ impl Hub {
                     self.dht_all(&dht::Command::StopSearch { target: hash }, now);
                 }
             }
+            HubCommand::LsdAnnounce { torrent, hashes } => {
+                self.lsd_announce(Owner { shard, torrent }, &hashes, now);
+            }
+            HubCommand::LsdStop { hashes } => self.lsd_stop(&hashes, now),
             HubCommand::DhtNode { host, port } => {
                 if let Ok(host) = HostPort::new(&host, port) {
                     self.dht_host(&host, false, now);
@@ -229,6 +244,9 @@ impl Hub {
 
     fn dht_addr(&mut self, ip: IpAddr, wanted: Wanted, now: Instant) {
         let addr = SocketAddr::new(ip.to_canonical(), wanted.port);
+        if !scope::may_use(addr, Teller::Torrent) {
+            return;
+        }
         let command =
             if wanted.is_router { dht::Command::AddRouter(addr) } else { dht::Command::AddNode(addr) };
         self.dht_command(addr, command, now);
@@ -264,10 +282,14 @@ impl Hub {
     }
 
     fn dht_event(&mut self, event: dht::Event, is_v6: bool) {
+        if let dht::Event::AddressVoted { ip, .. } = &event {
+            self.out.push_back(HubOutput::OwnAddress { ip: *ip });
+        }
         let event = match event {
             dht::Event::PeersFound { target, peers } if self.searches.contains_key(&target) => {
                 if let Some((Owner { shard, torrent }, true)) = self.searches.get(&target).copied() {
-                    self.out.push_back(HubOutput::Peers { shard, torrent, peers });
+                    let source = PeerSource::Dht;
+                    self.out.push_back(HubOutput::Peers { shard, torrent, source, peers });
                 }
                 return;
             }

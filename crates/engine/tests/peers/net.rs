@@ -78,6 +78,9 @@ pub struct Host {
     pub events: Vec<Event>,
     pub hub_commands: Vec<HubCommand>,
     pub tracker_datagrams: usize,
+    /// Datagrams its hub sent, to DHT nodes and to the group of the local network.
+    pub datagrams: Vec<Vec<u8>>,
+    pub lsd_datagrams: Vec<Vec<u8>>,
     /// HTTP requests that wait for an answer.
     pub http: Vec<HttpRequest>,
     /// Verify jobs wait here while they are held back.
@@ -140,6 +143,8 @@ impl Net {
         let hub = HubSettings {
             dht_v4: settings.dht,
             dht_v6: false,
+            lsd_v4: settings.lsd,
+            lsd_v6: false,
             listen_port: 6881,
             saved_nodes: Vec::new(),
             nodes: Vec::new(),
@@ -152,6 +157,8 @@ impl Net {
             events: Vec::new(),
             hub_commands: Vec::new(),
             tracker_datagrams: 0,
+            datagrams: Vec::new(),
+            lsd_datagrams: Vec::new(),
             http: Vec::new(),
             held: Vec::new(),
             holds_jobs: false,
@@ -453,14 +460,17 @@ impl Net {
                     self.engine(host, Input::Accepted { ticket, torrent, remote, received: &received });
                 }
                 HubOutput::Drop { ticket } => self.drop_ticket(host, ticket),
-                HubOutput::Peers { torrent, peers, .. } => {
-                    self.engine(host, Input::PeersFound { torrent, source: PeerSource::Dht, peers: &peers });
+                HubOutput::Peers { torrent, source, peers, .. } => {
+                    self.engine(host, Input::PeersFound { torrent, source, peers: &peers });
                 }
                 HubOutput::TrackerDatagram { from, bytes, .. } => {
                     self.hosts[host].tracker_datagrams += 1;
                     self.engine(host, Input::Datagram { from, bytes: &bytes });
                 }
-                HubOutput::Datagram { .. } | HubOutput::Resolve { .. } | HubOutput::Event(_) => {}
+                HubOutput::OwnAddress { ip } => self.engine(host, Input::OwnAddress { ip }),
+                HubOutput::Datagram { bytes, .. } => self.hosts[host].datagrams.push(bytes),
+                HubOutput::LsdDatagram { bytes, .. } => self.hosts[host].lsd_datagrams.push(bytes),
+                HubOutput::Resolve { .. } | HubOutput::Event(_) => {}
             }
         }
     }
