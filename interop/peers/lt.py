@@ -6,6 +6,8 @@
       sends payload; get exits 0 when the download is complete. --rate limits upload of a seed and download of a get.
   lt.py node IP:PORT...
       DHT nodes without torrents that know each other. Prints READY, then ANNOUNCE HASH for each peer announced to them.
+  lt.py serve IP:PORT NODE
+      One DHT node that begins at NODE and answers whoever asks, as often as they ask. Prints READY.
   lt.py make PATH OUT PIECE_LENGTH
       A v1 torrent of PATH with its files in byte order of their paths. Prints the info-hash.
   lt.py read TORRENT...
@@ -20,7 +22,7 @@ def host_port(text):
     return host, int(port)
 
 
-def session(listen, dht_node=None, dht=False):
+def session(listen, dht_node=None, dht=False, more={}):
     return lt.session({
         "listen_interfaces": listen,
         "outgoing_interfaces": host_port(listen.split(",")[0])[0],
@@ -35,6 +37,7 @@ def session(listen, dht_node=None, dht=False):
         "allow_multiple_connections_per_ip": True,
         "ssrf_mitigation": False,
         "alert_mask": lt.alert.category_t.dht_notification if dht else 0,
+        **more,
     })
 
 
@@ -77,6 +80,19 @@ def node(args):
         for alert in ses.pop_alerts():
             if isinstance(alert, lt.dht_announce_alert):
                 print("ANNOUNCE", alert.info_hash, flush=True)
+
+
+def serve(args):
+    ses = session(args.listen, args.dht_node, dht=True, more={
+        "alert_mask": 0,
+        "dht_prefer_verified_node_ids": False,
+        "dht_upload_rate_limit": 500000000,
+        "dht_block_timeout": 1,
+        "dht_block_ratelimit": 1000000,
+    })
+    print("READY", flush=True)
+    while True:
+        time.sleep(3600)
 
 
 def make(args):
@@ -149,6 +165,10 @@ def main():
     p = roles.add_parser("node")
     p.add_argument("listen", nargs="+")
     p.set_defaults(run=node)
+    p = roles.add_parser("serve")
+    p.add_argument("listen")
+    p.add_argument("dht_node")
+    p.set_defaults(run=serve)
     p = roles.add_parser("make")
     p.add_argument("path")
     p.add_argument("out")

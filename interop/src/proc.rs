@@ -32,6 +32,11 @@ impl Process {
         Ok(Self { child, log: log.to_owned(), log_start })
     }
 
+    /// Its number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How the process ended, or `None` while it runs.
     pub(crate) fn exit_status(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
@@ -76,7 +81,7 @@ impl Process {
     /// Ends it with SIGTERM; an error if it is still there after `limit` (it is then killed).
     pub(crate) fn stop(mut self, limit: Duration) -> Result<()> {
         if self.exit_status()?.is_none() {
-            run(&mut command_with("kill", ["-TERM", &self.child.id().to_string()]), Duration::from_secs(5))?;
+            run(&mut command_with("kill", ["-TERM", &self.pid().to_string()]), Duration::from_secs(5))?;
         }
         wait_until("the end of a process after SIGTERM", limit, || Ok(self.exit_status()?.is_some()))
     }

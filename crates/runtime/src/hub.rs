@@ -6,15 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mio::net::{TcpListener, TcpStream, UdpSocket};
+use mio::net::{TcpListener, TcpStream};
+use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use unchoke_engine::hub::{Hub, HubEvent, HubInput, HubOutput};
 use unchoke_engine::id::RequestId;
-use unchoke_engine::input::PeerSource;
 use unchoke_engine::output::HubCommand;
 use unchoke_engine::{ShardId, Ticket};
 use unchoke_wire::time::Instant;
@@ -27,7 +28,7 @@ use crate::listen::Datagrams;
 use crate::mailbox::{Inbox, Mailbox};
 use crate::resolver::{Addresses, Asker, Resolver};
 use crate::shard::ShardMessage;
-use crate::sys;
+use crate::sys::{self, Arrived, Outgoing};
 
 /// The token of the waker.
 pub(crate) const WAKER: Token = Token(0);
@@ -39,12 +40,12 @@ const CONN_TOKENS: usize = 1 << 16;
 const EVENTS_MAX: usize = 1024;
 /// Connections accepted on one socket in one turn.
 const ACCEPTS_MAX: usize = 64;
-/// Datagrams read from one socket in one turn.
-const DATAGRAMS_MAX: usize = 256;
+/// Batches of datagrams read from one socket in one turn: a flood of them leaves every turn its time for connections.
+const BATCHES_MAX: usize = 4;
+/// Refused datagrams told in one turn.
+const REFUSED_MAX: usize = 256;
 /// Bytes read of an accepted connection at once: a handshake and some.
 const READ_LEN: usize = 1024;
-/// Bytes of the largest datagram.
-const DATAGRAM_LEN_MAX: usize = 1 << 16;
 /// How long accepting rests when not even refusing works.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -82,7 +83,13 @@ pub(crate) struct HubParts {
 #[derive(Debug)]
 pub(crate) struct HubThread {
     parts: HubParts,
-    sockets: Vec<UdpSocket>,
+    /// Where datagrams are read from, and those to be sent by each.
+    sockets: Vec<(std::net::UdpSocket, Vec<Outgoing>)>,
+    arrived: Arrived,
+    /// What is being answered, and the socket it came by.
+    answering: Option<(SocketAddr, usize)>,
+    /// Room for what the hub wants.
+    outputs: Vec<HubOutput>,
     /// Accepted connections whose handshake is not in.
     conns: BTreeMap<Token, (TcpStream, SocketAddr)>,
     next_conn: usize,
@@ -92,7 +99,6 @@ pub(crate) struct HubThread {
     reserve: Option<File>,
     /// When listeners that could not accept are looked at again.
     accept_at: Option<Instant>,
-    buf: Vec<u8>,
 }
 
 impl HubThread {
@@ -104,19 +110,22 @@ impl HubThread {
         }
         let mut sockets = Vec::new();
         for (n, socket) in parts.datagrams.sockets().enumerate() {
-            let mut socket = UdpSocket::from_std(socket.try_clone()?);
-            registry.register(&mut socket, Token(UDP_TOKENS + n), Interest::READABLE)?;
-            sockets.push(socket);
+            let socket = socket.try_clone()?;
+            let mut source = SourceFd(&socket.as_raw_fd());
+            registry.register(&mut source, Token(UDP_TOKENS + n), Interest::READABLE)?;
+            sockets.push((socket, Vec::new()));
         }
         Ok(HubThread {
             parts,
             sockets,
+            arrived: Arrived::new(),
+            answering: None,
+            outputs: Vec::new(),
             conns: BTreeMap::new(),
             next_conn: CONN_TOKENS,
             ready: BTreeSet::new(),
             reserve: File::open("/dev/null").ok(),
             accept_at: None,
-            buf: vec![0; DATAGRAM_LEN_MAX],
         })
     }
 
@@ -148,6 +157,7 @@ impl HubThread {
                 return;
             }
             self.turn();
+            self.send();
         }
     }
 
@@ -189,8 +199,14 @@ impl HubThread {
     }
 
     fn input(&mut self, input: HubInput<'_>) {
-        let outputs: Vec<HubOutput> = self.parts.hub.handle(input, self.parts.clock.now()).collect();
-        outputs.into_iter().for_each(|output| self.apply(output));
+        self.input_at(input, self.parts.clock.now());
+    }
+
+    fn input_at(&mut self, input: HubInput<'_>, now: Instant) {
+        let mut outputs = std::mem::take(&mut self.outputs);
+        outputs.extend(self.parts.hub.handle(input, now));
+        outputs.drain(..).for_each(|output| self.apply(output));
+        self.outputs = outputs;
     }
 
     fn apply(&mut self, output: HubOutput) {
@@ -206,15 +222,19 @@ impl HubThread {
             }
             HubOutput::Drop { ticket } => self.drop_conn(token_of(ticket)),
             HubOutput::Datagram { to, bytes } => {
-                self.parts.datagrams.send(&bytes, to);
                 self.trace(to, true, &bytes);
+                let asked = self.answering.filter(|(from, _)| *from == to).map(|(_, socket)| socket);
+                let socket = asked.or_else(|| self.parts.datagrams.socket_for(to));
+                if let Some((_, outgoing)) = socket.and_then(|at| self.sockets.get_mut(at)) {
+                    outgoing.push((to, bytes));
+                }
             }
             HubOutput::Resolve { request, host } => {
                 self.parts.resolver.resolve(request, host, Box::new(self.parts.own.clone()));
             }
-            HubOutput::Peers { shard, torrent, peers } => {
+            HubOutput::Peers { shard, torrent, source, peers } => {
                 if let Some(shard) = self.parts.shards.get(usize::from(shard.0)) {
-                    let _ = shard.offer(ShardMessage::Peers { torrent, source: PeerSource::Dht, peers });
+                    let _ = shard.offer(ShardMessage::Peers { torrent, source, peers });
                 }
             }
             HubOutput::TrackerDatagram { shard, from, bytes } => {
@@ -222,6 +242,7 @@ impl HubThread {
                     let _ = shard.offer(ShardMessage::Datagram { from, bytes });
                 }
             }
+            HubOutput::LsdDatagram { .. } | HubOutput::OwnAddress { .. } => {}
             HubOutput::Event(HubEvent::DhtNodes { nodes }) => {
                 if let Some(path) = &self.parts.dht_file
                     && let Err(e) = dht_file::save(path, &nodes)
@@ -308,32 +329,47 @@ impl HubThread {
         }
     }
 
-    /// Reads datagrams; `true` if there may be more.
+    /// Reads datagrams and answers them, a batch at a time; `true` if there may be more.
     fn datagrams(&mut self, socket: usize) -> bool {
-        let mut buf = std::mem::take(&mut self.buf);
-        let is_more = self.read_datagrams(socket, &mut buf);
-        self.buf = buf;
-        let refused = self.parts.datagrams.sockets().nth(socket).map(refused_by).unwrap_or_default();
-        for to in refused {
+        let mut arrived = std::mem::take(&mut self.arrived);
+        let mut is_more = true;
+        for _ in 0..BATCHES_MAX {
+            match arrived.receive(&self.sockets[socket].0) {
+                Ok(()) => self.arrived(socket, &arrived),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    is_more = false;
+                    break;
+                }
+                // a refusal told in place of a datagram
+                Err(_) => {}
+            }
+        }
+        self.arrived = arrived;
+        for to in refused_by(&self.sockets[socket].0) {
             self.input(HubInput::Unreachable { to });
         }
         is_more
     }
 
-    fn read_datagrams(&mut self, socket: usize, buf: &mut [u8]) -> bool {
-        for _ in 0..DATAGRAMS_MAX {
-            match self.sockets[socket].recv_from(buf) {
-                Ok((len, from)) => {
-                    let from = SocketAddr::new(from.ip().to_canonical(), from.port());
-                    self.trace(from, false, &buf[..len]);
-                    self.input(HubInput::Datagram { from, bytes: &buf[..len] });
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return false,
-                // a refusal told in place of a datagram
-                Err(_) => {}
+    fn arrived(&mut self, socket: usize, arrived: &Arrived) {
+        let now = self.parts.clock.now();
+        for (from, bytes) in arrived.iter() {
+            self.trace(from, false, bytes);
+            self.answering = Some((from, socket));
+            self.input_at(HubInput::Datagram { from, bytes }, now);
+        }
+        self.answering = None;
+        self.send();
+    }
+
+    /// Sends what waits to be sent.
+    fn send(&mut self) {
+        for (at, (_, outgoing)) in self.sockets.iter_mut().enumerate() {
+            if !outgoing.is_empty() {
+                self.parts.datagrams.send_all(at, outgoing);
+                outgoing.clear();
             }
         }
-        true
     }
 
     fn trace(&self, remote: SocketAddr, is_sent: bool, bytes: &[u8]) {
@@ -361,7 +397,7 @@ impl Asker for Mailbox<HubMessage> {
 
 /// Addresses whose datagrams were refused, a bounded number of them.
 fn refused_by(socket: &std::net::UdpSocket) -> Vec<SocketAddr> {
-    std::iter::from_fn(|| sys::take_unreachable(socket)).take(DATAGRAMS_MAX).collect()
+    std::iter::from_fn(|| sys::take_unreachable(socket)).take(REFUSED_MAX).collect()
 }
 
 fn ticket_of(token: Token) -> Ticket {

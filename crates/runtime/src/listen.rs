@@ -7,14 +7,14 @@ use mio::net::TcpListener;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::error::SessionError;
-use crate::sys;
+use crate::sys::{self, Outgoing};
 
 /// Connections the system holds until they are accepted.
 const BACKLOG: i32 = 1024;
 /// Free ports tried until one is free for datagrams as well.
 const TRIES_MAX: usize = 32;
-/// Bytes of datagrams the system holds for us.
-const DATAGRAM_BUFFER_LEN: usize = 1 << 20;
+/// Bytes of datagrams the system holds for us, each way.
+const DATAGRAM_BUFFER_LEN: usize = 2 << 20;
 
 /// Bound sockets.
 #[derive(Debug)]
@@ -79,6 +79,7 @@ impl Listening {
         let udp = socket(bound, Type::DGRAM, Protocol::UDP)?;
         // the system may give less, and that is no reason not to start
         let _ = udp.set_recv_buffer_size(DATAGRAM_BUFFER_LEN);
+        let _ = udp.set_send_buffer_size(DATAGRAM_BUFFER_LEN);
         udp.bind(&bound.into())?;
         let udp = UdpSocket::from(udp);
         if let Err(e) = sys::report_unreachable(&udp) {
@@ -94,12 +95,23 @@ impl Listening {
 impl Datagrams {
     /// Sends one; what cannot be sent is lost, as datagrams may be.
     pub(crate) fn send(&self, bytes: &[u8], to: SocketAddr) {
-        let socket = self.sockets.iter().find(|(addr, _)| addr.is_ipv4() == to.is_ipv4());
-        let Some((_, socket)) = socket else { return };
+        let Some((_, socket)) = self.socket_for(to).and_then(|at| self.sockets.get(at)) else { return };
         // an error told of an earlier datagram takes the place of this one's sending once
         if let Err(e) = socket.send_to(bytes, to).or_else(|_| socket.send_to(bytes, to)) {
             tracing::trace!(error = %e, "datagram not sent");
         }
+    }
+
+    /// Sends many from one socket, by its number; what cannot be sent is lost.
+    pub(crate) fn send_all(&self, socket: usize, datagrams: &[Outgoing]) {
+        if let Some((_, socket)) = self.sockets.get(socket) {
+            sys::send_all(socket, datagrams);
+        }
+    }
+
+    /// The number of the socket that sends to `addr`, unless an answer has to leave by the one that was asked.
+    pub(crate) fn socket_for(&self, addr: SocketAddr) -> Option<usize> {
+        self.sockets.iter().position(|(bound, _)| bound.is_ipv4() == addr.is_ipv4())
     }
 
     /// The sockets, for who reads.

@@ -21,7 +21,6 @@ use goal::Goal;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use std::collections::BTreeMap;
-use unchoke_wire::WireHash;
 use unchoke_wire::compact::Family;
 use unchoke_wire::krpc::{Error, Kind, Message, NodeId, NodeInfo};
 use unchoke_wire::time::{Duration, Instant};

@@ -271,39 +271,44 @@ impl Hub {
     }
 
     fn dht(&mut self, node: usize, input: dht::Input<'_>, now: Instant) {
-        let is_v6 = self.nodes[node].family() == dht::Family::V6;
-        let outputs: Vec<dht::Output> = self.nodes[node].handle(input, now).collect();
-        for output in outputs {
+        let Hub { nodes, searches, out, .. } = self;
+        let is_v6 = nodes[node].family() == dht::Family::V6;
+        for output in nodes[node].handle(input, now) {
             match output {
-                dht::Output::Datagram { to, bytes } => self.out.push_back(HubOutput::Datagram { to, bytes }),
-                dht::Output::Event(event) => self.dht_event(event, is_v6),
-            }
-        }
-    }
-
-    fn dht_event(&mut self, event: dht::Event, is_v6: bool) {
-        if let dht::Event::AddressVoted { ip, .. } = &event {
-            self.out.push_back(HubOutput::OwnAddress { ip: *ip });
-        }
-        let event = match event {
-            dht::Event::PeersFound { target, peers } if self.searches.contains_key(&target) => {
-                if let Some((Owner { shard, torrent }, true)) = self.searches.get(&target).copied() {
-                    let source = PeerSource::Dht;
-                    self.out.push_back(HubOutput::Peers { shard, torrent, source, peers });
+                dht::Output::Datagram { to, bytes } => out.push_back(HubOutput::Datagram { to, bytes }),
+                dht::Output::Event(event) => {
+                    if let dht::Event::AddressVoted { ip, .. } = &event {
+                        out.push_back(HubOutput::OwnAddress { ip: *ip });
+                    }
+                    out.extend(told_of(searches, event, is_v6));
                 }
-                return;
             }
-            dht::Event::SearchDone { target, peers_found, .. } if self.searches.contains_key(&target) => {
-                HubEvent::DhtSearched { hash: target, peers: peers_found }
-            }
-            dht::Event::Announced { target, to } if self.searches.contains_key(&target) => {
-                HubEvent::DhtAnnounced { hash: target, nodes: to }
-            }
-            dht::Event::Bootstrapped { good_nodes } => HubEvent::DhtReady { is_v6, nodes: good_nodes },
-            event => HubEvent::Dht { is_v6, event },
-        };
-        self.out.push_back(HubOutput::Event(event));
+        }
     }
+}
+
+/// What to tell of an event of a DHT node: peers to the torrent that wants them, all else to the owner.
+fn told_of(
+    searches: &BTreeMap<WireHash, (Owner, bool)>,
+    event: dht::Event,
+    is_v6: bool,
+) -> Option<HubOutput> {
+    let event = match event {
+        dht::Event::PeersFound { target, peers } if searches.contains_key(&target) => {
+            let (Owner { shard, torrent }, wants_peers) = searches.get(&target).copied()?;
+            let source = PeerSource::Dht;
+            return wants_peers.then_some(HubOutput::Peers { shard, torrent, source, peers });
+        }
+        dht::Event::SearchDone { target, peers_found, .. } if searches.contains_key(&target) => {
+            HubEvent::DhtSearched { hash: target, peers: peers_found }
+        }
+        dht::Event::Announced { target, to } if searches.contains_key(&target) => {
+            HubEvent::DhtAnnounced { hash: target, nodes: to }
+        }
+        dht::Event::Bootstrapped { good_nodes } => HubEvent::DhtReady { is_v6, nodes: good_nodes },
+        event => HubEvent::Dht { is_v6, event },
+    };
+    Some(HubOutput::Event(event))
 }
 
 /// The address a command is about.
