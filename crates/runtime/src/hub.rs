@@ -10,8 +10,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossbeam_channel::Sender;
 use mio::net::{TcpListener, TcpStream, UdpSocket};
 use mio::{Events, Interest, Poll, Token};
+use unchoke_dht::{Family, Node};
 use unchoke_engine::hub::{Hub, HubEvent, HubInput, HubOutput};
 use unchoke_engine::id::RequestId;
 use unchoke_engine::input::PeerSource;
@@ -21,6 +23,7 @@ use unchoke_wire::time::Instant;
 
 use crate::clock::Clock;
 use crate::dht_file;
+use crate::dht_view::{self, DhtView, Traffic};
 use crate::event::{EventSink, SessionEvent};
 use crate::http::Reply;
 use crate::listen::Datagrams;
@@ -57,6 +60,8 @@ pub(crate) enum HubMessage {
     Resolved { request: RequestId, addresses: Addresses },
     /// The owner asks the DHT.
     Dht(unchoke_dht::Command),
+    /// The owner wants to see the DHT's nodes.
+    DhtViews { reply: Sender<Vec<DhtView>> },
     /// Save the DHT's nodes and end.
     Stop,
 }
@@ -93,6 +98,8 @@ pub(crate) struct HubThread {
     /// When listeners that could not accept are looked at again.
     accept_at: Option<Instant>,
     buf: Vec<u8>,
+    /// What passed the sockets of IPv6, and of IPv4.
+    traffic: [Traffic; 2],
 }
 
 impl HubThread {
@@ -117,6 +124,7 @@ impl HubThread {
             reserve: File::open("/dev/null").ok(),
             accept_at: None,
             buf: vec![0; DATAGRAM_LEN_MAX],
+            traffic: [Traffic::default(); 2],
         })
     }
 
@@ -182,6 +190,12 @@ impl HubThread {
                     self.input(HubInput::Resolved { request, addresses });
                 }
                 HubMessage::Dht(command) => self.input(HubInput::Dht(command)),
+                HubMessage::DhtViews { reply } => {
+                    let traffic = |n: &Node| self.traffic[usize::from(n.family() == Family::V4)];
+                    let views = self.parts.hub.dht_nodes().iter().map(|n| dht_view::view(n, traffic(n)));
+                    // who asked may have stopped waiting
+                    let _ = reply.send(views.collect());
+                }
                 HubMessage::Stop => return false,
             }
         }
@@ -207,7 +221,7 @@ impl HubThread {
             HubOutput::Drop { ticket } => self.drop_conn(token_of(ticket)),
             HubOutput::Datagram { to, bytes } => {
                 self.parts.datagrams.send(&bytes, to);
-                self.trace(to, true, &bytes);
+                self.note(to, true, &bytes);
             }
             HubOutput::Resolve { request, host } => {
                 self.parts.resolver.resolve(request, host, Box::new(self.parts.own.clone()));
@@ -325,7 +339,7 @@ impl HubThread {
             match self.sockets[socket].recv_from(buf) {
                 Ok((len, from)) => {
                     let from = SocketAddr::new(from.ip().to_canonical(), from.port());
-                    self.trace(from, false, &buf[..len]);
+                    self.note(from, false, &buf[..len]);
                     self.input(HubInput::Datagram { from, bytes: &buf[..len] });
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return false,
@@ -336,7 +350,9 @@ impl HubThread {
         true
     }
 
-    fn trace(&self, remote: SocketAddr, is_sent: bool, bytes: &[u8]) {
+    /// Counts a datagram, and tells it when it is to be told.
+    fn note(&mut self, remote: SocketAddr, is_sent: bool, bytes: &[u8]) {
+        self.traffic[usize::from(remote.is_ipv4())].count(is_sent, bytes.len());
         if self.parts.trace {
             self.parts.sink.emit(SessionEvent::Datagram { remote, is_sent, bytes: bytes.to_vec() });
         }

@@ -162,6 +162,10 @@ pub struct HubSettings {
     pub dht_v4: bool,
     /// The same for IPv6.
     pub dht_v6: bool,
+    /// Ask the DHT, but answer nothing and stay out of others' tables (BEP 43).
+    pub is_dht_read_only: bool,
+    /// Tell every step of the lookups that [`HubInput::Dht`] began.
+    pub reports_dht_steps: bool,
     /// The port peers reach us on, announced in the DHT; zero: none, and the DHT is only asked.
     pub listen_port: u16,
     /// Nodes saved by an earlier run.
