@@ -59,11 +59,20 @@ impl Node {
         }
     }
 
-    pub(super) fn on_response(&mut self, from: SocketAddr, transaction: &[u8], response: Response) {
+    pub(super) fn on_response(
+        &mut self,
+        from: SocketAddr,
+        transaction: &[u8],
+        response: Response,
+        our_addr: Option<SocketAddr>,
+    ) {
         let Some(pending) = self.transactions.finish(transaction, from, self.now) else { return };
+        self.take_vote(from, our_addr);
         let node = NodeInfo { id: response.id, addr: from };
         if node.id == self.id || pending.id.is_some_and(|id| id != node.id) {
-            self.table.evict_if(&from, pending.id, self.now);
+            if let Some(id) = pending.id.filter(|id| *id != node.id) {
+                self.table.on_renamed(&from, &id, self.now);
+            }
             self.on_refused(&pending);
             if node.id != self.id {
                 self.on_changed_id(from);
@@ -230,7 +239,7 @@ impl Node {
     fn on_lookup_reply(&mut self, id: LookupId, node: NodeInfo, response: Response, rtt: Duration) {
         let heard = self.usable_nodes(node.addr, &response);
         for n in &heard {
-            self.table.on_heard(*n, self.now);
+            self.table.on_heard(*n);
         }
         if let Some(running) = self.lookups.get_mut(&id) {
             let step = Step::Answered { rtt, nodes: heard.len(), peers: response.values.len() };

@@ -1,7 +1,9 @@
 //! The node: takes inputs, keeps the parts in step, hands out datagrams and events.
 //!
-//! `server` answers others, `client` asks them and takes their answers, `upkeep` keeps the table alive.
+//! `server` answers others, `client` asks them and takes their answers, `upkeep` keeps the table alive, `address`
+//! keeps our id in step with our address.
 
+mod address;
 mod client;
 mod goal;
 mod server;
@@ -15,6 +17,7 @@ use crate::scope;
 use crate::search::Searches;
 use crate::token::Tokens;
 use crate::transactions::{LookupId, Purpose, Silent, Transactions};
+use address::OwnAddress;
 use client::{Running, Storing};
 use core::net::SocketAddr;
 use goal::Goal;
@@ -28,6 +31,8 @@ use upkeep::Upkeep;
 
 /// Lookups that run at once; searches beyond it wait their turn.
 const LOOKUPS_MAX: usize = 32;
+/// Outputs that memory is kept for from one input to the next.
+const OUTPUTS_KEPT: usize = 8;
 /// `v` of our messages: client `UK`, version 0.1.
 const VERSION: [u8; 4] = *b"UK\x00\x01";
 
@@ -36,7 +41,7 @@ const VERSION: [u8; 4] = *b"UK\x00\x01";
 pub struct Settings {
     /// The family of its socket.
     pub family: Family,
-    /// The id of an earlier run; `None` draws one.
+    /// The id of an earlier run; `None` draws one. It is kept while those we ask see us at an address it fits (BEP 42).
     pub own_id: Option<NodeId>,
     /// Ask, but answer nothing and stay out of others' tables (BEP 43).
     pub is_read_only: bool,
@@ -44,7 +49,8 @@ pub struct Settings {
     pub reports_steps: bool,
 }
 
-/// One DHT node in one address family.
+/// One DHT node in one address family, with one id and one external address: who has more runs a node for each
+/// (BEP 45).
 #[derive(Debug)]
 pub struct Node {
     settings: Settings,
@@ -64,6 +70,7 @@ pub struct Node {
     rate: RateLimit,
     upkeep: Upkeep,
     own_addrs: Vec<SocketAddr>,
+    address: OwnAddress,
     outputs: Vec<Output>,
 }
 
@@ -76,6 +83,8 @@ pub struct TableRow {
     pub node: NodeInfo,
     /// Whether it is good (BEP 5).
     pub is_good: bool,
+    /// Whether its id follows from its address (BEP 42), or need not.
+    pub is_compliant: bool,
     /// Smoothed round-trip time.
     pub rtt: Option<Duration>,
     /// Time since it last answered.
@@ -94,7 +103,7 @@ impl Node {
         Node {
             id,
             now,
-            table: RoutingTable::new(id),
+            table: RoutingTable::new(id, settings.family),
             transactions: Transactions::default(),
             lookups: BTreeMap::new(),
             storing: BTreeMap::new(),
@@ -105,6 +114,7 @@ impl Node {
             rate: RateLimit::new(now),
             upkeep: Upkeep::new(now),
             own_addrs: Vec::new(),
+            address: OwnAddress::new(now),
             outputs: Vec::new(),
             settings,
             rng,
@@ -126,12 +136,18 @@ impl Node {
             );
             node.table.on_reply(info, rtt, answered);
         }
+        node.table.shrink();
+        node.table.find_due();
+        if node.table.live_count() > 0 {
+            node.upkeep.settle(&mut node.rng, now);
+        }
         node
     }
 
     /// Takes one input. Timers that are due by `now` run too, whatever the input.
     pub fn handle(&mut self, input: Input<'_>, now: Instant) -> Outputs<'_> {
         self.now = self.now.max(now);
+        self.outputs.shrink_to(OUTPUTS_KEPT);
         let is_tick_due = self.is_tick_due();
         match input {
             Input::Timeout => {}
@@ -186,10 +202,11 @@ impl Node {
         self.table.entries().map(|(bucket, e)| TableRow {
             bucket,
             node: e.node,
-            is_good: e.is_good(self.now),
-            rtt: e.srtt,
-            answered_ago: e.last_reply.map(|at| self.now.since(at)),
-            fails: e.fails,
+            is_good: e.history.is_good(self.now),
+            is_compliant: e.history.is_compliant(),
+            rtt: e.history.srtt(),
+            answered_ago: e.history.last_reply().map(|at| self.now.since(at)),
+            fails: e.history.fails,
         })
     }
 
@@ -202,8 +219,8 @@ impl Node {
             Ok(Message { transaction, kind: Kind::Query(query), is_read_only, .. }) => {
                 self.on_query(from, transaction, query, is_read_only);
             }
-            Ok(Message { transaction, kind: Kind::Response(response), .. }) => {
-                self.on_response(from, &transaction, response);
+            Ok(Message { transaction, kind: Kind::Response(response), ip, .. }) => {
+                self.on_response(from, &transaction, response, ip);
             }
             Ok(Message { transaction, kind: Kind::Error { .. }, .. }) => {
                 if let Some(pending) = self.transactions.finish(&transaction, from, self.now) {

@@ -8,7 +8,7 @@ use crate::scope;
 use crate::search::SMALL_TABLE;
 use crate::transactions::{Pending, Purpose};
 use core::net::SocketAddr;
-use rand::RngExt;
+use rand::{Rng, RngExt};
 use std::collections::VecDeque;
 use unchoke_wire::krpc::{Method, NodeId, NodeInfo, Response};
 use unchoke_wire::time::{Duration, Instant};
@@ -77,6 +77,13 @@ impl Upkeep {
             own_id_pause: OWN_ID_PAUSE_FIRST,
             is_bootstrapped: false,
         }
+    }
+
+    /// Goes over to what is done once our neighbourhood is known.
+    pub(super) fn settle(&mut self, rng: &mut impl Rng, now: Instant) {
+        self.is_bootstrapped = true;
+        self.own_id_pause = OWN_ID_PAUSE;
+        self.next_own_id = now + OWN_ID_PAUSE * rng.random_range(0..1000) / 1000;
     }
 
     pub(super) fn is_router(&self, addr: &SocketAddr) -> bool {
@@ -152,7 +159,7 @@ impl Node {
 
     /// When the table, the store or our own id next need a look.
     fn tick_due(&self) -> Instant {
-        let due = [self.table.next_ping(), self.table.next_stale(), self.store.next_expiry()];
+        let due = [self.table.due(), self.store.next_expiry()];
         due.into_iter().flatten().fold(self.upkeep.next_own_id, Instant::min)
     }
 
@@ -206,7 +213,7 @@ impl Node {
             self.find_own_id();
         }
         for node in heard {
-            self.table.on_heard(node, self.now);
+            self.table.on_heard(node);
             self.lookups.values_mut().for_each(|r| r.lookup.add(node));
         }
     }
@@ -247,7 +254,7 @@ impl Node {
 
     /// Counts a query without an answer against the node that was asked.
     pub(super) fn note_failure(&mut self, pending: &Pending) {
-        if let Some(node) = self.table.on_fail(&pending.to, pending.id, self.now) {
+        if let Some(node) = self.table.on_fail(&pending.to, self.now) {
             self.upkeep.remember(node.addr, 0);
             if self.table.live_count() == 0 {
                 self.upkeep.is_bootstrapped = false;
@@ -274,6 +281,7 @@ impl Node {
             self.upkeep.next_own_id = self.now + self.upkeep.own_id_pause;
             self.find_own_id();
         }
+        self.table.find_due();
     }
 
     //= BEP 5: a node finds its neighbourhood by looking up its own id
@@ -331,6 +339,10 @@ impl Node {
         let waiting = &mut self.upkeep.waiting;
         if waiting.len() >= WAITING_MAX || waiting.iter().any(|(a, _)| *a == addr) {
             return;
+        }
+        if waiting.is_empty() {
+            // hundreds may have waited for once
+            *waiting = VecDeque::new();
         }
         // what is named to us goes before what we remember or heard of
         if id.is_none() {
