@@ -3,6 +3,7 @@
 //! The addresses are a column of their own: that keeps IPv4 small, and a search by address is one pass over a few
 //! cache lines, which is as fast as an index and needs no memory.
 
+use crate::bucket;
 use crate::entry::{Entry, History};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::ops::Range;
@@ -105,9 +106,11 @@ impl NodeList {
         SocketAddr::new(ip, self.rows[at].port)
     }
 
-    /// The row of `id` in a list ordered by id, or where it would be.
-    pub(crate) fn search(&self, id: &NodeId) -> Result<usize, usize> {
-        self.rows.binary_search_by(|row| row.id.cmp(id))
+    /// The row of `id` in a range ordered by id, or where it would be.
+    pub(crate) fn search(&self, range: Range<usize>, id: &NodeId) -> Result<usize, usize> {
+        let (start, lowest) = (range.start, NodeId([0; 20]));
+        let found = self.rows[range].binary_search_by(|row| bucket::nearer(&lowest, &row.id, id));
+        found.map(|at| start + at).map_err(|at| start + at)
     }
 
     /// How many rows at the beginning of `range` have ids for which `is_before` holds.

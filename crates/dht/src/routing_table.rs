@@ -31,10 +31,18 @@ pub(crate) struct RoutingTable {
     live: NodeList,
     /// Nodes that would like a place, by bucket and the newest of a bucket last; they need not have answered.
     replacements: NodeList,
-    /// When a node of each bucket last answered, or one was last sought; as far as the deepest with a live node.
-    touched: Vec<Stamp>,
+    /// As far as the deepest that ever had a live node.
+    buckets: Vec<Bucket>,
     /// No ping and no refresh is due before.
     due: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    /// Live nodes.
+    len: u16,
+    /// When one of them last answered, or one was last sought.
+    touched: Stamp,
 }
 
 impl RoutingTable {
@@ -43,7 +51,7 @@ impl RoutingTable {
             own,
             live: NodeList::new(family),
             replacements: NodeList::new(family),
-            touched: Vec::new(),
+            buckets: Vec::new(),
             due: None,
         }
     }
@@ -56,7 +64,7 @@ impl RoutingTable {
         self.evict_renamed(&node, now);
         let at = self.bucket_of(&node.id);
         self.mark_touched(at, now);
-        if let Ok(row) = self.live.search(&node.id) {
+        if let Ok(row) = self.search(&node.id) {
             if self.live.addr(row) == node.addr {
                 self.live.history_mut(row).replied(rtt, now);
                 return false;
@@ -77,7 +85,7 @@ impl RoutingTable {
         if !self.may_hold(&node) {
             return false;
         }
-        if let Ok(row) = self.live.search(&node.id) {
+        if let Ok(row) = self.search(&node.id) {
             if self.live.addr(row) == node.addr {
                 self.live.history_mut(row).queried(now);
             }
@@ -97,7 +105,7 @@ impl RoutingTable {
 
     /// Keeps a node others told us of as a possible replacement.
     pub(crate) fn on_heard(&mut self, node: NodeInfo) {
-        if !self.may_hold(&node) || self.live.search(&node.id).is_ok() || self.is_live(&node.addr) {
+        if !self.may_hold(&node) || self.search(&node.id).is_ok() || self.is_live(&node.addr) {
             return;
         }
         let (at, entry) = (self.bucket_of(&node.id), entry_of(node));
@@ -142,8 +150,8 @@ impl RoutingTable {
 
     /// Marks the bucket around `target` as sought.
     pub(crate) fn touch(&mut self, target: &NodeId, now: Instant) {
-        if let Some(touched) = self.touched.get_mut(self.own.distance(target).shared_bits()) {
-            *touched = Stamp::of(now);
+        if let Some(bucket) = self.buckets.get_mut(self.own.distance(target).shared_bits()) {
+            bucket.touched = Stamp::of(now);
         }
     }
 
@@ -193,7 +201,7 @@ impl RoutingTable {
     /// A random id in the range of a bucket untouched for 15 minutes, if there is one. The buckets beyond our eight
     /// closest are one in BEP 5's table, and looking for our own id refreshes it.
     pub(crate) fn stale_target(&self, rng: &mut impl Rng, now: Instant) -> Option<NodeId> {
-        let at = self.refreshed().iter().position(|touched| now.since(touched.instant()) >= GOOD_FOR)?;
+        let at = self.refreshed().iter().position(|b| now.since(b.touched.instant()) >= GOOD_FOR)?;
         Some(bucket::random_id(&self.own, at, rng))
     }
 
@@ -206,7 +214,7 @@ impl RoutingTable {
     pub(crate) fn find_due(&mut self) {
         let pings = self.live.histories(0..self.live.len()).map(History::next_ping);
         let unproven = self.waiting_for_room().map(|e| e.history.servable_until());
-        let refreshes = self.refreshed().iter().map(|touched| touched.instant() + GOOD_FOR);
+        let refreshes = self.refreshed().iter().map(|b| b.touched.instant() + GOOD_FOR);
         self.due = pings.chain(unproven).chain(refreshes).min();
     }
 
@@ -214,7 +222,7 @@ impl RoutingTable {
     pub(crate) fn shrink(&mut self) {
         self.live.shrink();
         self.replacements.shrink();
-        self.touched.shrink_to_fit();
+        self.buckets.shrink_to_fit();
     }
 
     /// Round-trip time of the live node at `addr`.
@@ -254,11 +262,15 @@ impl RoutingTable {
         at
     }
 
-    /// The live rows of bucket `at`.
+    /// The live rows of bucket `at`. Ordered by id, the buckets whose ids are lower than ours come first, the widest in
+    /// front, and those with higher ids last, the widest at the end.
     fn bucket(&self, at: usize) -> Range<usize> {
-        let (first, last) = bucket::bounds(&self.own, at);
-        let start = self.live.partition_point(0..self.live.len(), |id| *id < first);
-        start..self.live.partition_point(start..self.live.len(), |id| *id <= last)
+        let len = |b: usize| self.buckets.get(b).map_or(0, |b| usize::from(b.len));
+        let is_low = bucket::bit(&self.own, at);
+        let wider = 0..at.min(self.buckets.len());
+        let beyond: usize = wider.filter(|b| bucket::bit(&self.own, *b) == is_low).map(len).sum();
+        let start = if is_low { beyond } else { self.live.len() - beyond - len(at) };
+        start..start + len(at)
     }
 
     /// The replacements of bucket `at`.
@@ -283,28 +295,23 @@ impl RoutingTable {
         })
     }
 
-    /// When the buckets that are refreshed were touched.
-    fn refreshed(&self) -> &[Stamp] {
-        let mut counts = [0; NodeId::BITS];
-        for row in 0..self.live.len() {
-            counts[self.bucket_of(self.live.id(row))] += 1;
-        }
+    /// The buckets that are refreshed.
+    fn refreshed(&self) -> &[Bucket] {
         let mut nearer = 0;
-        let neighbourhood = counts.iter().rposition(|count| {
-            nearer += count;
+        let neighbourhood = self.buckets.iter().rposition(|bucket| {
+            nearer += usize::from(bucket.len);
             nearer >= K
         });
-        let shared = neighbourhood.map_or(0, |at| at + 1);
-        &self.touched[..shared.min(self.touched.len())]
+        &self.buckets[..neighbourhood.map_or(0, |at| at + 1)]
     }
 
     fn mark_touched(&mut self, at: usize, now: Instant) {
         let stamp = Stamp::of(now);
-        if self.touched.len() <= at {
-            self.touched.resize(at + 1, stamp);
+        if self.buckets.len() <= at {
+            self.buckets.resize(at + 1, Bucket { len: 0, touched: stamp });
             self.note_due(stamp.instant() + GOOD_FOR);
         }
-        self.touched[at] = self.touched[at].max(stamp);
+        self.buckets[at].touched = self.buckets[at].touched.max(stamp);
     }
 
     fn note_due(&mut self, at: Instant) {
@@ -316,7 +323,7 @@ impl RoutingTable {
         loop {
             match self.rivals(at, self.bucket(at), &entry) {
                 Rivals::None => break,
-                Rivals::Weaker(row) => drop(self.live.remove(row)),
+                Rivals::Weaker(row) => drop(self.remove_live(row)),
                 Rivals::Stronger => return false,
             }
         }
@@ -326,21 +333,34 @@ impl RoutingTable {
                 self.keep(at, entry);
                 return false;
             };
-            let gone = self.live.remove(victim);
+            let gone = self.remove_live(victim);
             if gone.history.fails < FAILS_TO_YIELD {
                 self.keep(at, gone);
             }
         }
-        self.insert_live(entry);
         self.mark_touched(at, now);
+        self.insert_live(at, entry);
         true
     }
 
-    fn insert_live(&mut self, entry: Entry) {
-        if let Err(row) = self.live.search(&entry.node.id) {
+    fn insert_live(&mut self, at: usize, entry: Entry) {
+        if let Err(row) = self.search(&entry.node.id) {
             self.live.insert(row, entry);
+            self.buckets[at].len += 1;
             self.note_due(entry.history.next_ping());
         }
+    }
+
+    fn remove_live(&mut self, row: usize) -> Entry {
+        let gone = self.live.remove(row);
+        let at = self.bucket_of(&gone.node.id);
+        self.buckets[at].len -= 1;
+        gone
+    }
+
+    /// The live row of `id`, or where it would be.
+    fn search(&self, id: &NodeId) -> Result<usize, usize> {
+        self.live.search(self.bucket(self.bucket_of(id)), id)
     }
 
     /// Who stands against `entry` in bucket `at`: a global IP is once in the table; of a global site, and in deep
@@ -455,14 +475,14 @@ impl RoutingTable {
 
     /// Removes a live node and hands it out; the best replacement that answered lately takes its place.
     fn evict_row(&mut self, row: usize, now: Instant) -> NodeInfo {
-        let gone = self.live.remove(row).node;
+        let gone = self.remove_live(row).node;
         let at = self.bucket_of(&gone.id);
         let range = self.bucket(at);
         let best = self
             .replacements_of(at)
             .filter(|row| {
                 let entry = self.replacements.get(*row);
-                let is_free = self.live.search(&entry.node.id).is_err() && !self.is_live(&entry.node.addr);
+                let is_free = self.search(&entry.node.id).is_err() && !self.is_live(&entry.node.addr);
                 entry.is_servable(now)
                     && is_free
                     && matches!(self.rivals(at, range.clone(), &entry), Rivals::None)
@@ -470,7 +490,7 @@ impl RoutingTable {
             .max_by_key(|row| (self.replacements.history(*row).is_compliant(), *row));
         if let Some(row) = best {
             let entry = self.replacements.remove(row);
-            self.insert_live(entry);
+            self.insert_live(at, entry);
         }
         gone
     }
@@ -504,13 +524,11 @@ impl RoutingTable {
             }
             return;
         }
-        let mut rows = [(target.distance(target), 0); SORTED_AT_ONCE];
+        let mut rows = [0; SORTED_AT_ONCE];
         let rows = &mut rows[..range.len()];
-        for (slot, row) in rows.iter_mut().zip(range) {
-            *slot = (self.live.id(row).distance(target), row);
-        }
-        rows.sort_unstable();
-        let entries = rows.iter().map(|(_, row)| self.live.get(*row));
+        rows.iter_mut().zip(range).for_each(|(slot, row)| *slot = row);
+        rows.sort_unstable_by(|a, b| bucket::nearer(target, self.live.id(*a), self.live.id(*b)));
+        let entries = rows.iter().map(|row| self.live.get(*row));
         found.extend(entries.filter(|e| wanted(e)).map(|e| e.node).take(n - found.len()));
     }
 }

@@ -39,6 +39,8 @@ const OWN_ID_PAUSE_SMALL: Duration = Duration::from_secs(10 * 60);
 const OWN_ID_PAUSE: Duration = Duration::from_secs(30 * 60);
 /// Pause between lookups of our own id from which on our neighbourhood counts as known.
 const OWN_ID_PAUSE_SETTLED: Duration = Duration::from_secs(3 * 60);
+/// Bytes of our id that its lookup seeks; the others are random.
+const OWN_ID_KEPT: usize = 12;
 
 #[derive(Debug)]
 pub(super) struct Upkeep {
@@ -47,6 +49,8 @@ pub(super) struct Upkeep {
     /// Endpoints to contact, and their ids where known.
     waiting: VecDeque<(SocketAddr, Option<NodeId>)>,
     contacts: VecDeque<Contact>,
+    /// Whether a contact has attempts left.
+    is_eager: bool,
     routers: Vec<SocketAddr>,
     next_attempt: Instant,
     attempt_pause: Duration,
@@ -70,6 +74,7 @@ impl Upkeep {
             next_tick: now + TICK,
             waiting: VecDeque::new(),
             contacts: VecDeque::new(),
+            is_eager: false,
             routers: Vec::new(),
             next_attempt: now,
             attempt_pause: FIRST_ATTEMPT_PAUSE,
@@ -93,18 +98,31 @@ impl Upkeep {
     fn remember(&mut self, addr: SocketAddr, tries_left: u8) {
         if let Some(contact) = self.contacts.iter_mut().find(|c| c.addr == addr) {
             contact.tries_left = tries_left;
-            return;
+        } else {
+            if self.contacts.len() >= CONTACTS_MAX {
+                self.contacts.pop_front();
+            }
+            self.contacts.push_back(Contact { addr, tries_left });
         }
-        if self.contacts.len() >= CONTACTS_MAX {
-            self.contacts.pop_front();
+        self.note_eager();
+    }
+
+    /// Notes that a contact answered.
+    fn on_answer(&mut self, addr: &SocketAddr) {
+        if let Some(contact) = self.contacts.iter_mut().find(|c| c.addr == *addr) {
+            contact.tries_left = 0;
+            self.note_eager();
         }
-        self.contacts.push_back(Contact { addr, tries_left });
+    }
+
+    fn note_eager(&mut self) {
+        self.is_eager = self.contacts.iter().any(|c| c.tries_left > 0);
     }
 
     /// Whether contacts or routers should be asked, given whether few nodes are known.
     fn wants_attempt(&self, is_sparse: bool) -> bool {
         let has_contact = !(self.contacts.is_empty() && self.routers.is_empty());
-        (is_sparse && has_contact) || self.contacts.iter().any(|c| c.tries_left > 0)
+        (is_sparse && has_contact) || self.is_eager
     }
 
     /// The contacts of one attempt, and the routers if few nodes are known.
@@ -118,6 +136,7 @@ impl Upkeep {
             }
             self.contacts.push_back(contact);
         }
+        self.note_eager();
         if is_sparse {
             next.extend(&self.routers);
         }
@@ -206,9 +225,7 @@ impl Node {
 
     pub(super) fn on_contact(&mut self, from: SocketAddr, response: &Response) {
         let heard = self.usable_nodes(from, response);
-        if let Some(contact) = self.upkeep.contacts.iter_mut().find(|c| c.addr == from) {
-            contact.tries_left = 0;
-        }
+        self.upkeep.on_answer(&from);
         if !self.upkeep.is_bootstrapped || self.is_sparse() {
             self.find_own_id();
         }
@@ -287,8 +304,17 @@ impl Node {
     //= BEP 5: a node finds its neighbourhood by looking up its own id
     fn find_own_id(&mut self) {
         if !self.lookups.values().any(|r| r.goal == Goal::OwnId) {
-            self.start_lookup(self.id, Goal::OwnId);
+            let target = self.near_own_id();
+            self.start_lookup(target, Goal::OwnId);
         }
+    }
+
+    /// A point so near to our id that the same nodes are closest to both. Who is asked for it does not learn from that
+    /// where exactly we are, nor can it have an answer ready that was made for our id.
+    fn near_own_id(&mut self) -> NodeId {
+        let mut target = self.id;
+        self.rng.fill_bytes(&mut target.0[OWN_ID_KEPT..]);
+        target
     }
 
     /// Sends first contacts as far as they may be in flight.
@@ -303,6 +329,10 @@ impl Node {
                 self.contact(addr, id);
                 in_flight += 1;
             }
+        }
+        if self.upkeep.waiting.is_empty() {
+            // hundreds may have waited, once
+            self.upkeep.waiting.shrink_to(CONTACTS_IN_FLIGHT);
         }
     }
 
@@ -328,7 +358,7 @@ impl Node {
     /// First contact: it also asks for nodes near us, unless enough are known and this one was merely heard of.
     fn contact(&mut self, addr: SocketAddr, id: Option<NodeId>) {
         let method = if self.is_sparse() || id.is_none() {
-            Method::FindNode { target: self.id }
+            Method::FindNode { target: self.near_own_id() }
         } else {
             Method::Ping
         };
@@ -339,10 +369,6 @@ impl Node {
         let waiting = &mut self.upkeep.waiting;
         if waiting.len() >= WAITING_MAX || waiting.iter().any(|(a, _)| *a == addr) {
             return;
-        }
-        if waiting.is_empty() {
-            // hundreds may have waited for once
-            *waiting = VecDeque::new();
         }
         // what is named to us goes before what we remember or heard of
         if id.is_none() {
