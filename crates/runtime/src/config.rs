@@ -78,11 +78,13 @@ impl Default for SessionConfig {
 }
 
 impl SessionConfig {
-    /// A session on loopback alone, on a free port, with a DHT that asks nobody at first: for tests and examples.
+    /// A session on loopback alone, on a free port, with a DHT that asks nobody at first and without discovery in the
+    /// local network: for tests and examples.
     pub fn loopback() -> Self {
         SessionConfig {
             listen: vec![(Ipv4Addr::LOCALHOST, 0).into()],
             dht_routers: Vec::new(),
+            engine: Settings { lsd: false, ..Settings::default() },
             ..SessionConfig::default()
         }
     }

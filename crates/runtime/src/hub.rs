@@ -20,6 +20,7 @@ use unchoke_engine::hub::{Hub, HubEvent, HubInput, HubOutput};
 use unchoke_engine::id::RequestId;
 use unchoke_engine::output::HubCommand;
 use unchoke_engine::{ShardId, Ticket};
+use unchoke_wire::limits::LSD_LEN_MAX;
 use unchoke_wire::time::Instant;
 
 use crate::clock::Clock;
@@ -28,6 +29,7 @@ use crate::dht_view::{self, DhtView, Traffic};
 use crate::event::{EventSink, SessionEvent};
 use crate::http::Reply;
 use crate::listen::Datagrams;
+use crate::lsd::LocalSockets;
 use crate::mailbox::{Inbox, Mailbox};
 use crate::resolver::{Addresses, Asker, Resolver};
 use crate::shard::ShardMessage;
@@ -37,8 +39,12 @@ use crate::sys::{self, Arrived, Outgoing};
 pub(crate) const WAKER: Token = Token(0);
 /// The first token of datagram sockets; listeners are below.
 const UDP_TOKENS: usize = 1 << 8;
+/// The first token of sockets for the local network.
+const LSD_TOKENS: usize = 1 << 12;
 /// The first token of accepted connections.
 const CONN_TOKENS: usize = 1 << 16;
+/// Announces of the local network read from one socket in one turn.
+const LSD_DATAGRAMS_MAX: usize = 64;
 /// Events taken from one poll.
 const EVENTS_MAX: usize = 1024;
 /// Connections accepted on one socket in one turn.
@@ -77,6 +83,7 @@ pub(crate) struct HubParts {
     pub(crate) clock: Clock,
     pub(crate) listeners: Vec<TcpListener>,
     pub(crate) datagrams: Arc<Datagrams>,
+    pub(crate) local: LocalSockets,
     pub(crate) shards: Vec<Mailbox<ShardMessage>>,
     pub(crate) resolver: Resolver,
     pub(crate) sink: Arc<EventSink>,
@@ -122,6 +129,7 @@ impl HubThread {
             registry.register(&mut source, Token(UDP_TOKENS + n), Interest::READABLE)?;
             sockets.push((socket, Vec::new()));
         }
+        parts.local.register(&registry, LSD_TOKENS)?;
         Ok(HubThread {
             parts,
             sockets,
@@ -177,6 +185,7 @@ impl HubThread {
         }
         for token in std::mem::take(&mut self.ready) {
             let is_more = match token.0 {
+                LSD_TOKENS.. => self.lsd_datagrams(token.0 - LSD_TOKENS),
                 UDP_TOKENS.. => self.datagrams(token.0 - UDP_TOKENS),
                 _ => self.accept(token.0 - 1),
             };
@@ -251,12 +260,15 @@ impl HubThread {
                     let _ = shard.offer(ShardMessage::Peers { torrent, source, peers });
                 }
             }
+            HubOutput::LsdDatagram { family, bytes } => self.parts.local.send(family, &bytes),
+            HubOutput::OwnAddress { ip } => {
+                self.parts.shards.iter().for_each(|shard| shard.send(ShardMessage::OwnAddress { ip }));
+            }
             HubOutput::TrackerDatagram { shard, from, bytes } => {
                 if let Some(shard) = self.parts.shards.get(usize::from(shard.0)) {
                     let _ = shard.offer(ShardMessage::Datagram { from, bytes });
                 }
             }
-            HubOutput::LsdDatagram { .. } | HubOutput::OwnAddress { .. } => {}
             HubOutput::Event(HubEvent::DhtNodes { nodes }) => {
                 if let Some(path) = &self.parts.dht_file
                     && let Err(e) = dht_file::save(path, &nodes)
@@ -363,6 +375,21 @@ impl HubThread {
             self.input(HubInput::Unreachable { to });
         }
         is_more
+    }
+
+    /// Reads announces of the local network; `true` if there may be more.
+    fn lsd_datagrams(&mut self, socket: usize) -> bool {
+        let mut buf = [0; LSD_LEN_MAX + 1];
+        for _ in 0..LSD_DATAGRAMS_MAX {
+            match self.parts.local.receive(socket, &mut buf) {
+                Ok((len, from, is_on_link)) => {
+                    self.input(HubInput::LsdDatagram { from, is_on_link, bytes: &buf[..len] });
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(_) => {}
+            }
+        }
+        true
     }
 
     fn arrived(&mut self, socket: usize, arrived: &Arrived) {

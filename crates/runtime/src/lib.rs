@@ -29,6 +29,7 @@ mod http;
 mod hub;
 mod keeper;
 mod listen;
+mod lsd;
 mod mailbox;
 mod resolver;
 mod session;

@@ -30,9 +30,11 @@ use crate::handle::{ANSWER_TIMEOUT, TorrentHandle};
 use crate::hub::{self, HubMessage, HubParts, HubThread};
 use crate::keeper::{Adding, Keeper, KeeperLinks, KeeperMessage};
 use crate::listen::{Datagrams, Listening};
+use crate::lsd::LocalSockets;
 use crate::mailbox::{Inbox, Mailbox, mailbox};
 use crate::resolver::Resolver;
 use crate::shard::{self, Io, Links, Shard, ShardMessage};
+use crate::sys::interfaces;
 use crate::torrent::{Phase, Registry, Torrent, locked};
 use crate::workers::Workers;
 
@@ -115,6 +117,7 @@ impl Session {
             clock: starter.clock,
             listeners,
             datagrams: Arc::clone(&links.datagrams),
+            local: if config.engine.lsd { LocalSockets::open(&addrs) } else { LocalSockets::default() },
             shards: shards.clone(),
             resolver,
             sink: Arc::clone(&links.sink),
@@ -335,6 +338,7 @@ impl Starter {
                 v6: addrs.iter().any(SocketAddr::is_ipv6),
             },
             dht: config.dht && !addrs.is_empty(),
+            lsd: config.engine.lsd && !addrs.is_empty(),
             trace: config.trace,
             // the keeper splits the session's limits
             download_limit: None,
@@ -365,15 +369,20 @@ impl Starter {
     }
 }
 
-/// The addresses that reach us, as far as they are known: where the session listens on every address, the loopback
-/// ones stand for the others.
+/// The addresses that reach us, as far as they are known: where the session listens on every address, those of all
+/// interfaces and the loopback ones.
 fn own_addresses(addrs: &[SocketAddr]) -> Vec<SocketAddr> {
-    let own = |addr: &SocketAddr| match addr.ip() {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), addr.port()),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), addr.port()),
-        _ => *addr,
+    let interfaces = interfaces().unwrap_or_default();
+    let own = |addr: &SocketAddr| -> Vec<IpAddr> {
+        let loopback: IpAddr = match addr.ip() {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+            ip => return vec![ip],
+        };
+        let of_family = interfaces.iter().map(|i| i.ip).filter(|ip| ip.is_ipv4() == loopback.is_ipv4());
+        of_family.filter(|ip| *ip != loopback).chain([loopback]).collect()
     };
-    addrs.iter().map(own).collect()
+    addrs.iter().flat_map(|addr| own(addr).into_iter().map(|ip| SocketAddr::new(ip, addr.port()))).collect()
 }
 
 /// An address in the form it is compared in: IPv4 written as IPv6 becomes IPv4.

@@ -27,6 +27,7 @@ pub(super) fn start(args: &NetArgs, state: Option<&StateDir>) -> Result<Session>
             download_limit: args.limit_down.0,
             upload_limit: args.limit_up.0,
             pex: !args.no_pex,
+            lsd: !args.no_lsd,
             ..Settings::default()
         },
         trace: args.trace.is_some(),
