@@ -224,7 +224,11 @@ pub fn magnet(data: &[u8]) {
         assert_eq!(hash.to_string(), text.to_ascii_lowercase());
     }
     let Ok(magnet) = text.parse::<Magnet>() else { return };
-    assert!(text.len() <= limits::MAGNET_LEN_MAX && magnet.info_hashes.best().is_some());
+    assert!(text.len() <= limits::MAGNET_LEN_MAX);
+    match &magnet.publisher {
+        Some(publisher) => assert!(publisher.salt.len() <= limits::ITEM_SALT_LEN_MAX),
+        None => assert!(magnet.info_hashes.best().is_some()),
+    }
     assert!(magnet.trackers.len() <= limits::TRACKERS_MAX && magnet.web_seeds.len() <= limits::WEB_SEEDS_MAX);
     assert!(magnet.peers.len() <= limits::MAGNET_PEERS_MAX && magnet.nodes.len() <= limits::NODES_MAX);
     assert!(magnet.select.len() <= limits::SELECT_RANGES_MAX);

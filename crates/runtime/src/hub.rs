@@ -11,9 +11,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossbeam_channel::Sender;
 use mio::net::{TcpListener, TcpStream};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use unchoke_dht::{Family, Node};
 use unchoke_engine::hub::{Hub, HubEvent, HubInput, HubOutput};
 use unchoke_engine::id::RequestId;
 use unchoke_engine::output::HubCommand;
@@ -22,6 +24,7 @@ use unchoke_wire::time::Instant;
 
 use crate::clock::Clock;
 use crate::dht_file;
+use crate::dht_view::{self, DhtView, Traffic};
 use crate::event::{EventSink, SessionEvent};
 use crate::http::Reply;
 use crate::listen::Datagrams;
@@ -58,6 +61,8 @@ pub(crate) enum HubMessage {
     Resolved { request: RequestId, addresses: Addresses },
     /// The owner asks the DHT.
     Dht(unchoke_dht::Command),
+    /// The owner wants to see the DHT's nodes.
+    DhtViews { reply: Sender<Vec<DhtView>> },
     /// Save the DHT's nodes and end.
     Stop,
 }
@@ -99,6 +104,8 @@ pub(crate) struct HubThread {
     reserve: Option<File>,
     /// When listeners that could not accept are looked at again.
     accept_at: Option<Instant>,
+    /// What passed the sockets of IPv6, and of IPv4.
+    traffic: [Traffic; 2],
 }
 
 impl HubThread {
@@ -126,6 +133,7 @@ impl HubThread {
             ready: BTreeSet::new(),
             reserve: File::open("/dev/null").ok(),
             accept_at: None,
+            traffic: [Traffic::default(); 2],
         })
     }
 
@@ -192,6 +200,12 @@ impl HubThread {
                     self.input(HubInput::Resolved { request, addresses });
                 }
                 HubMessage::Dht(command) => self.input(HubInput::Dht(command)),
+                HubMessage::DhtViews { reply } => {
+                    let traffic = |n: &Node| self.traffic[usize::from(n.family() == Family::V4)];
+                    let views = self.parts.hub.dht_nodes().iter().map(|n| dht_view::view(n, traffic(n)));
+                    // who asked may have stopped waiting
+                    let _ = reply.send(views.collect());
+                }
                 HubMessage::Stop => return false,
             }
         }
@@ -222,7 +236,7 @@ impl HubThread {
             }
             HubOutput::Drop { ticket } => self.drop_conn(token_of(ticket)),
             HubOutput::Datagram { to, bytes } => {
-                self.trace(to, true, &bytes);
+                self.note(to, true, &bytes);
                 let asked = self.answering.filter(|(from, _)| *from == to).map(|(_, socket)| socket);
                 let socket = asked.or_else(|| self.parts.datagrams.socket_for(to));
                 if let Some((_, outgoing)) = socket.and_then(|at| self.sockets.get_mut(at)) {
@@ -354,7 +368,7 @@ impl HubThread {
     fn arrived(&mut self, socket: usize, arrived: &Arrived) {
         let now = self.parts.clock.now();
         for (from, bytes) in arrived.iter() {
-            self.trace(from, false, bytes);
+            self.note(from, false, bytes);
             self.answering = Some((from, socket));
             self.input_at(HubInput::Datagram { from, bytes }, now);
         }
@@ -372,7 +386,9 @@ impl HubThread {
         }
     }
 
-    fn trace(&self, remote: SocketAddr, is_sent: bool, bytes: &[u8]) {
+    /// Counts a datagram, and tells it when it is to be told.
+    fn note(&mut self, remote: SocketAddr, is_sent: bool, bytes: &[u8]) {
+        self.traffic[usize::from(remote.is_ipv4())].count(is_sent, bytes.len());
         if self.parts.trace {
             self.parts.sink.emit(SessionEvent::Datagram { remote, is_sent, bytes: bytes.to_vec() });
         }

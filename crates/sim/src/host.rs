@@ -104,6 +104,8 @@ impl Host {
     /// A host that knows nothing yet.
     pub fn new(ip: IpAddr, settings: HostSettings, seeds: [[u8; 32]; 2], now: Instant) -> Self {
         let hub = HubSettings {
+            is_dht_read_only: false,
+            reports_dht_steps: false,
             dht_v4: settings.engine.dht && ip.is_ipv4(),
             dht_v6: settings.engine.dht && ip.is_ipv6(),
             lsd_v4: settings.lan.is_some() && ip.is_ipv4(),

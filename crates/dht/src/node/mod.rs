@@ -176,6 +176,11 @@ impl Node {
         self.store.len()
     }
 
+    /// Lookups under way.
+    pub fn lookup_count(&self) -> usize {
+        self.lookups.len()
+    }
+
     /// The live nodes, the widest bucket first.
     pub fn table(&self) -> impl Iterator<Item = TableRow> {
         self.table.entries().map(|(bucket, e)| TableRow {

@@ -75,8 +75,8 @@ impl Hub {
         let nodes = families.into_iter().filter(|(on, _)| *on).map(|(_, family)| {
             let mut seed = [0; 32];
             rng.fill_bytes(&mut seed);
-            let settings = dht::Settings { family, own_id: None, is_read_only: false, reports_steps: false };
-            dht::Node::new(settings, seed, now)
+            let (is_read_only, reports_steps) = (settings.is_dht_read_only, settings.reports_dht_steps);
+            dht::Node::new(dht::Settings { family, own_id: None, is_read_only, reports_steps }, seed, now)
         });
         let nodes = nodes.collect();
         let mut hub = Hub {

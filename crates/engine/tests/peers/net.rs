@@ -141,6 +141,8 @@ impl Net {
         let addr = SocketAddr::from(([80, 0, n, 1], 6881));
         let settings = Settings { listen_port: 6881, own_addresses: vec![addr], ..settings };
         let hub = HubSettings {
+            is_dht_read_only: false,
+            reports_dht_steps: false,
             dht_v4: settings.dht,
             dht_v6: false,
             lsd_v4: settings.lsd,

@@ -7,17 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
+use anyhow::Result;
 use unchoke_engine::Event;
 use unchoke_engine::input::TorrentSource;
 use unchoke_runtime::{AddTorrent, Session, SessionError, SessionEvent, State, Stats, TorrentHandle};
 use unchoke_wire::WireHash;
 use unchoke_wire::metainfo::Info;
 
+use super::signals;
 use crate::args::NetArgs;
-use crate::errors::{INTERRUPTED, interrupted, warn, without_number};
+use crate::errors::{interrupted, warn, without_number};
 use crate::output::{self, Report, trace::Tracer};
 use crate::selection::{self, Pick};
 use crate::units;
@@ -93,13 +92,7 @@ impl Transfer {
     /// When the trace cannot be written or signals cannot be caught.
     pub(super) fn new(session: Session, goal: Goal, args: &NetArgs) -> Result<Self> {
         let tracer = args.trace.as_ref().map(|to| Tracer::open(to.as_deref(), args.json)).transpose()?;
-        let stop = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
-            // in this order: the first signal finds the flag down, and raises it
-            flag::register_conditional_shutdown(signal, i32::from(INTERRUPTED), Arc::clone(&stop))
-                .and_then(|_| flag::register(signal, Arc::clone(&stop)))
-                .context("cannot catch signals")?;
-        }
+        let stop = signals::catch()?;
         let is_traced_here = tracer.as_ref().is_some_and(Tracer::is_on_stdout);
         let report = output::report(args.json, args.quiet, is_traced_here);
         let (peers, troubles) = (args.peers.clone(), BTreeSet::new());

@@ -30,7 +30,7 @@ impl Events {
 }
 
 /// The object of an event: its name, the time, the torrent, then what belongs to it alone.
-pub(super) fn event(name: &str, hash: Option<String>, fields: Value) -> Value {
+pub(crate) fn event(name: &str, hash: Option<String>, fields: Value) -> Value {
     let mut object = Map::new();
     object.insert("event".into(), name.into());
     object.insert("time".into(), units::unix_seconds().into());

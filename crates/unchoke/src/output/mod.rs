@@ -4,6 +4,7 @@ pub(crate) mod bars;
 pub(crate) mod events;
 pub(crate) mod json;
 pub(crate) mod lines;
+pub(crate) mod lookup;
 pub(crate) mod progress;
 pub(crate) mod trace;
 
