@@ -308,13 +308,14 @@ impl Starter {
     }
 
     fn hub(&mut self, config: &SessionConfig, addrs: &[SocketAddr]) -> Hub {
+        let is_client = config.role == Role::Client;
         let settings = HubSettings {
             dht_v4: config.dht && addrs.iter().any(SocketAddr::is_ipv4),
             dht_v6: config.dht && addrs.iter().any(SocketAddr::is_ipv6),
-            lsd_v4: config.engine.lsd && addrs.iter().any(SocketAddr::is_ipv4),
-            lsd_v6: config.engine.lsd && addrs.iter().any(SocketAddr::is_ipv6),
             is_dht_read_only: config.role == Role::DhtVisitor,
             reports_dht_steps: config.dht_steps,
+            lsd_v4: is_client && config.engine.lsd && addrs.iter().any(SocketAddr::is_ipv4),
+            lsd_v6: is_client && config.engine.lsd && addrs.iter().any(SocketAddr::is_ipv6),
             listen_port: addrs.first().map_or(0, SocketAddr::port),
             saved_nodes: config.dht_file.as_deref().map(dht_file::load).unwrap_or_default(),
             nodes: if config.dht { config.dht_nodes.clone() } else { Vec::new() },

@@ -187,6 +187,10 @@ pub struct HubSettings {
     pub dht_v4: bool,
     /// The same for IPv6.
     pub dht_v6: bool,
+    /// Ask the DHT, but answer nothing and stay out of others' tables (BEP 43).
+    pub is_dht_read_only: bool,
+    /// Tell every step of the lookups that [`HubInput::Dht`] began.
+    pub reports_dht_steps: bool,
     /// Whether the local network is asked, over IPv4 and over IPv6.
     pub lsd_v4: bool,
     /// The same over IPv6.
