@@ -10,6 +10,7 @@ mod bench;
 mod case;
 mod clients;
 mod create_agreement;
+mod dht;
 mod fixtures;
 mod lab;
 mod metainfo_samples;
@@ -101,6 +102,7 @@ fn run(args: &Args) -> Result<Summary> {
     cases.extend(show_agreement::cases());
     cases.extend(transfer::cases(&lab));
     cases.extend(resume::cases(&lab));
+    cases.extend(dht::cases());
     cases.retain(|case| case.is_wanted(&args.filters));
     if cases.is_empty() {
         bail!("no case has {:?} in its name", args.filters);
