@@ -195,10 +195,6 @@ pub struct HubSettings {
     pub lsd_v4: bool,
     /// The same over IPv6.
     pub lsd_v6: bool,
-    /// Ask the DHT, but answer nothing and stay out of others' tables (BEP 43).
-    pub is_dht_read_only: bool,
-    /// Tell every step of the lookups that [`HubInput::Dht`] began.
-    pub reports_dht_steps: bool,
     /// The port peers reach us on, announced in the DHT and the local network; zero: none, and both are only asked.
     pub listen_port: u16,
     /// Nodes saved by an earlier run.
