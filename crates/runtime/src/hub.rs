@@ -148,6 +148,8 @@ impl HubThread {
     /// Runs until told to stop.
     pub(crate) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS_MAX);
+        // the first questions of the DHT are waiting to be sent
+        self.input(HubInput::Timeout);
         loop {
             let timeout = match self.ready.is_empty() {
                 true => self.parts.clock.until(self.parts.hub.next_timeout(), self.accept_at),

@@ -231,8 +231,8 @@ pub(crate) struct NodeArgs {
     /// File that keeps what the node knows for its next run [default: one of its own, none with --node]
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
-    /// Time between two looks at the node
-    #[arg(long, value_name = "T", value_parser = units::time)]
+    /// Time between two looks at the node [default: 1s on a terminal, else 10s]
+    #[arg(long, value_name = "T", value_parser = units::pause)]
     pub(crate) every: Option<Duration>,
     /// The rest.
     #[command(flatten)]

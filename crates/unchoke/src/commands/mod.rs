@@ -4,6 +4,7 @@ mod completions;
 mod create;
 mod demo;
 mod dht;
+mod follow;
 mod get;
 mod magnet;
 mod man;
@@ -24,6 +25,7 @@ use crate::args::Command;
 
 pub(crate) use create::{tracker_tier, web_seed};
 pub(crate) use dht::{public_key, salt_text, target};
+pub(crate) use follow::Version;
 pub(crate) use transfer::{Phase, Tracked};
 
 /// Runs the command.

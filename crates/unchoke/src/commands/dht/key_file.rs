@@ -5,12 +5,13 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use ed25519_dalek::{Signer, SigningKey};
 use unchoke_wire::item::{MutableItem, signed_bytes};
 
 use crate::describe::hex;
 use crate::errors::{about, warn};
+use crate::random;
 
 /// A key that values are signed with.
 pub(super) struct Key(SigningKey);
@@ -45,7 +46,7 @@ impl Key {
     /// # Errors
     /// One line: the file is there already, or cannot be written.
     pub(super) fn create(path: &Path) -> Result<Self> {
-        let seed: [u8; 32] = random()?;
+        let seed: [u8; 32] = random::bytes()?;
         let made = File::options().write(true).create_new(true).mode(0o600).open(path);
         let mut file = match made {
             Ok(file) => file,
@@ -89,17 +90,6 @@ pub(super) fn parse_hex(text: &str) -> Option<[u8; 32]> {
         *byte = u8::from_str_radix(&text[at..at + 2], 16).ok()?;
     }
     Some(bytes)
-}
-
-/// Bytes that nobody can guess.
-///
-/// # Errors
-/// When the system has none.
-pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    let read = File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut bytes));
-    read.context("cannot get random bytes")?;
-    Ok(bytes)
 }
 
 /// The rights of all but the owner.

@@ -9,14 +9,13 @@ use unchoke_runtime::dht::{Command, Event, NodeId};
 use unchoke_wire::WireHash;
 
 use super::asker::{Asker, Heard, Open, Setup};
-use super::key_file;
 use crate::args::SampleArgs;
-use crate::units;
+use crate::{random, units};
 
 pub(super) fn run(args: &SampleArgs) -> Result<ExitCode> {
     let target = match args.target {
         Some(target) => target,
-        None => NodeId(key_file::random()?),
+        None => NodeId(random::bytes()?),
     };
     let mut asker = Asker::start(Setup::lookup(&args.net, &args.wait))?;
     asker.join()?;
