@@ -150,6 +150,7 @@ impl HubThread {
         let mut events = Events::with_capacity(EVENTS_MAX);
         // the first questions of the DHT are waiting to be sent
         self.input(HubInput::Timeout);
+        self.send();
         loop {
             let timeout = match self.ready.is_empty() {
                 true => self.parts.clock.until(self.parts.hub.next_timeout(), self.accept_at),
