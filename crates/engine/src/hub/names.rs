@@ -76,7 +76,7 @@ impl Names {
         let at = self.names.iter().position(|n| n.asked == Some(request))?;
         let name = &mut self.names[at];
         name.asked = None;
-        name.due = now + pause(name.tries - 1);
+        name.due = now + if is_found { PAUSE_MAX } else { pause(name.tries - 1) };
         let wanted = Wanted { port: name.host.port(), is_router: name.is_router };
         if !name.is_router && (is_found || name.tries >= TRIES_MAX) {
             self.names.remove(at);
