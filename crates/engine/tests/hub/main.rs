@@ -3,3 +3,4 @@
 mod bootstrap;
 mod net;
 mod saved;
+mod scale;

@@ -56,6 +56,10 @@ pub fn settings(nodes: impl IntoIterator<Item = SocketAddr>) -> HubSettings {
     HubSettings {
         dht_v4: true,
         dht_v6: false,
+        lsd_v4: false,
+        lsd_v6: false,
+        is_dht_read_only: false,
+        reports_dht_steps: false,
         listen_port: 6881,
         saved: DhtState::default(),
         nodes: nodes.collect(),
