@@ -7,8 +7,13 @@ use unchoke_engine::Settings;
 use unchoke_wire::HostPort;
 
 /// Nodes asked first when nothing better is known.
-pub const DHT_ROUTERS: [(&str, u16); 3] =
-    [("dht.libtorrent.org", 25401), ("dht.transmissionbt.com", 6881), ("router.bittorrent.com", 6881)];
+pub const DHT_ROUTERS: [(&str, u16); 5] = [
+    ("dht.libtorrent.org", 25401),
+    ("dht.transmissionbt.com", 6881),
+    ("router.bt.ouinet.work", 6881),
+    ("router.bittorrent.com", 6881),
+    ("relay.pkarr.org", 6881),
+];
 
 /// What a session takes part in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -40,7 +45,7 @@ pub struct SessionConfig {
     /// Whether every step of the lookups that [`crate::Session::dht`] began is reported, as
     /// [`unchoke_dht::Event::Step`].
     pub dht_steps: bool,
-    /// Where the DHT's nodes are kept between runs. Its folder exists.
+    /// Where the DHT's ids and nodes are kept between runs. Its folder exists.
     pub dht_file: Option<PathBuf>,
     /// Where resume records are kept. Without it every start checks the files.
     pub resume_dir: Option<PathBuf>,

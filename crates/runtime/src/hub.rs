@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
@@ -16,7 +17,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use unchoke_dht::{Family, Node};
-use unchoke_engine::hub::{Hub, HubEvent, HubInput, HubOutput};
+use unchoke_engine::hub::{DhtState, Hub, HubEvent, HubInput, HubOutput};
 use unchoke_engine::id::RequestId;
 use unchoke_engine::output::HubCommand;
 use unchoke_engine::{ShardId, Ticket};
@@ -55,6 +56,8 @@ const BATCHES_MAX: usize = 4;
 const REFUSED_MAX: usize = 256;
 /// Bytes read of an accepted connection at once: a handshake and some.
 const READ_LEN: usize = 1024;
+/// How often what the DHT knows is saved.
+const SAVE_EVERY: Duration = Duration::from_secs(10 * 60);
 /// How long accepting rests when not even refusing works.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -107,12 +110,18 @@ pub(crate) struct HubThread {
     next_conn: usize,
     /// Sockets that may have something: listeners and datagram sockets, by token.
     ready: BTreeSet<Token>,
+    /// Datagram sockets that have refusals to tell.
+    refused: BTreeSet<Token>,
     /// A descriptor kept to be able to refuse connections when there are no others.
     reserve: Option<File>,
     /// When listeners that could not accept are looked at again.
     accept_at: Option<Instant>,
     /// What passed the sockets of IPv6, and of IPv4.
     traffic: [Traffic; 2],
+    /// When what the DHT knows is saved next; never without a file for it.
+    save_at: Option<Instant>,
+    /// Who saves it, as this thread does not wait for the disk.
+    saver: Option<JoinHandle<()>>,
 }
 
 impl HubThread {
@@ -130,6 +139,7 @@ impl HubThread {
             sockets.push((socket, Vec::new()));
         }
         parts.local.register(&registry, LSD_TOKENS)?;
+        let save_at = parts.dht_file.as_ref().map(|_| parts.clock.now() + SAVE_EVERY);
         Ok(HubThread {
             parts,
             sockets,
@@ -139,9 +149,12 @@ impl HubThread {
             conns: BTreeMap::new(),
             next_conn: CONN_TOKENS,
             ready: BTreeSet::new(),
+            refused: BTreeSet::new(),
             reserve: File::open("/dev/null").ok(),
             accept_at: None,
             traffic: [Traffic::default(); 2],
+            save_at,
+            saver: None,
         })
     }
 
@@ -153,7 +166,10 @@ impl HubThread {
         self.send();
         loop {
             let timeout = match self.ready.is_empty() {
-                true => self.parts.clock.until(self.parts.hub.next_timeout(), self.accept_at),
+                true => {
+                    let own = [self.accept_at, self.save_at].into_iter().flatten().min();
+                    self.parts.clock.until(self.parts.hub.next_timeout(), own)
+                }
                 false => Some(Duration::ZERO),
             };
             if let Err(e) = self.parts.poll.poll(&mut events, timeout)
@@ -162,17 +178,22 @@ impl HubThread {
                 tracing::error!(error = %e, "cannot poll");
                 return;
             }
-            for token in events.iter().map(mio::event::Event::token) {
+            for event in &events {
+                let token = event.token();
                 match token.0 {
                     CONN_TOKENS.. => self.read(token),
                     _ if token == WAKER => {}
                     _ => {
                         self.ready.insert(token);
+                        if event.is_error() {
+                            self.refused.insert(token);
+                        }
                     }
                 }
             }
             if !self.messages() {
                 self.save();
+                self.end_saving();
                 return;
             }
             self.turn();
@@ -189,7 +210,7 @@ impl HubThread {
         for token in std::mem::take(&mut self.ready) {
             let is_more = match token.0 {
                 LSD_TOKENS.. => self.lsd_datagrams(token.0 - LSD_TOKENS),
-                UDP_TOKENS.. => self.datagrams(token.0 - UDP_TOKENS),
+                UDP_TOKENS.. => self.datagrams(token),
                 _ => self.accept(token.0 - 1),
             };
             if is_more {
@@ -198,6 +219,12 @@ impl HubThread {
         }
         if self.parts.hub.next_timeout().is_some_and(|at| at <= now) {
             self.input(HubInput::Timeout);
+        }
+        if self.save_at.is_some_and(|at| at <= now) {
+            self.save_at = Some(now + SAVE_EVERY);
+            if self.saver.as_ref().is_none_or(JoinHandle::is_finished) {
+                self.save();
+            }
         }
     }
 
@@ -272,13 +299,7 @@ impl HubThread {
                     let _ = shard.offer(ShardMessage::Datagram { from, bytes });
                 }
             }
-            HubOutput::Event(HubEvent::DhtNodes { nodes }) => {
-                if let Some(path) = &self.parts.dht_file
-                    && let Err(e) = dht_file::save(path, &nodes)
-                {
-                    tracing::warn!(error = %e, "cannot save the DHT's nodes");
-                }
-            }
+            HubOutput::Event(HubEvent::DhtState(state)) => self.write(state),
             HubOutput::Event(event) => self.parts.sink.emit(SessionEvent::Dht(event)),
         }
     }
@@ -359,7 +380,8 @@ impl HubThread {
     }
 
     /// Reads datagrams and answers them, a batch at a time; `true` if there may be more.
-    fn datagrams(&mut self, socket: usize) -> bool {
+    fn datagrams(&mut self, token: Token) -> bool {
+        let socket = token.0 - UDP_TOKENS;
         let mut arrived = std::mem::take(&mut self.arrived);
         let mut is_more = true;
         for _ in 0..BATCHES_MAX {
@@ -370,12 +392,16 @@ impl HubThread {
                     break;
                 }
                 // a refusal told in place of a datagram
-                Err(_) => {}
+                Err(_) => {
+                    self.refused.insert(token);
+                }
             }
         }
         self.arrived = arrived;
-        for to in refused_by(&self.sockets[socket].0) {
-            self.input(HubInput::Unreachable { to });
+        if self.refused.remove(&token) {
+            for to in refused_by(&self.sockets[socket].0) {
+                self.input(HubInput::Unreachable { to });
+            }
         }
         is_more
     }
@@ -427,6 +453,27 @@ impl HubThread {
     fn save(&mut self) {
         if self.parts.dht_file.is_some() {
             self.input(HubInput::SaveDht);
+        }
+    }
+
+    fn write(&mut self, state: DhtState) {
+        self.end_saving();
+        let Some(path) = self.parts.dht_file.clone() else { return };
+        let write = move || {
+            if let Err(e) = dht_file::save(&path, &state) {
+                tracing::warn!(error = %e, "cannot save what the DHT knows");
+            }
+        };
+        match std::thread::Builder::new().name("dht-file".to_owned()).spawn(write) {
+            Ok(saver) => self.saver = Some(saver),
+            Err(e) => tracing::warn!(error = %e, "cannot save what the DHT knows"),
+        }
+    }
+
+    /// Waits until what is being saved is saved.
+    fn end_saving(&mut self) {
+        if let Some(Err(_)) = self.saver.take().map(JoinHandle::join) {
+            tracing::error!("the thread that saves the DHT panicked");
         }
     }
 }

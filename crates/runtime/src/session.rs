@@ -317,7 +317,7 @@ impl Starter {
             lsd_v4: is_client && config.engine.lsd && addrs.iter().any(SocketAddr::is_ipv4),
             lsd_v6: is_client && config.engine.lsd && addrs.iter().any(SocketAddr::is_ipv6),
             listen_port: addrs.first().map_or(0, SocketAddr::port),
-            saved_nodes: config.dht_file.as_deref().map(dht_file::load).unwrap_or_default(),
+            saved: config.dht_file.as_deref().map(dht_file::load).unwrap_or_default(),
             nodes: if config.dht { config.dht_nodes.clone() } else { Vec::new() },
             routers: if config.dht { config.dht_routers.clone() } else { Vec::new() },
         };

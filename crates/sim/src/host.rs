@@ -8,7 +8,7 @@ use crate::swarm::Content;
 use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use unchoke_engine::hub::{Hub, HubSettings};
+use unchoke_engine::hub::{DhtState, Hub, HubSettings};
 use unchoke_engine::{ConnId, Engine, Settings, ShardId, Ticket, TorrentId};
 use unchoke_storage::MemoryStorage;
 use unchoke_wire::HostPort;
@@ -111,7 +111,7 @@ impl Host {
             lsd_v4: settings.lan.is_some() && ip.is_ipv4(),
             lsd_v6: settings.lan.is_some() && ip.is_ipv6(),
             listen_port: PORT,
-            saved_nodes: Vec::new(),
+            saved: DhtState::default(),
             nodes: settings.bootstrap,
             routers: Vec::new(),
         };

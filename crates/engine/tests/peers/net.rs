@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, VecDeque};
-use unchoke_engine::hub::{HubInput, HubOutput, HubSettings};
+use unchoke_engine::hub::{DhtState, HubInput, HubOutput, HubSettings};
 use unchoke_engine::input::{AddTorrent, ClosedBy, Discovery, TorrentSource, Totals, VerifyOutcome};
 use unchoke_engine::input::{HttpReply, PartialPiece, PeerSource};
 use unchoke_engine::output::{HttpRequest, HubCommand, SendPart, VerifyJob};
@@ -148,7 +148,7 @@ impl Net {
             lsd_v4: settings.lsd,
             lsd_v6: false,
             listen_port: 6881,
-            saved_nodes: Vec::new(),
+            saved: DhtState::default(),
             nodes: Vec::new(),
             routers: Vec::new(),
         };

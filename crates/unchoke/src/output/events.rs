@@ -203,7 +203,7 @@ fn of_dht(event: &HubEvent) -> Option<(&'static str, Value)> {
         HubEvent::DhtAnnounced { hash, nodes } => {
             ("dht", json!({"what": "announced", "info_hash": hash.to_string(), "nodes": nodes}))
         }
-        HubEvent::DhtNodes { .. } | HubEvent::Dht { .. } => return None,
+        HubEvent::DhtState(_) | HubEvent::Dht { .. } => return None,
     })
 }
 
