@@ -4,7 +4,9 @@
 
 mod choking;
 mod dht;
+mod exchange;
 mod fast;
+mod gate;
 mod handshake;
 mod have;
 mod hostile;
@@ -13,6 +15,7 @@ mod limits;
 mod many_torrents;
 mod metadata;
 mod net;
+mod private;
 mod requests;
 mod seeding;
 mod timers;

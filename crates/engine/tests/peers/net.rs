@@ -81,6 +81,8 @@ pub struct Host {
     /// Datagrams its hub sent, to DHT nodes and to the group of the local network.
     pub datagrams: Vec<Vec<u8>>,
     pub lsd_datagrams: Vec<Vec<u8>>,
+    /// Whom its engine dialled.
+    pub dials: Vec<SocketAddr>,
     /// HTTP requests that wait for an answer.
     pub http: Vec<HttpRequest>,
     /// Verify jobs wait here while they are held back.
@@ -161,6 +163,7 @@ impl Net {
             tracker_datagrams: 0,
             datagrams: Vec::new(),
             lsd_datagrams: Vec::new(),
+            dials: Vec::new(),
             http: Vec::new(),
             held: Vec::new(),
             holds_jobs: false,
@@ -508,7 +511,10 @@ impl Net {
                 self.hosts[host].ends.insert(conn, (wire, side));
             }
             Output::Refuse { ticket } => self.drop_ticket(host, ticket),
-            Output::Connect { conn, addr, .. } => self.todo.push_back(Todo::Dial(host, conn, addr)),
+            Output::Connect { conn, addr, .. } => {
+                self.hosts[host].dials.push(addr);
+                self.todo.push_back(Todo::Dial(host, conn, addr));
+            }
             Output::WantSend { conn } => self.todo.push_back(Todo::Ready(host, conn)),
             Output::Send { conn, plan } => {
                 let mut bytes = Vec::new();
