@@ -49,7 +49,7 @@ pub(super) fn run(args: &GetArgs) -> Result<ExitCode> {
             ..AddTorrent::new(source, args.dir.clone())
         };
         match Follow::new(add.clone(), pace(args), Instant::now()) {
-            Some(follow) => transfer.follow(follow),
+            Some(follow) => transfer.add_mutable(follow),
             None => transfer.add(add).with_context(|| format!("cannot get {name}"))?,
         }
     }

@@ -145,7 +145,7 @@ impl Transfer {
     }
 
     /// Adds a mutable torrent, which gets a torrent once the DHT tells of a version.
-    pub(super) fn follow(&mut self, follow: Follow) {
+    pub(super) fn add_mutable(&mut self, follow: Follow) {
         self.follows.push(follow);
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::json;
+use unchoke_runtime::dht::{self, Command, Event, NodeId};
 use unchoke_runtime::Role;
-use unchoke_runtime::dht::{Command, Event, NodeId};
 use unchoke_wire::HostPort;
 use unchoke_wire::krpc::{Kind, Message};
 
@@ -88,13 +88,16 @@ fn tell(
     };
     let ms = rtt.as_secs_f64() * 1000.0;
     let who = client.as_deref().unwrap_or("client unknown");
-    asker.tell().result(format_args!("{name}  {id}  {ms:.1} ms  {who}"), "pong", || {
+    let is_compliant = dht::is_compliant(&id, addr.ip());
+    let fits = if is_compliant { "" } else { "  its id does not fit its address (BEP 42)" };
+    asker.tell().result(format_args!("{name}  {id}  {ms:.1} ms  {who}{fits}"), "pong", || {
         json!({
             "node": addr.to_string(),
             "host": host.to_string(),
             "id": id.to_string(),
             "rtt": rtt.as_secs_f64(),
             "client": client,
+            "bep42": is_compliant,
         })
     })
 }
