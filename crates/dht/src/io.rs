@@ -32,6 +32,9 @@ pub enum Command {
     AddRouter(SocketAddr),
     /// A node of an earlier run, which is asked before it is trusted.
     AddSaved(NodeInfo),
+    /// Ids of earlier runs, the latest first: when others see us at an address that one of them fits, it is taken again
+    /// in place of a new one (BEP 42). At most [`FORMER_IDS_MAX`](crate::FORMER_IDS_MAX) are kept.
+    RememberIds(Vec<NodeId>),
     /// Look for our own neighbourhood again, at once.
     Bootstrap,
     /// Endpoints of our own (any family, UDP or TCP), which are never reported as peers nor asked as nodes.

@@ -21,6 +21,6 @@ use unchoke_wire::scope;
 
 pub use identity::{compliant_id, is_compliant};
 pub use io::{Announce, Command, Event, Input, Output, Outputs, Step};
-pub use node::{Node, Settings, TableRow};
+pub use node::{FORMER_IDS_MAX, Node, Settings, TableRow};
 pub use unchoke_wire::compact::Family;
 pub use unchoke_wire::krpc::{NodeId, NodeInfo};

@@ -11,15 +11,20 @@ use unchoke_wire::time::{Duration, Instant};
 /// Least time between two changes of our id: each costs us our place in others' tables.
 const ID_CHANGE_PAUSE: Duration = Duration::from_secs(10 * 60);
 
+/// Ids kept beside the present one, each of another address: who moves between two networks has one in either.
+pub const FORMER_IDS_MAX: usize = 3;
+
 #[derive(Debug)]
 pub(super) struct OwnAddress {
     votes: AddressVotes,
     next_id_change: Instant,
+    /// Ids we went by, the latest first.
+    former: Vec<NodeId>,
 }
 
 impl OwnAddress {
     pub(super) fn new(now: Instant) -> Self {
-        OwnAddress { votes: AddressVotes::default(), next_id_change: now }
+        OwnAddress { votes: AddressVotes::default(), next_id_change: now, former: Vec::new() }
     }
 }
 
@@ -34,10 +39,14 @@ impl Node {
         let changes = may_change && !is_compliant(&self.id, ip);
         if changes {
             self.address.next_id_change = self.now + ID_CHANGE_PAUSE;
-            let mut random = self.id;
-            // the last byte stays: it picks one of the eight prefixes an address has
-            self.rng.fill_bytes(&mut random.0[..19]);
-            self.change_id(compliant_id(ip, random));
+            let known = self.address.former.iter().find(|id| is_compliant(id, ip)).copied();
+            let id = known.unwrap_or_else(|| {
+                let mut random = self.id;
+                // the last byte stays: it picks one of the eight prefixes an address has
+                self.rng.fill_bytes(&mut random.0[..19]);
+                compliant_id(ip, random)
+            });
+            self.change_id(id);
         }
         if is_elected || changes {
             let id = self.id;
@@ -45,9 +54,28 @@ impl Node {
         }
     }
 
+    /// Takes note of ids of earlier runs, behind those of this one.
+    pub(super) fn remember_ids(&mut self, ids: Vec<NodeId>) {
+        for id in ids {
+            let former = &mut self.address.former;
+            if former.len() < FORMER_IDS_MAX && id != self.id && !former.contains(&id) {
+                former.push(id);
+            }
+        }
+    }
+
+    /// Our id, then those that were ours at other addresses, the latest first: what the next run should be told by
+    /// [`Settings::own_id`](crate::Settings::own_id) and [`Command::RememberIds`](crate::Command::RememberIds).
+    pub fn ids(&self) -> impl Iterator<Item = NodeId> {
+        core::iter::once(self.id).chain(self.address.former.iter().copied())
+    }
+
     /// Goes by another id from now on: the table is built anew from its nodes and our neighbourhood sought. Searches
     /// go on as they are.
     fn change_id(&mut self, id: NodeId) {
+        self.address.former.retain(|former| *former != id);
+        self.address.former.insert(0, self.id);
+        self.address.former.truncate(FORMER_IDS_MAX);
         self.id = id;
         self.table.move_to(id, self.now);
         self.lookups.retain(|_, running| running.goal != Goal::OwnId);

@@ -18,6 +18,7 @@ use crate::search::Searches;
 use crate::token::Tokens;
 use crate::transactions::{LookupId, Purpose, Silent, Transactions};
 use address::OwnAddress;
+pub use address::FORMER_IDS_MAX;
 use client::{Running, Storing};
 use core::net::SocketAddr;
 use goal::Goal;
@@ -237,6 +238,7 @@ impl Node {
             Command::AddNode(addr) => self.add_contact(addr, None),
             Command::AddSaved(node) => self.add_contact(node.addr, Some(node.id)),
             Command::AddRouter(addr) => self.add_router(addr),
+            Command::RememberIds(ids) => self.remember_ids(ids),
             Command::Bootstrap => self.bootstrap(),
             Command::SetOwnAddresses(addrs) => self.own_addrs = addrs,
             Command::Search { target, announce, is_urgent: _ } => {

@@ -189,7 +189,7 @@ pub struct DhtState {
 
 impl DhtState {
     /// Ids kept of a family.
-    pub const IDS_MAX: usize = 4;
+    pub const IDS_MAX: usize = 1 + unchoke_dht::FORMER_IDS_MAX;
     /// Nodes kept of a family: more than a full table has.
     pub const NODES_MAX: usize = 500;
 }

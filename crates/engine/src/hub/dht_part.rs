@@ -81,9 +81,7 @@ impl DhtPart {
         let mut state = DhtState::default();
         for node in &self.nodes {
             let family = node.family();
-            let old_ids = self.saved.ids.iter().filter(|(of, id)| *of == family && *id != node.id());
-            state.ids.push((family, node.id()));
-            state.ids.extend(old_ids.take(DhtState::IDS_MAX - 1));
+            state.ids.extend(node.ids().map(|id| (family, id)));
             let mut nodes = node.nodes_to_save();
             // the nearest come last, and none of those is left out
             nodes.drain(..nodes.len().saturating_sub(DhtState::NODES_MAX));
@@ -108,6 +106,11 @@ impl Hub {
     /// Makes the first steps towards nodes.
     pub(super) fn dht_begin(&mut self, settings: HubSettings, now: Instant) {
         let HubSettings { saved, nodes, routers, .. } = settings;
+        for i in 0..self.dht.nodes.len() {
+            let family = self.dht.nodes[i].family();
+            let ids = saved.ids.iter().filter(|(of, _)| *of == family).map(|(_, id)| *id).collect();
+            self.dht_handle(i, dht::Input::Command(dht::Command::RememberIds(ids)), now);
+        }
         for node in &saved.nodes {
             self.dht_told(node.addr, dht::Command::AddSaved(*node), now);
         }

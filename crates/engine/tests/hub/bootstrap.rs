@@ -2,9 +2,9 @@
 
 use crate::net::{Net, addr, hash, settings};
 use std::net::SocketAddr;
+use unchoke_engine::ShardId;
 use unchoke_engine::hub::{HubEvent, HubInput, HubSettings};
 use unchoke_engine::output::HubCommand;
-use unchoke_engine::ShardId;
 use unchoke_wire::HostPort;
 use unchoke_wire::krpc::{Kind, Message, Method, NodeId, NodeInfo, Query, Response};
 use unchoke_wire::time::Duration;

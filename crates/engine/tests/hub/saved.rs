@@ -1,6 +1,7 @@
 //! What one run leaves to the next.
 
 use crate::net::{Net, addr, settings};
+use std::net::SocketAddr;
 use unchoke_engine::hub::{DhtState, HubSettings};
 use unchoke_wire::compact::Family;
 use unchoke_wire::krpc::{NodeId, NodeInfo};
@@ -82,4 +83,28 @@ fn what_is_kept_of_a_family_is_bounded_and_each_has_its_own() {
     let v4 = state.nodes.iter().filter(|n| n.addr.is_ipv4()).count();
     assert!(v4 <= DhtState::NODES_MAX && state.nodes.len() - v4 <= DhtState::NODES_MAX);
     assert!(v4 > 400 && state.nodes.len() - v4 > 400);
+}
+
+#[test]
+fn who_moves_between_two_networks_has_its_id_of_each_again() {
+    let mut net = Net::default();
+    let wide = |n: u8| SocketAddr::from(([60 + n, n, 9, 9], 6881));
+    for n in 0..20 {
+        net.join(wide(n), settings([wide(0)].into_iter().filter(|_| n > 0)));
+        net.run(Duration::from_millis(200));
+    }
+    net.run(Duration::from_secs(60));
+    let [home, office]: [SocketAddr; 2] = [([200, 1, 1, 1], 6881).into(), ([201, 9, 9, 9], 6881).into()];
+    let (mut state, mut ids) = (DhtState::default(), Vec::new());
+    for at in [home, office, home, office] {
+        net.join(at, HubSettings { saved: state, ..settings([wide(1)]) });
+        net.run(Duration::from_secs(120));
+        ids.push(net.hub(at).dht_nodes()[0].id());
+        state = net.leave(at).unwrap();
+        // the others forget who was there
+        net.run(Duration::from_secs(1800));
+    }
+    assert_ne!(ids[0], ids[1]);
+    assert_eq!(ids[..2], ids[2..]);
+    assert_eq!(state.ids.len(), 3, "those two, and the random one of the very beginning");
 }

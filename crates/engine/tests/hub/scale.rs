@@ -9,29 +9,27 @@ const TORRENTS: u32 = 10_000;
 
 #[test]
 fn ten_thousand_announced_torrents_cost_a_bounded_and_even_rate() {
-    let mut net = Net::of(30);
+    let mut net = Net::of(40);
     net.join(addr(OURS), settings([addr(0)]));
     net.run(Duration::from_secs(60));
     (0..TORRENTS).for_each(|n| net.search(addr(OURS), hash(n), true));
     let begin = net.now.as_micros() / 1_000_000;
-    net.run(Duration::from_secs(40 * 60));
+    net.run(Duration::from_secs(16 * 60));
     let sent = net.seen(addr(OURS)).sent.clone();
-    let minutes: Vec<usize> = (0..40)
+    let minutes: Vec<usize> = (0..16)
         .map(|n| sent.range(begin + n * 60..begin + (n + 1) * 60).map(|(_, count)| count).sum())
         .collect();
     let peak = sent.range(begin..).map(|(_, count)| *count).max().unwrap_or(0);
     println!("datagrams a minute {minutes:?}, at most {peak} a second");
-    assert!(peak <= 1500, "{peak}");
-    // later rounds follow each other evenly: no minute has three times the mean
-    let later = &minutes[20..];
-    let mean = later.iter().sum::<usize>() / later.len();
-    assert!(later.iter().all(|n| *n <= 3 * mean), "{later:?}");
-    // and every torrent is announced again in time
-    assert!(minutes.iter().sum::<usize>() >= 2 * 10_000);
+    let mean = minutes.iter().sum::<usize>() / minutes.len();
+    // ten thousand rounds of some thirty datagrams in a quarter of an hour
+    assert!((10_000..50_000).contains(&mean), "{mean}");
+    assert!(minutes.iter().all(|n| 2 * n <= 3 * mean), "{minutes:?}");
+    assert!(peak <= 5000, "{peak}");
 }
 
 #[test]
-fn a_hub_with_ten_thousand_torrents_is_asked_the_time_no_more_often_than_it_has_something_to_do() {
+fn an_idle_hub_wakes_up_less_than_once_a_second() {
     let mut net = Net::of(12);
     net.join(addr(OURS), settings([addr(0)]));
     net.run(Duration::from_secs(60));
