@@ -11,7 +11,7 @@ use unchoke_wire::HostPort;
 
 use crate::{commands, units};
 
-pub(crate) use sim::{DhtSimArgs, SimArgs, SimNetwork};
+pub(crate) use sim::{ChurnArg, DhtSimArgs, SimArgs, SimNetwork, StartArg};
 pub(crate) use transfer::{Encryption, GetArgs, NetArgs, SeedArgs, Transport};
 
 /// A BitTorrent client: downloads, seeds, makes and checks torrents.
