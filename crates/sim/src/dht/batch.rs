@@ -4,17 +4,20 @@
 //! nothing. Hosts nobody talks to are never made; those that answer are not woken on their own account. In a full
 //! batch every host is made and awake.
 
-use super::Plan;
+use super::attack::Attack;
 use super::chance::{Purpose, Times, generator};
-use super::measure::{Lookup, Served};
-use super::population::{Population, Role};
-use super::world::{ActorIndex, Happening, START, World};
+use super::population::Role;
+use super::report::Played;
+use super::watch::{Until, Watch};
+use super::world::{ActorIndex, Boot, Happening, START, Scene, World};
+use super::{Mode, Plan};
 use core::net::SocketAddr;
-use rand::{Rng, RngExt};
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
-use unchoke_dht::{Announce, Command, Event, NodeId, NodeInfo};
+use unchoke_dht::{Command, Event, NodeId, NodeInfo};
 use unchoke_wire::WireHash;
+use unchoke_wire::krpc::{Kind, Message, Method, Query};
 use unchoke_wire::time::{Duration, Instant};
 
 /// Time between two announcements.
@@ -23,258 +26,207 @@ const ANNOUNCE_EVERY: Duration = Duration::from_millis(100);
 const SETTLE: Duration = Duration::from_secs(10);
 /// Mean time between two lookups.
 const LOOKUP_EVERY: Duration = Duration::from_millis(100);
-/// A lookup that has not ended by then is given up.
+/// A lookup that has not ended by then is given up; one of a node that just started has [`START_UP`].
 const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
+const START_UP: Duration = Duration::from_secs(120);
+/// Nodes that one who just started had saved, and of them those that live.
+const SAVED: usize = 100;
+const SAVED_LIVE: usize = 5;
+/// Routers such a node knows, all dead.
+const ROUTERS: usize = 4;
+/// Time between two queries in a victim's name.
+const SPOOF_EVERY: Duration = Duration::from_millis(5);
 
-/// What came of a batch.
-#[derive(Debug, Default)]
-pub(super) struct Played {
-    pub(super) lookups: Vec<Lookup>,
-    /// Nodes that stored each announcement.
-    pub(super) stored_at: Vec<u32>,
-    pub(super) served: Served,
-    /// Datagrams received by each host that was made, sorted.
-    pub(super) loads: Vec<u64>,
-    pub(super) events: u64,
-    pub(super) digest: u64,
-}
-
-/// A key and who announced it.
+/// What is planned.
 #[derive(Clone, Copy, Debug)]
-struct Key {
-    target: WireHash,
-    announced: Option<(SocketAddr, Instant)>,
-}
-
-/// A lookup under way.
-#[derive(Clone, Copy, Debug)]
-struct Search {
-    number: u32,
-    key: usize,
+enum Act {
+    Announce(usize),
+    Search,
+    GiveUp(u32),
+    Spoof,
 }
 
 #[derive(Debug)]
 struct Batch<'a> {
+    scene: Scene<'a>,
     world: World<'a>,
-    population: &'a Population,
     rng: ChaCha8Rng,
-    keys: Vec<Key>,
-    lookups: u32,
-    /// Keys whose announcement is under way, by who announces.
-    announcing: BTreeMap<ActorIndex, usize>,
-    searching: BTreeMap<ActorIndex, Search>,
-    is_full: bool,
-    played: Played,
+    watch: Watch,
+    acts: Vec<Act>,
+    wanted: usize,
+    /// Who announces, and what.
+    announcing: BTreeMap<ActorIndex, WireHash>,
+    spoofed: u64,
 }
 
 /// Plays batch number `index` of a plan with so many lookups.
-pub(super) fn play(plan: &Plan, population: &Population, index: u64, lookups: u32, is_full: bool) -> Played {
-    let mut rng = generator(plan.seed, Purpose::Workload, index);
-    let keys = (0..plan.keys(lookups)).map(|_| Key { target: WireHash(rng.random()), announced: None });
+pub(super) fn play(scene: Scene<'_>, index: u64, lookups: u32) -> Played {
+    let mut rng = generator(scene.plan.seed, Purpose::Workload, index);
+    let wanted: Vec<NodeId> = scene.hostility.gangs.iter().filter_map(|gang| gang.key).collect();
+    let keys: Vec<WireHash> = if wanted.is_empty() {
+        (0..Plan::keys(lookups)).map(|_| WireHash(rng.random())).collect()
+    } else {
+        wanted.into_iter().map(WireHash::from).collect()
+    };
+    let until = if scene.plan.attack == Some(Attack::Bootstrap) { Until::Peer } else { Until::Round };
     let mut batch = Batch {
-        world: World::new(population, plan.net, plan.seed, index),
-        population,
-        keys: keys.collect(),
+        scene,
+        world: World::new(scene, &scene.population.tellable, index),
         rng,
-        lookups,
+        watch: Watch::new(keys.into_iter(), until),
+        acts: Vec::new(),
+        wanted: usize::try_from(lookups).expect("a number of lookups"),
         announcing: BTreeMap::new(),
-        searching: BTreeMap::new(),
-        is_full,
-        played: Played::default(),
+        spoofed: 0,
     };
     batch.begin();
-    while batch.ended() < batch.lookups
+    while batch.watch.lookups.len() < batch.wanted
         && let Some(happening) = batch.world.step()
     {
         match happening {
             Happening::Act(act) => batch.act(act),
-            Happening::Told(actor, event) => batch.on_told(actor, event),
+            Happening::Told(actor, event) => batch.on_told(actor, &event),
         }
     }
-    batch.finish()
+    Played::new(&batch.world, batch.watch, Vec::new())
 }
 
 impl Batch<'_> {
     /// Plans everything: keys are announced one after the other, then lookups come as they like.
     fn begin(&mut self) {
-        if self.is_full {
-            for host in self.population.hosts() {
+        if self.is_full() {
+            for host in self.scene.population.hosts() {
                 if let Some(actor) = self.world.actor(host) {
                     self.world.set_awake(actor, true);
                 }
             }
         }
-        let keys = self.key_count();
         let mut at = START;
-        for act in 0..keys {
+        for key in 0..self.watch.keys.len() {
             at = at + ANNOUNCE_EVERY;
-            self.world.plan(at, act);
+            self.plan(at, Act::Announce(key));
         }
         at = at + SETTLE;
+        if self.scene.plan.attack == Some(Attack::Amplify) {
+            let victim = self.scene.population.any(&mut self.rng, |h| h.role == Role::Gone);
+            self.world.set_victim(self.scene.population.get(victim).addr());
+            self.plan(at, Act::Spoof);
+        }
         let pauses = Times::exponential(LOOKUP_EVERY);
-        for act in keys..keys + self.lookups {
+        for _ in 0..self.wanted {
             at = at + pauses.draw(&mut self.rng);
-            self.world.plan(at, act);
+            self.plan(at, Act::Search);
         }
     }
 
-    fn act(&mut self, act: u32) {
-        let keys = self.key_count();
-        if act < keys {
-            self.announce(usize::try_from(act).expect("an index"));
-        } else if act < keys + self.lookups {
-            self.search(act - keys);
-        } else {
-            let number = act - keys - self.lookups;
-            let late = self.searching.iter().find(|(_, s)| s.number == number).map(|(actor, _)| *actor);
-            if let Some(actor) = late {
-                self.end(actor, None);
+    fn plan(&mut self, at: Instant, act: Act) {
+        let number = u32::try_from(self.acts.len()).expect("a number of acts");
+        self.acts.push(act);
+        self.world.plan(at, number);
+    }
+
+    fn act(&mut self, number: u32) {
+        match self.acts[usize::try_from(number).expect("an index")] {
+            Act::Announce(key) => {
+                let Some(actor) = self.someone(|role| role == Role::Ours) else { return };
+                self.announcing.insert(actor, self.watch.keys[key].target);
+                self.world.set_awake(actor, true);
+                self.watch.announce(&mut self.world, actor, key);
             }
+            Act::Search => self.search(),
+            Act::GiveUp(number) => {
+                if let Some(actor) = self.watch.give_up(&mut self.world, number) {
+                    self.put_to_sleep(actor);
+                }
+            }
+            Act::Spoof => self.spoof(),
         }
     }
 
-    fn announce(&mut self, key: usize) {
-        let Some(actor) = self.someone(|role| role == Role::Ours) else { return };
-        let Key { target, .. } = self.keys[key];
-        let addr = self.population.get(self.world.get(actor).host).addr();
-        self.keys[key].announced = Some((addr, self.world.now));
-        self.announcing.insert(actor, key);
-        self.world.set_awake(actor, true);
-        let announce = Announce { port: addr.port(), implied_port: false, is_seed: true };
-        self.world.command(actor, Command::Search { target, announce: Some(announce), is_urgent: true });
-    }
-
-    fn search(&mut self, number: u32) {
+    fn search(&mut self) {
         let is_asker = |role| matches!(role, Role::Ours | Role::ReadOnly);
         let Some(actor) = self.someone(is_asker) else { return };
-        let key = self.popular();
-        let target = self.keys[key].target;
-        self.searching.insert(actor, Search { number, key });
+        let mut patience = GIVE_UP_AFTER;
+        if self.scene.plan.attack == Some(Attack::Bootstrap) {
+            let boot = self.hostile_start();
+            self.world.boot(self.world.get(actor).host, boot);
+            patience = START_UP;
+        }
         self.world.set_awake(actor, true);
-        self.world.begin_probe(actor, NodeId::from(target));
-        self.world.plan(self.world.now + GIVE_UP_AFTER, self.key_count() + self.lookups + number);
-        self.world.command(actor, Command::Search { target, announce: None, is_urgent: true });
+        let number = self.watch.search(&mut self.world, actor, &mut self.rng);
+        self.plan(self.world.now + patience, Act::GiveUp(number));
     }
 
-    fn on_told(&mut self, actor: ActorIndex, event: Event) {
-        match event {
-            Event::PeersFound { target, peers } => self.on_peers(actor, target, &peers),
-            Event::SearchDone { target, closest, .. } => {
-                let is_it = |s: &Search| self.keys[s.key].target == target;
-                if self.searching.get(&actor).is_some_and(is_it) {
-                    self.end(actor, Some(&closest));
-                }
-            }
-            Event::Announced { target, to } => {
-                let is_it = |key: &usize| self.keys[*key].target == target;
-                if self.announcing.get(&actor).is_some_and(is_it) {
-                    self.announcing.remove(&actor);
-                    self.played.stored_at.push(u32::try_from(to).unwrap_or(u32::MAX));
-                    self.stop(actor, target);
-                }
-            }
-            _ => {}
+    /// What a node has that comes back after the network it knew has gone.
+    fn hostile_start(&mut self) -> Boot {
+        let population = self.scene.population;
+        let mut some = |n: usize, role: Role| -> Vec<NodeInfo> {
+            let hosts = (0..n).map(|_| population.any(&mut self.rng, |h| h.role == role));
+            hosts.map(|at| population.get(at)).map(|h| NodeInfo { id: h.id, addr: h.addr() }).collect()
+        };
+        let mut saved = some(SAVED - SAVED_LIVE, Role::Gone);
+        for (at, node) in some(SAVED_LIVE, Role::Ours).into_iter().enumerate() {
+            saved.insert(at * SAVED / SAVED_LIVE + SAVED / SAVED_LIVE / 2, node);
+        }
+        let routers = some(ROUTERS, Role::Gone).into_iter().map(|n| n.addr).collect();
+        Boot { own_id: None, saved, contacts: Vec::new(), routers }
+    }
+
+    fn on_told(&mut self, actor: ActorIndex, event: &Event) {
+        if self.watch.on_told(&mut self.world, actor, event) {
+            self.put_to_sleep(actor);
+        }
+        if let Event::Announced { target, to } = event
+            && self.announcing.get(&actor) == Some(target)
+        {
+            self.announcing.remove(&actor);
+            self.watch.on_announced(*target, *to, self.world.now);
+            self.world.command(actor, Command::StopSearch { target: *target });
+            self.put_to_sleep(actor);
         }
     }
 
-    fn on_peers(&mut self, actor: ActorIndex, target: WireHash, peers: &[SocketAddr]) {
-        let Some(search) = self.searching.get(&actor) else { return };
-        let key = self.keys[search.key];
-        if key.target != target {
-            return;
-        }
-        let now = self.world.now;
-        let Some(probe) = &mut self.world.get_mut(actor).probe else { return };
-        for peer in peers {
-            if key.announced.is_some_and(|(addr, _)| addr == *peer) {
-                probe.first.get_or_insert(now);
-            } else {
-                probe.false_peers += 1;
-            }
-        }
+    /// One query to a random node that seems to come from the victim.
+    fn spoof(&mut self) {
+        let target = NodeId::from(self.watch.keys[0].target);
+        let method = match self.spoofed % 2 {
+            0 => Method::GetPeers { info_hash: target, no_seeds: false, scrape: false },
+            _ => Method::FindNode { target },
+        };
+        self.spoofed += 1;
+        let query = Message {
+            transaction: b"aa".to_vec(),
+            kind: Kind::Query(Query { id: NodeId(self.rng.random()), want: None, method }),
+            version: None,
+            is_read_only: false,
+            ip: None,
+        };
+        // a handful of reflectors, so that their limits show
+        let near = self.world.truth(&target, super::census::HostIndex(u32::MAX));
+        let Some(reflector) = near.get(self.rng.random_range(0..near.len().max(1))) else { return };
+        let to: SocketAddr = self.scene.population.get(reflector.host).addr();
+        self.world.spoof(to, query.encode());
+        self.plan(self.world.now + SPOOF_EVERY, Act::Spoof);
     }
 
-    /// Ends the lookup of `actor`; `closest` is what it found, unless it was given up.
-    fn end(&mut self, actor: ActorIndex, closest: Option<&[NodeInfo]>) {
-        let Some(search) = self.searching.remove(&actor) else { return };
-        let Some(probe) = self.world.get_mut(actor).probe.take() else { return };
-        let key = self.keys[search.key];
-        let (now, host) = (self.world.now, self.world.get(actor).host);
-        let found = closest.unwrap_or_default();
-        let truth =
-            self.world.census().closest(&probe.target, 8, |m| m.host != host && self.world.is_honest(m.host));
-        let is_found = |id: &NodeId| found.iter().any(|n| n.id == *id);
-        let is_hostile = |n: &NodeInfo| self.population.find(n.addr).is_some_and(|h| h.role == Role::Hostile);
-        self.played.lookups.push(Lookup {
-            began: probe.started.since(START),
-            first: probe.first.map(|at| at.since(probe.started)),
-            done: closest.map(|_| now.since(probe.started)),
-            queries: probe.queries,
-            hops: found.first().map_or(0, |n| probe.depth(&n.addr)),
-            recall: count(truth.iter().filter(|m| is_found(&m.id))),
-            captured: count(found.iter().filter(|n| is_hostile(n))),
-            false_peers: probe.false_peers,
-            bytes: probe.bytes,
-            age: key.announced.map_or(Duration::ZERO, |(_, at)| now.since(at)),
-        });
-        self.played.served.add(probe.served);
-        self.stop(actor, key.target);
-    }
-
-    fn stop(&mut self, actor: ActorIndex, target: WireHash) {
-        self.world.command(actor, Command::StopSearch { target });
-        if !self.is_full {
+    fn put_to_sleep(&mut self, actor: ActorIndex) {
+        if !self.is_full() {
             self.world.set_awake(actor, false);
         }
     }
 
-    fn finish(mut self) -> Played {
-        let mut loads: Vec<u64> = self.world.actors().iter().map(|a| a.traffic.datagrams_in).collect();
-        loads.sort_unstable();
-        self.played.loads = loads;
-        self.played.events = self.world.events;
-        self.played.digest = self.world.digest;
-        self.played
+    fn is_full(&self) -> bool {
+        self.scene.plan.mode == Mode::Full
     }
 
     /// A machine of ours that is neither announcing nor searching.
     fn someone(&mut self, wanted: impl Fn(Role) -> bool) -> Option<ActorIndex> {
         loop {
-            let host = self.population.any(&mut self.rng, |h| wanted(h.role));
+            let host = self.scene.population.any(&mut self.rng, |h| wanted(h.role));
             let actor = self.world.actor(host)?;
-            if !self.announcing.contains_key(&actor) && !self.searching.contains_key(&actor) {
+            if !self.announcing.contains_key(&actor) && !self.watch.is_searching(actor) {
                 return Some(actor);
             }
         }
     }
-
-    /// A key after Zipf: the second is wanted half as often as the first, and so on.
-    fn popular(&mut self) -> usize {
-        zipf(self.keys.len(), &mut self.rng)
-    }
-
-    fn key_count(&self) -> u32 {
-        u32::try_from(self.keys.len()).expect("a number of keys")
-    }
-
-    fn ended(&self) -> u32 {
-        u32::try_from(self.played.lookups.len()).expect("a number of lookups")
-    }
-}
-
-fn count<T>(items: impl Iterator<Item = T>) -> u32 {
-    u32::try_from(items.count()).expect("at most eight")
-}
-
-/// One of `n` by Zipf's law; the first is the likeliest.
-pub(super) fn zipf(n: usize, rng: &mut impl Rng) -> usize {
-    let weights = || (1..=n).map(|rank| 1.0 / f64::from(u32::try_from(rank).unwrap_or(u32::MAX)));
-    let mut drawn = rng.random::<f64>() * weights().sum::<f64>();
-    for (at, weight) in weights().enumerate() {
-        drawn -= weight;
-        if drawn < 0.0 {
-            return at;
-        }
-    }
-    n - 1
 }

@@ -21,6 +21,19 @@ pub(super) enum Manner {
     Plain,
     /// Twenty nodes.
     Twenty,
+    /// Knows those who asked it last, and names any of them: a bootstrap router.
+    Router,
+}
+
+/// Nodes a router remembers.
+const ROUTER_MEMORY: usize = 200;
+
+/// What a query seeks, if it seeks something.
+pub(super) fn target_of(method: &Method) -> Option<NodeId> {
+    match method {
+        Method::FindNode { target } | Method::GetPeers { info_hash: target, .. } => Some(*target),
+        _ => None,
+    }
 }
 
 #[derive(Debug)]
@@ -30,26 +43,48 @@ pub(super) struct Foreign {
     table: Vec<NodeInfo>,
     secret: u64,
     peers: BTreeMap<NodeId, Vec<(SocketAddr, Instant)>>,
+    answered: u64,
 }
 
 impl Foreign {
     pub(super) fn new(id: NodeId, manner: Manner, table: Vec<NodeInfo>, secret: u64) -> Self {
-        Foreign { id, manner, table, secret, peers: BTreeMap::new() }
+        Foreign { id, manner, table, secret, peers: BTreeMap::new(), answered: 0 }
     }
 
     pub(super) fn id(&self) -> NodeId {
         self.id
     }
 
+    /// Exchanges the table for another.
+    pub(super) fn set_table(&mut self, table: Vec<NodeInfo>) {
+        if self.manner != Manner::Router {
+            self.table = table;
+        }
+    }
+
     /// The answer to a datagram, if it is a query.
     pub(super) fn answer(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) -> Option<Vec<u8>> {
-        let message = Message::decode(bytes).ok()?;
+        Some(self.respond(from, Message::decode(bytes).ok()?, now)?.encode())
+    }
+
+    /// The answer to a message, if it is a query.
+    pub(super) fn respond(&mut self, from: SocketAddr, message: Message, now: Instant) -> Option<Message> {
         let Kind::Query(query) = message.kind else { return None };
+        self.answered += 1;
+        if self.manner == Manner::Router && !message.is_read_only {
+            self.remember(NodeInfo { id: query.id, addr: from });
+        }
         let kind = self.reply(from, query, now);
-        let ip = (self.manner == Manner::Twenty).then_some(from);
-        let reply =
-            Message { transaction: message.transaction, kind, version: None, is_read_only: false, ip };
-        Some(reply.encode())
+        let ip = (self.manner != Manner::Plain).then_some(from);
+        Some(Message { transaction: message.transaction, kind, version: None, is_read_only: false, ip })
+    }
+
+    fn remember(&mut self, node: NodeInfo) {
+        self.table.retain(|known| known.addr != node.addr);
+        if self.table.len() >= ROUTER_MEMORY {
+            self.table.remove(0);
+        }
+        self.table.push(node);
     }
 
     fn reply(&mut self, from: SocketAddr, query: Query, now: Instant) -> Kind {
@@ -81,7 +116,14 @@ impl Foreign {
     fn closest(&self, target: &NodeId) -> Vec<NodeInfo> {
         let n = if self.manner == Manner::Twenty { 20 } else { 8 };
         let mut nodes = self.table.clone();
-        nodes.sort_unstable_by_key(|node| node.id.distance(target));
+        if self.manner == Manner::Router {
+            // in an order of chance
+            let mark = scatter(self.secret ^ self.answered);
+            let first = |id: &NodeId| id.0.first_chunk().map_or(0, |eight| u64::from_be_bytes(*eight));
+            nodes.sort_by_cached_key(|node| scatter(mark ^ first(&node.id)));
+        } else {
+            nodes.sort_unstable_by_key(|node| node.id.distance(target));
+        }
         nodes.truncate(n);
         nodes
     }

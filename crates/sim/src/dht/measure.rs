@@ -1,6 +1,6 @@
 //! One lookup as an observer at the asker's line sees it.
 
-use super::population::{Population, Role, is_compliant};
+use super::population::is_compliant;
 use core::net::SocketAddr;
 use std::collections::BTreeMap;
 use unchoke_dht::{NodeId, NodeInfo};
@@ -110,30 +110,30 @@ impl Probe {
         }
     }
 
-    /// Takes note of what the asker receives; `is_live` knows the truth about nodes.
-    pub(super) fn on_received(
-        &mut self,
-        from: SocketAddr,
-        bytes: &[u8],
-        population: &Population,
-        is_live: impl Fn(&NodeInfo) -> bool,
-    ) {
+    /// Takes note of what the asker receives; `judge` knows the truth about nodes.
+    pub(super) fn on_received(&mut self, from: SocketAddr, bytes: &[u8], judge: impl Fn(&NodeInfo) -> Truth) {
         self.bytes += u64::try_from(bytes.len()).expect("a datagram");
         let Ok(Message { kind: Kind::Response(response), .. }) = Message::decode(bytes) else { return };
         let nodes = response.nodes.unwrap_or_default();
         let depth = self.depth(&from) + 1;
         for (at, node) in nodes.iter().enumerate() {
             self.depths.entry(node.addr).or_insert(depth);
-            let host = population.find(node.addr);
-            let ip = node.addr.ip();
+            let (ip, truth) = (node.addr.ip(), judge(node));
             let shares = nodes[..at].iter().any(|other| scope::share_site(other.addr.ip(), ip));
             self.served.add(Served {
                 nodes: 1,
-                dead: u64::from(!is_live(node)),
+                dead: u64::from(!truth.is_live),
                 not_compliant: u64::from(!is_compliant(&node.id, ip)),
-                hostile: u64::from(host.is_some_and(|h| h.role == Role::Hostile)),
+                hostile: u64::from(truth.is_hostile),
                 same_site: u64::from(shares),
             });
         }
     }
+}
+
+/// What a node that was named is in truth.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Truth {
+    pub(super) is_live: bool,
+    pub(super) is_hostile: bool,
 }

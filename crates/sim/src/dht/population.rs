@@ -61,7 +61,8 @@ pub(super) struct Population {
 }
 
 impl Population {
-    pub(super) fn new(seed: u64, mix: Mix) -> Self {
+    /// Hosts of this mix; those for whose number `is_ours` holds are ours in any case.
+    pub(super) fn new(seed: u64, mix: Mix, is_ours: impl Fn(u32) -> bool) -> Self {
         let rng = &mut generator(seed, Purpose::Ids, 0);
         let gone = mix.dead.beside(mix.live);
         let addresses = (0..u32::MAX).map(|n| Ipv4Addr::from(permute(seed, n)));
@@ -69,7 +70,11 @@ impl Population {
         let hosts = global
             .zip(0..mix.live + gone)
             .map(|(ip, n)| {
-                let role = if n >= mix.live { Role::Gone } else { draw_role(mix, rng) };
+                let role = match draw_role(mix, rng) {
+                    _ if n >= mix.live => Role::Gone,
+                    _ if is_ours(n) => Role::Ours,
+                    drawn => drawn,
+                };
                 let id = compliant_id(ip, rng.random(), rng);
                 Host { ip, port: rng.random_range(1024..=u16::MAX), id, role }
             })
@@ -213,7 +218,7 @@ mod tests {
 
     #[test]
     fn every_host_has_a_global_address_and_an_id_of_its_own() {
-        let population = Population::new(5, MIX);
+        let population = Population::new(5, MIX, |_| false);
         assert_eq!(population.len(), 2500);
         assert!(population.by_ip.windows(2).all(|w| w[0].0 < w[1].0));
         for host in &population.hosts {
@@ -232,7 +237,7 @@ mod tests {
 
     #[test]
     fn other_seeds_give_other_networks() {
-        let first = |seed| Population::new(seed, MIX).hosts[0].id;
+        let first = |seed| Population::new(seed, MIX, |_| false).hosts[0].id;
         assert_ne!(first(1), first(2));
         assert_eq!(first(1), first(1));
     }

@@ -3,23 +3,23 @@
 //! A machine is made when its host is first needed, from the seed and the host's number alone. Events are ordered by
 //! time and then by the order they were made in, so that a run depends on nothing but its seed.
 
-use super::census::{Census, EXTENDED, HostIndex, PLAIN, TWENTY};
-use super::chance::{Purpose, generator, node_seed};
-use super::foreign::{Foreign, Manner};
-use super::measure::Probe;
-use super::net::{Net, NetSettings};
-use super::population::{Population, Role};
+use super::Plan;
+use super::actor::{Actor, Machine, machine_of};
+use super::attack::Hostility;
+use super::census::{Census, HostIndex, Member, TWENTY};
+use super::chance::{Purpose, generator, node_seed, scatter};
+use super::measure::{Probe, Truth};
+use super::nat::Nat;
+use super::net::Net;
+use super::population::{Host, Population, Role};
 use core::cmp::Ordering;
 use core::net::SocketAddr;
-use rand::RngExt;
 use std::collections::{BinaryHeap, VecDeque};
 use unchoke_dht::{Command, Event, Family, Input, Node, NodeId, NodeInfo, Output, Settings};
 use unchoke_wire::time::{Duration, Instant};
 
 /// When a run begins; tables tell of times before it.
 pub(super) const START: Instant = Instant::from_micros(3600 * 1_000_000);
-/// Age of the oldest answer a table begins with: nodes are asked again before they are older.
-const ANSWER_AGE_MAX: Duration = Duration::from_secs(13 * 60);
 
 /// Number of a machine in its world.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -34,32 +34,48 @@ pub(super) enum Happening {
     Told(ActorIndex, Event),
 }
 
-#[derive(Debug)]
-enum Machine {
-    Ours(Box<Node>),
-    Foreign(Box<Foreign>),
+/// What a run is made of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scene<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) population: &'a Population,
+    pub(super) hostility: &'a Hostility,
 }
 
-/// What a host sent and received, as payload.
+/// What a node starts with.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Boot {
+    pub(super) own_id: Option<NodeId>,
+    pub(super) saved: Vec<NodeInfo>,
+    pub(super) contacts: Vec<SocketAddr>,
+    pub(super) routers: Vec<SocketAddr>,
+}
+
+/// What came of queries in a victim's name.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(super) struct Traffic {
-    pub(super) bytes_out: u64,
-    pub(super) bytes_in: u64,
-    pub(super) datagrams_out: u64,
-    pub(super) datagrams_in: u64,
+pub struct Reflected {
+    /// Bytes the attacker sent.
+    pub sent: u64,
+    /// Bytes that reached for the victim.
+    pub reflected: u64,
+    /// The largest reply, in bytes.
+    pub largest: u64,
 }
 
-#[derive(Debug)]
-pub(super) struct Actor {
-    pub(super) host: HostIndex,
-    pub(super) traffic: Traffic,
-    pub(super) probe: Option<Box<Probe>>,
-    addr: SocketAddr,
-    machine: Machine,
-    /// Its timers run.
-    is_awake: bool,
-    /// A timer event is in the queue for this time.
-    timer: Option<Instant>,
+/// What nodes came to believe of their own address.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Votes {
+    /// The truth.
+    pub right: u64,
+    /// A lie.
+    pub wrong: u64,
+}
+
+impl Votes {
+    fn count(&mut self, is_right: bool) {
+        self.right += u64::from(is_right);
+        self.wrong += u64::from(!is_right);
+    }
 }
 
 #[derive(Debug)]
@@ -81,6 +97,8 @@ struct Datagram {
     from: SocketAddr,
     to: SocketAddr,
     bytes: Vec<u8>,
+    /// Who really sent it.
+    sender: HostIndex,
     /// How long it took; an answer given at once takes the same.
     took: Duration,
 }
@@ -91,35 +109,51 @@ pub(super) struct World<'a> {
     pub(super) digest: u64,
     /// Events played.
     pub(super) events: u64,
-    population: &'a Population,
-    seed: u64,
+    pub(super) reflected: Reflected,
+    pub(super) votes: Votes,
+    scene: Scene<'a>,
+    /// What tables of machines that are made hold.
+    known: &'a Census,
+    /// Hosts get their machine when they are first sent to; otherwise only by [`Self::boot`] and [`Self::actor`].
+    is_lazy: bool,
     net: Net,
     queue: BinaryHeap<Scheduled>,
     scheduled: u64,
     /// The machine of each host that has one.
     slots: Vec<Option<ActorIndex>>,
-    actors: Vec<Actor>,
+    actors: Vec<Actor<'a>>,
     told: VecDeque<(ActorIndex, Event)>,
     outputs: Vec<Output>,
+    victim: Option<SocketAddr>,
 }
 
 impl<'a> World<'a> {
-    /// World number `index` of a seed.
-    pub(super) fn new(population: &'a Population, net: NetSettings, seed: u64, index: u64) -> Self {
+    /// World number `index` of a scene, in which tables begin with nodes of `known`.
+    pub(super) fn new(scene: Scene<'a>, known: &'a Census, index: u64) -> Self {
         World {
             now: START,
-            digest: scatter_in(seed, index),
+            digest: fold(scene.plan.seed, index),
             events: 0,
-            population,
-            seed,
-            net: Net::new(net, seed, index),
+            reflected: Reflected::default(),
+            votes: Votes::default(),
+            scene,
+            known,
+            is_lazy: true,
+            net: Net::new(scene.plan.net, scene.plan.seed, index),
             queue: BinaryHeap::new(),
             scheduled: 0,
-            slots: vec![None; population.len()],
+            slots: vec![None; scene.population.len()],
             actors: Vec::new(),
             told: VecDeque::new(),
             outputs: Vec::new(),
+            victim: None,
         }
+    }
+
+    /// Lets hosts be silent until they are started.
+    pub(super) fn not_lazy(mut self) -> Self {
+        self.is_lazy = false;
+        self
     }
 
     /// Plays on to what next concerns the director; `None` when nothing is left.
@@ -131,7 +165,7 @@ impl<'a> World<'a> {
             let Scheduled { at, number, what } = self.queue.pop()?;
             self.now = at;
             self.events += 1;
-            self.digest = scatter_in(self.digest ^ number, at.as_micros());
+            self.digest = fold(self.digest ^ number, at.as_micros());
             match what {
                 What::Act(act) => return Some(Happening::Act(act)),
                 What::Timer(actor) if self.get(actor).timer == Some(at) => self.on_timer(actor),
@@ -147,26 +181,78 @@ impl<'a> World<'a> {
         self.schedule(at, What::Act(act));
     }
 
-    /// The machine of a host, made if there is none yet; `None` for hosts that are gone.
+    /// The machine of a host, made in the middle of its life if there is none; `None` for hosts that are gone.
     pub(super) fn actor(&mut self, host: HostIndex) -> Option<ActorIndex> {
         if let Some(actor) = self.slots[host.get()] {
             return Some(actor);
         }
-        let machine = self.make(host)?;
-        let actor = ActorIndex(self.actors.len());
-        self.slots[host.get()] = Some(actor);
-        let addr = self.population.get(host).addr();
-        self.actors.push(Actor {
-            host,
-            traffic: Traffic::default(),
-            probe: None,
-            addr,
-            machine,
-            is_awake: false,
-            timer: None,
-        });
+        let (machine, lets_me_in) = machine_of(self.scene, self.known, &self.net, host, self.now)?;
+        let actor = self.place(host, machine);
+        self.actors[actor.0].lets_me_in = lets_me_in;
+        let addr = self.get(actor).addr;
         self.command(actor, Command::SetOwnAddresses(vec![addr]));
         Some(actor)
+    }
+
+    /// Puts a machine at a host, in place of what was there.
+    pub(super) fn place(&mut self, host: HostIndex, machine: Machine<'a>) -> ActorIndex {
+        if let Some(at) = self.slots[host.get()] {
+            let actor = &mut self.actors[at.0];
+            (actor.machine, actor.timer, actor.probe, actor.is_awake) = (machine, None, None, false);
+            return at;
+        }
+        let Host { port, role, .. } = *self.scene.population.get(host);
+        let has_nat = self.scene.plan.net.has_nats && matches!(role, Role::Ours | Role::Plain | Role::Twenty);
+        let nat = if has_nat { Nat::of(self.scene.plan.seed, host, port) } else { None };
+        let at = ActorIndex(self.actors.len());
+        self.slots[host.get()] = Some(at);
+        self.actors.push(Actor::new(host, self.scene.population.get(host).addr(), machine, nat));
+        at
+    }
+
+    /// Starts a node of ours that knows what `boot` says.
+    pub(super) fn boot(&mut self, host: HostIndex, boot: Boot) -> ActorIndex {
+        let starts = self.slots[host.get()].map_or(0, |at| self.get(at).starts + 1);
+        let settings = Settings {
+            family: Family::V4,
+            own_id: boot.own_id,
+            is_read_only: self.scene.population.get(host).role == Role::ReadOnly,
+            reports_steps: false,
+        };
+        let index = u64::from(host.0) | u64::from(starts + 1) << 32;
+        let node = Node::new(settings, node_seed(self.scene.plan.seed, Purpose::Nodes, index), self.now);
+        let actor = self.place(host, Machine::Ours(Box::new(node)));
+        self.actors[actor.0].starts = starts;
+        self.actors[actor.0].is_awake = true;
+        let addr = self.get(actor).addr;
+        self.command(actor, Command::SetOwnAddresses(vec![addr]));
+        boot.saved.into_iter().for_each(|node| self.command(actor, Command::AddSaved(node)));
+        boot.routers.into_iter().for_each(|at| self.command(actor, Command::AddRouter(at)));
+        boot.contacts.into_iter().for_each(|at| self.command(actor, Command::AddNode(at)));
+        actor
+    }
+
+    /// Starts a machine that is not ours, or one of ours in the middle of its life, from who is there at present.
+    pub(super) fn revive(&mut self, host: HostIndex) -> Option<ActorIndex> {
+        let (machine, _) = machine_of(self.scene, &self.census(), &self.net, host, self.now)?;
+        Some(self.place(host, machine))
+    }
+
+    /// Gives machines that are not ours tables of who is there at present.
+    pub(super) fn refresh_foreign(&mut self, seed: u64) {
+        let (census, population) = (self.census(), self.scene.population);
+        for actor in &mut self.actors {
+            let Machine::Foreign(node) = &mut actor.machine else { continue };
+            let rng = &mut generator(seed, Purpose::Tables, u64::from(actor.host.0));
+            let members = census.draw_table(&node.id(), TWENTY, rng);
+            let addr = |m: &Member| population.get(m.host).addr();
+            node.set_table(members.iter().map(|m| NodeInfo { id: m.id, addr: addr(m) }).collect());
+        }
+    }
+
+    /// Ends what runs at a host, without a word to anybody.
+    pub(super) fn shut(&mut self, host: HostIndex) {
+        self.place(host, Machine::Off);
     }
 
     /// Lets the timers of a machine run, or stand still.
@@ -190,68 +276,74 @@ impl<'a> World<'a> {
     pub(super) fn node(&self, actor: ActorIndex) -> Option<&Node> {
         match &self.get(actor).machine {
             Machine::Ours(node) => Some(node),
-            Machine::Foreign(_) => None,
+            _ => None,
         }
     }
 
-    pub(super) fn get(&self, actor: ActorIndex) -> &Actor {
+    pub(super) fn get(&self, actor: ActorIndex) -> &Actor<'a> {
         &self.actors[actor.0]
     }
 
-    pub(super) fn get_mut(&mut self, actor: ActorIndex) -> &mut Actor {
+    pub(super) fn get_mut(&mut self, actor: ActorIndex) -> &mut Actor<'a> {
         &mut self.actors[actor.0]
     }
 
     /// All machines there are.
-    pub(super) fn actors(&self) -> &[Actor] {
+    pub(super) fn actors(&self) -> &[Actor<'a>] {
         &self.actors
     }
 
-    /// The nodes tables may name.
-    pub(super) fn census(&self) -> &Census {
-        &self.population.tellable
+    /// The host at exactly this endpoint.
+    pub(super) fn host_at(&self, addr: SocketAddr) -> Option<&Host> {
+        self.scene.population.find(addr)
     }
 
-    /// Whether a host answers queries, and is no attacker's.
-    pub(super) fn is_honest(&self, host: HostIndex) -> bool {
-        matches!(self.population.get(host).role, Role::Ours | Role::Plain | Role::Twenty)
+    /// Nodes that answer queries and are no attacker's, at present.
+    pub(super) fn census(&self) -> Census {
+        let actors = self.actors.iter().filter(|a| self.is_honest(a.host));
+        Census::new(actors.filter_map(|a| Some(Member { id: a.machine.id()?, host: a.host })).collect())
     }
 
-    fn make(&self, host: HostIndex) -> Option<Machine> {
-        let h = self.population.get(host);
-        let rng = &mut generator(self.seed, Purpose::Tables, u64::from(host.0));
-        let sizes = match h.role {
-            Role::Ours | Role::ReadOnly => EXTENDED,
-            Role::Plain => PLAIN,
-            Role::Twenty => TWENTY,
-            Role::Gone | Role::Hostile => return None,
-        };
-        let members = self.population.tellable.draw_table(&h.id, sizes, rng);
-        let info =
-            |at: HostIndex| NodeInfo { id: self.population.get(at).id, addr: self.population.get(at).addr() };
-        let manner = match h.role {
-            Role::Plain => Manner::Plain,
-            Role::Twenty => Manner::Twenty,
-            _ => {
-                let entries: Vec<_> = members
-                    .into_iter()
-                    .map(|m| {
-                        let ago = ANSWER_AGE_MAX * rng.random_range(0..1000) / 1000;
-                        (info(m.host), ago, self.net.smoothed_rtt(host, m.host, rng))
-                    })
-                    .collect();
-                let settings = Settings {
-                    family: Family::V4,
-                    own_id: Some(h.id),
-                    is_read_only: h.role == Role::ReadOnly,
-                    reports_steps: false,
-                };
-                let seed = node_seed(self.seed, Purpose::Nodes, u64::from(host.0));
-                return Some(Machine::Ours(Box::new(Node::warm(settings, seed, self.now, entries))));
-            }
-        };
-        let table = members.into_iter().map(|m| info(m.host)).collect();
-        Some(Machine::Foreign(Box::new(Foreign::new(h.id, manner, table, rng.random()))))
+    /// The eight closest to `target` of those in [`Self::census`], but for the one who asks.
+    pub(super) fn truth(&self, target: &NodeId, asker: HostIndex) -> Vec<Member> {
+        let others = |m: &Member| m.host != asker && self.is_honest(m.host);
+        if self.is_lazy {
+            self.known.closest(target, 8, others)
+        } else {
+            self.census().closest(target, 8, others)
+        }
+    }
+
+    /// Whether what a node is said to be is there.
+    pub(super) fn judge(&self, node: &NodeInfo) -> Truth {
+        let population = self.scene.population;
+        let host = population.at(node.addr.ip()).filter(|at| population.get(*at).port == node.addr.port());
+        let is_live = host.is_some_and(|at| match (self.slots[at.get()], population.get(at)) {
+            (Some(actor), _) => self.get(actor).machine.id() == Some(node.id),
+            (None, host) => self.is_lazy && host.role != Role::Gone && host.id == node.id,
+        });
+        let is_hostile = host.is_some_and(|at| population.get(at).role == Role::Hostile);
+        Truth { is_live, is_hostile }
+    }
+
+    /// Counts from now on what is sent to this endpoint.
+    pub(super) fn set_victim(&mut self, victim: SocketAddr) {
+        self.victim = Some(victim);
+    }
+
+    /// Sends a datagram in the victim's name.
+    pub(super) fn spoof(&mut self, to: SocketAddr, bytes: Vec<u8>) {
+        let Some(from) = self.victim else { return };
+        let Some(far) = self.scene.population.at(to.ip()) else { return };
+        self.reflected.sent += len(&bytes);
+        let took = self.net.one_way(far, far);
+        let datagram = Datagram { from, to, bytes, sender: far, took };
+        self.schedule(self.now + took, What::Datagram(Box::new(datagram)));
+    }
+
+    /// Whether the host is one that lookups should find.
+    fn is_honest(&self, host: HostIndex) -> bool {
+        matches!(self.scene.population.get(host).role, Role::Ours | Role::Plain | Role::Twenty)
     }
 
     fn on_timer(&mut self, actor: ActorIndex) {
@@ -265,38 +357,57 @@ impl<'a> World<'a> {
     }
 
     fn deliver(&mut self, datagram: Datagram) {
-        let Datagram { from, to, bytes, took } = datagram;
-        let population = self.population;
-        let Some(host) = population.at(to.ip()).filter(|at| population.get(*at).port == to.port()) else {
-            return;
-        };
-        let Some(at) = self.actor(host) else { return };
+        let Datagram { from, to, bytes, sender, took } = datagram;
+        let Some(host) = self.scene.population.at(to.ip()) else { return };
+        let actor = if self.is_lazy { self.actor(host) } else { self.slots[host.get()] };
+        let Some(at) = actor.filter(|at| self.is_let_in(*at, sender, from, to.port())) else { return };
         let actor = &mut self.actors[at.0];
-        actor.traffic.bytes_in += u64::try_from(bytes.len()).expect("a datagram");
-        actor.traffic.datagrams_in += 1;
-        if let Some(probe) = &mut actor.probe {
-            let is_live =
-                |n: &NodeInfo| population.find(n.addr).is_some_and(|h| h.id == n.id && h.role != Role::Gone);
-            probe.on_received(from, &bytes, population, is_live);
+        actor.traffic.on_received(&bytes);
+        if let Some(mut probe) = actor.probe.take() {
+            probe.on_received(from, &bytes, |node| self.judge(node));
+            self.actors[at.0].probe = Some(probe);
         }
-        match &mut actor.machine {
-            Machine::Ours(_) => self.input(at, Input::Datagram { from, bytes: &bytes }, Some((from, took))),
-            Machine::Foreign(node) => {
-                if let Some(reply) = node.answer(from, &bytes, self.now) {
-                    self.send(at, from, reply, Some(took));
-                }
+        let reply = match &mut self.actors[at.0].machine {
+            Machine::Ours(_) => {
+                return self.input(at, Input::Datagram { from, bytes: &bytes }, Some((from, took)));
             }
+            Machine::Foreign(node) => node.answer(from, &bytes, self.now),
+            Machine::Hostile(node) => node.answer(from, &bytes, self.now),
+            Machine::Off => None,
+        };
+        if let Some(reply) = reply {
+            self.send(at, from, reply, Some(took));
         }
+    }
+
+    fn is_let_in(&mut self, at: ActorIndex, sender: HostIndex, from: SocketAddr, port: u16) -> bool {
+        let knows = self.slots[sender.get()]
+            .is_some_and(|s| self.get(s).lets_me_in.binary_search(&self.get(at).host).is_ok());
+        let actor = &mut self.actors[at.0];
+        let own = actor.addr.port();
+        let Some(nat) = &mut actor.nat else { return port == own };
+        if nat.lets_in(from, port, self.now) {
+            return true;
+        }
+        if knows && port == own {
+            nat.let_in(from, self.now);
+        }
+        knows && port == own
     }
 
     /// Feeds a machine; what it sends back to `asker` at once takes as long as the question did.
     fn input(&mut self, at: ActorIndex, input: Input<'_>, asker: Option<(SocketAddr, Duration)>) {
-        let mut outputs = core::mem::take(&mut self.outputs);
         let Machine::Ours(node) = &mut self.actors[at.0].machine else { return };
+        let mut outputs = core::mem::take(&mut self.outputs);
         outputs.extend(node.handle(input, self.now));
         for output in outputs.drain(..) {
             match output {
-                Output::Event(event) => self.told.push_back((at, event)),
+                Output::Event(event) => {
+                    if let Event::AddressVoted { ip, .. } = event {
+                        self.votes.count(ip == self.get(at).addr.ip());
+                    }
+                    self.told.push_back((at, event));
+                }
                 Output::Datagram { to, bytes } => {
                     let took = asker.filter(|(addr, _)| *addr == to).map(|(_, took)| took);
                     self.send(at, to, bytes, took);
@@ -309,24 +420,31 @@ impl<'a> World<'a> {
 
     fn send(&mut self, at: ActorIndex, to: SocketAddr, bytes: Vec<u8>, took: Option<Duration>) {
         let actor = &mut self.actors[at.0];
-        actor.traffic.bytes_out += u64::try_from(bytes.len()).expect("a datagram");
-        actor.traffic.datagrams_out += 1;
+        actor.traffic.on_sent(&bytes);
         if let Some(probe) = &mut actor.probe {
             probe.on_sent(&bytes);
         }
-        let (from, host) = (actor.addr, actor.host);
+        let (mut from, sender) = (actor.addr, actor.host);
+        if let Some(nat) = &mut actor.nat {
+            from.set_port(nat.on_sent(to, self.now));
+        }
         for part in bytes.chunks(8) {
             let mut eight = [0; 8];
             eight[..part.len()].copy_from_slice(part);
-            self.digest = scatter_in(self.digest, u64::from_be_bytes(eight));
+            self.digest = fold(self.digest, u64::from_be_bytes(eight));
         }
-        let far = self.population.at(to.ip());
+        if self.victim == Some(to) {
+            self.reflected.reflected += len(&bytes);
+            self.reflected.largest = self.reflected.largest.max(len(&bytes));
+        }
+        let far = self.scene.population.at(to.ip());
         if self.net.loses(bytes.len()) {
             return;
         }
         let Some(far) = far else { return };
-        let took = took.unwrap_or_else(|| self.net.one_way(host, far));
-        self.schedule(self.now + took, What::Datagram(Box::new(Datagram { from, to, bytes, took })));
+        let took = took.unwrap_or_else(|| self.net.one_way(sender, far));
+        let datagram = Datagram { from, to, bytes, sender, took };
+        self.schedule(self.now + took, What::Datagram(Box::new(datagram)));
     }
 
     /// Sees to it that a machine is woken no later than it asks for.
@@ -349,8 +467,12 @@ impl<'a> World<'a> {
     }
 }
 
-fn scatter_in(digest: u64, word: u64) -> u64 {
-    super::chance::scatter(digest ^ word.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_add(digest)
+fn len(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).expect("a datagram")
+}
+
+fn fold(digest: u64, word: u64) -> u64 {
+    scatter(digest ^ word.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_add(digest)
 }
 
 impl PartialEq for Scheduled {

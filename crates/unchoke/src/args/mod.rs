@@ -16,7 +16,7 @@ pub(crate) use dht::{
     AnnounceArgs, DhtArgs, DhtCommand, DhtNetArgs, FindNodeArgs, GetItemArgs, GetPeersArgs, NodeArgs,
     PingArgs, PutArgs, SampleArgs, WaitArgs,
 };
-pub(crate) use sim::{DhtSimArgs, SimArgs, SimNetwork};
+pub(crate) use sim::{ChurnArg, DhtSimArgs, SimArgs, SimNetwork, StartArg};
 pub(crate) use transfer::{Encryption, GetArgs, NetArgs, SeedArgs, Transport};
 
 /// A BitTorrent client: downloads, seeds, makes and checks torrents.
