@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """libtorrent's DHT by words on lines.
 
-  dht_lt.py [--join IP:PORT] IP:PORT...
+  dht_lt.py [--join IP:PORT] [--read-only] IP:PORT...
       One node for each address, in one session; they know each other, and the node to join. Prints READY when they do.
+      --read-only: they answer nobody, and say so (BEP 43).
       Then it takes commands from its input, `N WORD ARGUMENT...`, and answers each with `N ANSWER`:
 
   get-peers HASH                          peers IP:PORT...
@@ -19,7 +20,7 @@
 import argparse, hashlib, sys, time
 import libtorrent as lt
 
-# libtorrent gives up on a node after this long, and ends a lookup when all have answered or are given up.
+# What takes longer is not there.
 LIMIT = 6
 
 
@@ -36,7 +37,7 @@ def unhex(text):
     return b"" if text == "-" else bytes.fromhex(text)
 
 
-def session(listen):
+def session(listen, read_only):
     return lt.session({
         "listen_interfaces": ",".join(listen),
         "outgoing_interfaces": host_port(listen[0])[0],
@@ -48,6 +49,7 @@ def session(listen):
         "dht_ignore_dark_internet": False,
         "dht_block_ratelimit": 1000,
         "dht_upload_rate_limit": 1000000,
+        "dht_read_only": read_only,
         "enable_lsd": False,
         "enable_upnp": False,
         "enable_natpmp": False,
@@ -57,9 +59,8 @@ def session(listen):
 
 
 class Driver:
-    def __init__(self, listen, join):
-        self.ses = session(listen)
-        self.nodes_index = lt.find_metric_idx("dht.dht_nodes")
+    def __init__(self, listen, join, read_only):
+        self.ses = session(listen, read_only)
         known = listen[1:] + ([join] if join else [])
         # A node that is only in the settings is a router to libtorrent: it is asked, and never stored at.
         wanted = len(known) and max(1, len(listen) - 1)
@@ -80,8 +81,8 @@ class Driver:
         while not is_done() and time.monotonic() < deadline:
             again()
 
-    def first(self, kind, claim):
-        deadline = time.monotonic() + LIMIT
+    def first(self, kind, claim, limit=LIMIT):
+        deadline = time.monotonic() + limit
         while time.monotonic() < deadline:
             for alert in self.alerts(kind):
                 if claim(alert):
@@ -129,8 +130,15 @@ class Driver:
 
     def get_mutable(self, key, salt):
         self.ses.dht_get_mutable_item(unhex(key), unhex(salt))
-        alert = self.first(lt.dht_mutable_item_alert, lambda a: a.authoritative and a.key == unhex(key))
-        return "value %d %s" % (alert.seq, alert.item.hex()) if alert and alert.item else "none"
+        # It tells each newer one it finds, and the last when every node answered or was given up, which takes 15 s.
+        newest, deadline = None, time.monotonic() + LIMIT
+        while time.monotonic() < deadline:
+            alert = self.first(lt.dht_mutable_item_alert, lambda a: a.key == unhex(key) and a.salt == unhex(salt), 0.5)
+            if alert and alert.item and (not newest or alert.seq >= newest.seq):
+                newest = alert
+            if newest and (not alert or alert.authoritative):
+                break
+        return "value %d %s" % (newest.seq, newest.item.hex()) if newest else "none"
 
     def sample(self, node):
         self.ses.dht_sample_infohashes(host_port(node), lt.sha1_hash(bytes(20)))
@@ -151,9 +159,10 @@ class Driver:
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--join")
+    parser.add_argument("--read-only", action="store_true")
     parser.add_argument("listen", nargs="+")
     args = parser.parse_args()
-    driver = Driver(args.listen, args.join)
+    driver = Driver(args.listen, args.join, args.read_only)
     print("READY", flush=True)
     for line in sys.stdin:
         driver.run(line)

@@ -1,6 +1,7 @@
 //! The mainline crate's DHT by words on lines: the commands and answers of `interop/peers/dht_lt.py`.
 //!
-//! `unchoke-interop-mainline [--join IP:PORT] IP:PORT…`.
+//! `unchoke-interop-mainline [--join IP:PORT] IP:PORT…`. One more command: `address` is answered by what others told
+//! it its address is (BEP 42), `address IP:PORT` or `none`.
 
 use std::io::{self, BufRead};
 use std::net::SocketAddrV4;
@@ -50,6 +51,10 @@ fn start(address: &str, known: &[String]) -> Result<AsyncDht, Failure> {
 
 async fn answer(dht: &AsyncDht, command: &[&str]) -> Result<String, Failure> {
     Ok(match command {
+        ["address"] => match dht.info().await.public_address() {
+            Some(address) => format!("address {address}"),
+            None => "none".to_owned(),
+        },
         ["get-peers", hash] => {
             let mut found: Vec<String> = Vec::new();
             let mut peers = dht.get_peers(id(hash)?);

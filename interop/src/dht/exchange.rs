@@ -5,13 +5,15 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::command_line::CommandLine;
 use super::foreign::{Foreign, Maker};
 use super::node::{
-    DhtNode, ITEMS, announce, check_immutable, check_mutable, check_peers, find, read_immutable, read_mutable,
+    ITEMS, Keeper, announce, check_immutable, check_mutable, check_peers, find, read_immutable, read_mutable,
 };
 use super::ours::Ours;
 use crate::case::Case;
 use crate::lab::Lab;
+use crate::netns::Host;
 use crate::ports::free_port;
 
 /// What is exchanged in a network of both.
@@ -43,7 +45,7 @@ impl Exchange {
         }
     }
 
-    fn check(self, ours: &mut dyn DhtNode, theirs: &mut dyn DhtNode) -> Result<()> {
+    fn check(self, ours: &mut dyn Keeper, theirs: &mut dyn Keeper) -> Result<()> {
         match self {
             Self::GetPeers => {
                 check_peers(theirs, ours, THEIR_HASH).context("we look for theirs")?;
@@ -79,35 +81,33 @@ pub(crate) fn case(
     Case::new(format!("dht/{}/{name}", maker.name()), move |lab| maker.missing(lab), check)
 }
 
-/// Two nodes of ours and two of theirs: whoever asks is answered by both makes.
+/// Two nodes of ours and two of theirs: whoever asks is answered by both makes. We ask by our command.
 fn in_both(maker: Maker, exchange: Exchange, lab: &Lab, dir: &Path) -> Result<()> {
-    let first = Ours::start(OURS, &[])?;
-    let nodes = their_addresses(2)?;
-    let mut theirs = Foreign::start(maker, lab, &nodes, Some(first.at()), &dir.join("theirs"))?;
-    first.meet(theirs.at()).context("the first of ours")?;
-    let mut ours = Ours::start(OURS, &[first.at()])?;
-    ours.meet(theirs.at()).context("the second of ours")?;
-    exchange.check(&mut ours, &mut theirs)
+    let nodes = Ours::network(OURS, 2)?;
+    let entry = nodes[0].at();
+    let [at, other] = their_addresses(2)?[..] else { unreachable!("two were asked for") };
+    // Each in a process of its own: one of libtorrent's with two nodes would put a mutable item twice, and count on.
+    let _other = Foreign::start(maker, lab, &[other], Some(entry), &dir.join("other"))?;
+    let mut theirs = Foreign::start(maker, lab, &[at], Some(entry), &dir.join("theirs"))?;
+    for node in &nodes {
+        node.meet(at)?;
+        node.meet(other)?;
+    }
+    exchange.check(&mut CommandLine::new(lab, &Host::loopback(), entry, dir)?, &mut theirs)
 }
 
-/// We write at one end of a network of theirs and leave; another of ours reads at its other end.
+/// We write at one end of a network of theirs and leave; we read at its other end.
 fn through_theirs(maker: Maker, lab: &Lab, dir: &Path) -> Result<()> {
     let nodes = their_addresses(STORING_NODES)?;
-    let storing = Foreign::start(maker, lab, &nodes, None, &dir.join("theirs"))?;
-    let mut writer = Ours::start(OURS, &[storing.at()])?;
-    let written = write(&mut writer)?;
-    drop(writer);
-    let mut reader = Ours::start(OURS, &[nodes[STORING_NODES - 1]])?;
-    written.read(&mut reader)
+    let _storing = Foreign::start(maker, lab, &nodes, None, &dir.join("theirs"))?;
+    let at = |entry| CommandLine::new(lab, &Host::loopback(), entry, dir);
+    let written = write(&mut at(nodes[0])?)?;
+    written.read(&mut at(nodes[STORING_NODES - 1])?)
 }
 
 /// They write at one end of a network of ours and leave; another of theirs reads at its other end.
 fn through_ours(maker: Maker, lab: &Lab, dir: &Path) -> Result<()> {
-    let mut storing = vec![Ours::start(OURS, &[])?];
-    for _ in 1..STORING_NODES {
-        let known = [storing[storing.len() - 1].at()];
-        storing.push(Ours::start(OURS, &known)?);
-    }
+    let storing = Ours::network(OURS, STORING_NODES)?;
     let [at, other] = their_addresses(2)?[..] else { unreachable!("two were asked for") };
     let entry = storing[0].at();
     let mut writer = Foreign::start(maker, lab, &[at], Some(entry), &dir.join("writer"))?;
@@ -125,7 +125,7 @@ struct Written {
 }
 
 /// Leaves one of everything.
-fn write(writer: &mut dyn DhtNode) -> Result<Written> {
+fn write(writer: &mut dyn Keeper) -> Result<Written> {
     let announced = announce(writer, OUR_HASH)?;
     let target = writer.put(TEXT).context("put")?;
     for item in &ITEMS {
@@ -136,7 +136,7 @@ fn write(writer: &mut dyn DhtNode) -> Result<Written> {
 
 impl Written {
     /// An error unless all is found.
-    fn read(&self, reader: &mut dyn DhtNode) -> Result<()> {
+    fn read(&self, reader: &mut dyn Keeper) -> Result<()> {
         find(reader, OUR_HASH, self.announced)?;
         read_immutable(reader, &self.target, TEXT)?;
         let [unsalted, _, newest] = &ITEMS;

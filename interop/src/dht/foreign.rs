@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::node::{DhtNode, KEY, SEED, Signed, hex, unhex};
+use super::node::{Finder, KEY, Keeper, SEED, Signed, hex, unhex};
 use crate::clients::Client;
 use crate::lab::{Lab, peers_dir};
 use crate::netns::Host;
@@ -92,14 +92,29 @@ impl Foreign {
         join: Option<SocketAddr>,
         dir: &Path,
     ) -> Result<Self> {
+        Self::run(maker.command(lab, &Host::loopback())?, nodes, join, dir)
+    }
+
+    /// Starts libtorrent's node at `at`: it answers nobody and says so in what it asks.
+    pub(crate) fn start_read_only(lab: &Lab, at: SocketAddr, join: SocketAddr, dir: &Path) -> Result<Self> {
+        let mut command = Maker::Libtorrent.command(lab, &Host::loopback())?;
+        command.arg("--read-only");
+        Self::run(command, &[at], Some(join), dir)
+    }
+
+    fn run(mut command: Command, nodes: &[SocketAddr], join: Option<SocketAddr>, dir: &Path) -> Result<Self> {
         std::fs::create_dir_all(dir)?;
-        let mut command = maker.command(lab, &Host::loopback())?;
         command.args(join.iter().flat_map(|join| ["--join".to_owned(), join.to_string()]));
         command.args(nodes.iter().map(ToString::to_string));
         let (mut process, input) = Process::start_with_input(command, &dir.join("log"))?;
         process.wait_for_output("READY", Duration::from_secs(30))?;
         let at = *nodes.first().context("no address for a node")?;
         Ok(Self { process, input, at, asked: 0 })
+    }
+
+    /// Where the first answers.
+    pub(crate) fn at(&self) -> SocketAddr {
+        self.at
     }
 
     /// Gives a command and waits for its answer.
@@ -126,7 +141,7 @@ impl Foreign {
     }
 
     /// What comes after `word` in the answer; `None` for the answer `none`.
-    fn ask_for(&mut self, word: &str, command: &str) -> Result<Option<String>> {
+    pub(crate) fn ask_for(&mut self, word: &str, command: &str) -> Result<Option<String>> {
         let answer = self.ask(command)?;
         match answer.strip_prefix(word) {
             Some(rest) => Ok(Some(rest.trim().to_owned())),
@@ -136,9 +151,9 @@ impl Foreign {
     }
 }
 
-impl DhtNode for Foreign {
-    fn at(&self) -> SocketAddr {
-        self.at
+impl Finder for Foreign {
+    fn ip(&self) -> IpAddr {
+        self.at.ip()
     }
 
     fn announce(&mut self, hash: &str, port: u16) -> Result<()> {
@@ -149,7 +164,9 @@ impl DhtNode for Foreign {
         let found = self.ask_for("peers", &format!("get-peers {hash}"))?.unwrap_or_default();
         found.split_whitespace().map(|peer| peer.parse().context("read a peer")).collect()
     }
+}
 
+impl Keeper for Foreign {
     fn put(&mut self, text: &str) -> Result<String> {
         self.ask_for("stored", &format!("put {}", hex(text.as_bytes())))?.context("nobody stored it")
     }

@@ -1,21 +1,24 @@
 //! What a DHT node can be asked, whoever made it, and the mutable items that the cases write.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, Result, bail};
 
-/// A node of a case's network.
-pub(crate) trait DhtNode {
-    /// Where it answers, and the address its announcements name.
-    fn at(&self) -> SocketAddr;
+/// Who announces and finds peers.
+pub(crate) trait Finder {
+    /// The address its announcements name.
+    fn ip(&self) -> IpAddr;
 
     /// Announces a peer at `port` under `hash`, 40 hex digits; an error when no node stored it.
     fn announce(&mut self, hash: &str, port: u16) -> Result<()>;
 
     /// The peers of `hash`.
     fn peers(&mut self, hash: &str) -> Result<BTreeSet<SocketAddr>>;
+}
 
+/// Who stores and reads items, too.
+pub(crate) trait Keeper: Finder {
     /// Stores a byte string as an item that never changes, and gives its target in hex.
     fn put(&mut self, text: &str) -> Result<String>;
 
@@ -69,20 +72,20 @@ pub(crate) const SEED: &str = "9d61b19deffd5a60ba844af492ec2cc44449c5697b3269197
 pub(crate) const KEY: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
 
 /// The writer announces itself and the reader finds it.
-pub(crate) fn check_peers(writer: &mut dyn DhtNode, reader: &mut dyn DhtNode, hash: &str) -> Result<()> {
+pub(crate) fn check_peers(writer: &mut dyn Finder, reader: &mut dyn Finder, hash: &str) -> Result<()> {
     let announced = announce(writer, hash)?;
     find(reader, hash, announced)
 }
 
 /// Has the node announce a peer, and says what is to be found.
-pub(crate) fn announce(writer: &mut dyn DhtNode, hash: &str) -> Result<SocketAddr> {
-    let announced = SocketAddr::new(writer.at().ip(), PEER_PORT);
+pub(crate) fn announce(writer: &mut dyn Finder, hash: &str) -> Result<SocketAddr> {
+    let announced = SocketAddr::new(writer.ip(), PEER_PORT);
     writer.announce(hash, PEER_PORT).context("announce")?;
     Ok(announced)
 }
 
 /// An error unless the node finds the peer.
-pub(crate) fn find(reader: &mut dyn DhtNode, hash: &str, announced: SocketAddr) -> Result<()> {
+pub(crate) fn find(reader: &mut dyn Finder, hash: &str, announced: SocketAddr) -> Result<()> {
     let found = reader.peers(hash).context("get_peers")?;
     if !found.contains(&announced) {
         bail!("{announced} was announced, {found:?} was found");
@@ -91,13 +94,13 @@ pub(crate) fn find(reader: &mut dyn DhtNode, hash: &str, announced: SocketAddr) 
 }
 
 /// The writer stores a byte string and the reader gets it.
-pub(crate) fn check_immutable(writer: &mut dyn DhtNode, reader: &mut dyn DhtNode, text: &str) -> Result<()> {
+pub(crate) fn check_immutable(writer: &mut dyn Keeper, reader: &mut dyn Keeper, text: &str) -> Result<()> {
     let target = writer.put(text).context("put")?;
     read_immutable(reader, &target, text)
 }
 
 /// An error unless the node gets this byte string.
-pub(crate) fn read_immutable(reader: &mut dyn DhtNode, target: &str, text: &str) -> Result<()> {
+pub(crate) fn read_immutable(reader: &mut dyn Keeper, target: &str, text: &str) -> Result<()> {
     match reader.get(target).context("get")? {
         Some(value) if value == text.as_bytes() => Ok(()),
         other => bail!("{text:?} was stored, {other:?} was found"),
@@ -105,7 +108,7 @@ pub(crate) fn read_immutable(reader: &mut dyn DhtNode, target: &str, text: &str)
 }
 
 /// The writer stores every one of [`ITEMS`], and the reader gets each before the next is stored.
-pub(crate) fn check_mutable(writer: &mut dyn DhtNode, reader: &mut dyn DhtNode) -> Result<()> {
+pub(crate) fn check_mutable(writer: &mut dyn Keeper, reader: &mut dyn Keeper) -> Result<()> {
     for item in &ITEMS {
         writer.put_mutable(item).with_context(|| format!("put {:?}", item.text))?;
         read_mutable(reader, item)?;
@@ -114,7 +117,7 @@ pub(crate) fn check_mutable(writer: &mut dyn DhtNode, reader: &mut dyn DhtNode) 
 }
 
 /// An error unless the node gets this item.
-pub(crate) fn read_mutable(reader: &mut dyn DhtNode, item: &Signed) -> Result<()> {
+pub(crate) fn read_mutable(reader: &mut dyn Keeper, item: &Signed) -> Result<()> {
     match reader.get_mutable(item.salt).context("get")? {
         Some((seq, value)) if seq == item.seq && value == item.text.as_bytes() => Ok(()),
         other => bail!("{:?} was stored with number {}, {other:?} was found", item.text, item.seq),
@@ -137,6 +140,12 @@ pub(crate) fn unhex(text: &str) -> Result<Vec<u8>> {
     let pairs = (0..text.len()).step_by(2).map(|at| text.get(at..at + 2));
     let bytes = pairs.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect::<Option<_>>();
     bytes.with_context(|| format!("{text:?} is no hex"))
+}
+
+/// The bytes of a bencoded string.
+pub(crate) fn string_in(value: &[u8]) -> Result<Vec<u8>> {
+    let colon = value.iter().position(|byte| *byte == b':').context("the value is no string")?;
+    Ok(value[colon + 1..].to_vec())
 }
 
 /// The peers that are announced do not exist: nobody is to dial them.

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use unchoke_runtime::dht::{Announce, Command, Event};
 use unchoke_runtime::{HubEvent, Session, SessionConfig, SessionEvent};
-use unchoke_wire::item::{Item, ItemKey, MutableItem};
 use unchoke_wire::krpc::NodeId;
 use unchoke_wire::{HostPort, WireHash};
 
-use super::node::{DhtNode, KEY, Signed, hex, unhex};
+use super::node::{Finder, unhex};
 use crate::ports::free_port;
+use crate::proc::wait_until;
 
 /// A running node; it ends when it is dropped.
 pub(crate) struct Ours {
@@ -23,6 +23,29 @@ pub(crate) struct Ours {
 impl Ours {
     /// Starts one on a free port of `ip`, and waits until it has found its place among the nodes it is told.
     pub(crate) fn start(ip: impl Into<IpAddr>, known: &[SocketAddr]) -> Result<Self> {
+        let node = Self::launch(ip, known)?;
+        if !known.is_empty() {
+            node.wait_for_place()?;
+        }
+        Ok(node)
+    }
+
+    /// A network of `count`, each of which has found its place.
+    pub(crate) fn network(ip: impl Into<IpAddr> + Copy, count: usize) -> Result<Vec<Self>> {
+        let mut nodes = vec![Self::launch(ip, &[])?];
+        for _ in 1..count {
+            nodes.push(Self::launch(ip, &[nodes[nodes.len() - 1].at])?);
+        }
+        nodes[1..].iter().try_for_each(Self::wait_for_place)?;
+        Ok(nodes)
+    }
+
+    /// Where it answers.
+    pub(crate) fn at(&self) -> SocketAddr {
+        self.at
+    }
+
+    fn launch(ip: impl Into<IpAddr>, known: &[SocketAddr]) -> Result<Self> {
         let at = SocketAddr::new(ip.into(), free_port()?);
         let host_port = |addr: &SocketAddr| HostPort::new(&addr.ip().to_string(), addr.port());
         let config = SessionConfig {
@@ -32,31 +55,30 @@ impl Ours {
             workers: 0,
             ..SessionConfig::loopback()
         };
-        let node = Self { session: Session::start(config)?, at };
-        if !known.is_empty() {
-            node.event("the place among the others", |event| {
-                matches!(event, HubEvent::DhtReady { .. }).then_some(())
-            })?;
-        }
-        Ok(node)
+        Ok(Self { session: Session::start(config)?, at })
+    }
+
+    fn wait_for_place(&self) -> Result<()> {
+        self.event("place among the others", |event| {
+            matches!(event, HubEvent::DhtReady { .. }).then_some(())
+        })
     }
 
     /// Tells it of a node, as a torrent or a peer would, and waits until it names that node among its closest.
     pub(crate) fn meet(&self, other: SocketAddr) -> Result<()> {
         self.session.dht(Command::AddNode(other));
-        let deadline = Instant::now() + LIMIT;
+        wait_until(&format!("{other} among the closest nodes"), LIMIT, || Ok(self.closest()?.contains(&other)))
+    }
+
+    /// The nodes that answered a lookup of some point; all there are, in a network of at most eight.
+    pub(crate) fn closest(&self) -> Result<Vec<SocketAddr>> {
         let target = NodeId(*b"anywhere in the dht.");
-        while Instant::now() < deadline {
-            let closest = self.ask("closest nodes", Command::FindNode { target }, |event| match event {
-                Event::NodesFound { target: of, closest } if of == target => Some(closest),
-                _ => None,
-            })?;
-            if closest.iter().any(|node| node.addr == other) {
-                return Ok(());
+        self.ask("closest nodes", Command::FindNode { target }, |event| match event {
+            Event::NodesFound { target: of, closest } if of == target => {
+                Some(closest.iter().map(|node| node.addr).collect())
             }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        bail!("{other} is never among the closest nodes")
+            _ => None,
+        })
     }
 
     /// Gives a command and waits for the event that answers it.
@@ -85,31 +107,11 @@ impl Ours {
             }
         }
     }
-
-    fn item(&self, key: &ItemKey) -> Result<Option<Item>> {
-        self.ask("item", Command::GetItem(key.clone()), |event| match event {
-            Event::ItemDone { key: of, item, .. } if of == *key => Some(item),
-            _ => None,
-        })
-    }
-
-    fn store(&self, item: Item) -> Result<()> {
-        let key = item.key();
-        let (to, refusal) =
-            self.ask("end of a put", Command::PutItem { item, cas: None }, |event| match event {
-                Event::ItemStored { key: of, to, refusal } if of == key => Some((to, refusal)),
-                _ => None,
-            })?;
-        if to == 0 {
-            bail!("nobody stored it: {refusal:?}");
-        }
-        Ok(())
-    }
 }
 
-impl DhtNode for Ours {
-    fn at(&self) -> SocketAddr {
-        self.at
+impl Finder for Ours {
+    fn ip(&self) -> IpAddr {
+        self.at.ip()
     }
 
     fn announce(&mut self, hash: &str, port: u16) -> Result<()> {
@@ -142,54 +144,15 @@ impl DhtNode for Ours {
         self.session.dht(Command::StopSearch { target });
         Ok(found)
     }
-
-    fn put(&mut self, text: &str) -> Result<String> {
-        let item = Item::Immutable { value: byte_string(text) };
-        let target = hex(&item.key().target().0);
-        self.store(item).map(|()| target)
-    }
-
-    fn get(&mut self, target: &str) -> Result<Option<Vec<u8>>> {
-        let target = NodeId::from_slice(&unhex(target)?).context("a target has 20 bytes")?;
-        let item = self.item(&ItemKey::Immutable(target))?;
-        item.map(|item| string_in(item.value())).transpose()
-    }
-
-    fn put_mutable(&mut self, item: &Signed) -> Result<()> {
-        self.store(Item::Mutable(MutableItem {
-            key: array(KEY)?,
-            salt: item.salt.into(),
-            seq: item.seq,
-            value: byte_string(item.text),
-            signature: array(item.signature)?,
-        }))
-    }
-
-    fn get_mutable(&mut self, salt: &str) -> Result<Option<(i64, Vec<u8>)>> {
-        match self.item(&ItemKey::Mutable { key: array(KEY)?, salt: salt.into() })? {
-            None => Ok(None),
-            Some(Item::Mutable(item)) => Ok(Some((item.seq, string_in(&item.value)?))),
-            Some(Item::Immutable { .. }) => bail!("an immutable item came for a key"),
-        }
-    }
 }
 
-fn wire_hash(hash: &str) -> Result<WireHash> {
+/// An info-hash from 40 hex digits.
+pub(crate) fn wire_hash(hash: &str) -> Result<WireHash> {
     Ok(WireHash(array(hash)?))
 }
 
 fn array<const N: usize>(text: &str) -> Result<[u8; N]> {
     unhex(text)?.try_into().ok().with_context(|| format!("{text:?} has not {N} bytes"))
-}
-
-fn byte_string(text: &str) -> Vec<u8> {
-    format!("{}:{text}", text.len()).into_bytes()
-}
-
-/// The bytes of a bencoded string.
-fn string_in(value: &[u8]) -> Result<Vec<u8>> {
-    let colon = value.iter().position(|byte| *byte == b':').context("the value is no string")?;
-    Ok(value[colon + 1..].to_vec())
 }
 
 /// A lookup among nodes of this machine takes milliseconds; one that asks a node that has gone, seconds.
