@@ -23,8 +23,7 @@ impl Bench {
     }
 
     fn with(change: impl FnOnce(&mut Settings)) -> Self {
-        let mut settings =
-            Settings { family: Family::V4, own_id: Some(OWN), is_read_only: false, reports_steps: false };
+        let mut settings = Settings { own_id: Some(OWN), ..Settings::new(Family::V4) };
         change(&mut settings);
         let now = Instant::from_micros(1_000_000);
         Bench { node: Node::new(settings, [7; 32], now), now }
@@ -268,7 +267,7 @@ fn seeds_are_left_out_on_demand() {
 fn unknown_methods_that_seek_are_led_on_and_others_refused() {
     let mut bench = Bench::new();
     bench.befriend(node(1));
-    let unknown = |target| Method::Unknown { name: b"sample_infohashes".to_vec(), target };
+    let unknown = |target| Method::Unknown { name: b"sample_nothing".to_vec(), target };
     assert_eq!(bench.response(at(2), unknown(Some(KEY))).nodes, Some(vec![node(1)]));
     assert_eq!(error_code(&bench.query(at(2), unknown(None))), Some(204));
 }

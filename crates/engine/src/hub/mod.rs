@@ -76,7 +76,8 @@ impl Hub {
             let mut seed = [0; 32];
             rng.fill_bytes(&mut seed);
             let (is_read_only, reports_steps) = (settings.is_dht_read_only, settings.reports_dht_steps);
-            dht::Node::new(dht::Settings { family, own_id: None, is_read_only, reports_steps }, seed, now)
+            let settings = dht::Settings { is_read_only, reports_steps, ..dht::Settings::new(family) };
+            dht::Node::new(settings, seed, now)
         });
         let nodes = nodes.collect();
         let mut hub = Hub {
