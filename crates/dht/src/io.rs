@@ -81,6 +81,9 @@ pub enum Command {
         /// Any point of the id space.
         target: NodeId,
     },
+    /// Whether lookups of our own neighbourhood also ask for nodes of the other family (BEP 32), which are told by
+    /// [`Event::HeardOf`].
+    WantBoth(bool),
     /// The network said that nothing listens there (ICMP); what we asked there has failed.
     ReportUnreachable(SocketAddr),
 }
@@ -219,6 +222,11 @@ pub enum Event {
         target: NodeId,
         /// Nodes that answered.
         answers: usize,
+    },
+    /// Nodes of the other family, named by a node of ours; told only under [`Command::WantBoth`].
+    HeardOf {
+        /// The nodes; none has proven that it is there.
+        nodes: Vec<NodeInfo>,
     },
     /// Something happened in a lookup; told only when [`Settings::reports_steps`](crate::Settings::reports_steps).
     Step {

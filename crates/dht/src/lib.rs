@@ -7,6 +7,8 @@ mod bucket;
 mod entry;
 mod identity;
 mod io;
+pub mod item;
+mod item_store;
 mod lookup;
 mod node;
 mod node_list;

@@ -100,6 +100,12 @@ impl Transactions {
         tid
     }
 
+    /// Whether a datagram from `from` with this transaction id would be an answer to a query of ours.
+    pub(crate) fn awaits(&self, transaction: &[u8], from: SocketAddr) -> bool {
+        let tid = transaction.try_into().map(u32::from_be_bytes);
+        tid.is_ok_and(|tid| self.pending.get(&tid).is_some_and(|(p, _)| p.to == from))
+    }
+
     /// The query that an answer with this transaction id from this endpoint ends.
     pub(crate) fn finish(&mut self, transaction: &[u8], from: SocketAddr, now: Instant) -> Option<Pending> {
         let tid = transaction.try_into().map(u32::from_be_bytes).ok()?;

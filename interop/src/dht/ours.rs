@@ -59,15 +59,15 @@ impl Ours {
     }
 
     fn wait_for_place(&self) -> Result<()> {
-        self.event("place among the others", |event| {
-            matches!(event, HubEvent::DhtReady { .. }).then_some(())
-        })
+        self.event("place among the others", |event| matches!(event, HubEvent::DhtReady { .. }).then_some(()))
     }
 
     /// Tells it of a node, as a torrent or a peer would, and waits until it names that node among its closest.
     pub(crate) fn meet(&self, other: SocketAddr) -> Result<()> {
         self.session.dht(Command::AddNode(other));
-        wait_until(&format!("{other} among the closest nodes"), LIMIT, || Ok(self.closest()?.contains(&other)))
+        wait_until(&format!("{other} among the closest nodes"), LIMIT, || {
+            Ok(self.closest()?.contains(&other))
+        })
     }
 
     /// The nodes that answered a lookup of some point; all there are, in a network of at most eight.
@@ -99,7 +99,8 @@ impl Ours {
         let events = self.session.events();
         let deadline = Instant::now() + LIMIT;
         loop {
-            let event = events.recv_deadline(deadline).ok().with_context(|| format!("no {what} from ours"))?;
+            let event =
+                events.recv_deadline(deadline).ok().with_context(|| format!("no {what} from ours"))?;
             if let SessionEvent::Dht(event) = event
                 && let Some(answer) = wanted(event)
             {

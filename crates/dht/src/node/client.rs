@@ -10,7 +10,7 @@ use crate::transactions::{LookupId, Pending, Purpose};
 use core::net::SocketAddr;
 use unchoke_wire::WireHash;
 use unchoke_wire::compact::Family;
-use unchoke_wire::krpc::{Kind, Message, Method, NodeId, NodeInfo, Query, Response};
+use unchoke_wire::krpc::{Kind, Message, Method, NodeId, NodeInfo, Query, Response, Want};
 use unchoke_wire::time::Duration;
 
 /// Nodes of our table a lookup begins with.
@@ -36,6 +36,9 @@ pub(super) struct Storing {
 
 impl Node {
     pub(super) fn ask(&mut self, to: SocketAddr, id: Option<NodeId>, method: Method, purpose: Purpose) {
+        //= BEP 32: want asks for nodes of both families
+        let is_own_id = matches!(method, Method::FindNode { target } if target == self.id);
+        let want = (self.wants_both && is_own_id).then_some(Want { v4: true, v6: true });
         let pending = Pending { to, id, sent: self.now, purpose, is_slow: false };
         let tid = self.transactions.begin(pending, self.table.srtt(&to), &mut self.rng);
         self.table.on_asked(&to, self.now);
@@ -43,7 +46,7 @@ impl Node {
             to,
             &Message {
                 transaction: tid.to_be_bytes().to_vec(),
-                kind: Kind::Query(Query { id: self.id, want: None, method }),
+                kind: Kind::Query(Query { id: self.id, want, method }),
                 version: Some(VERSION),
                 is_read_only: self.settings.is_read_only,
                 ip: None,
@@ -83,6 +86,7 @@ impl Node {
         if !self.upkeep.is_router(&from) && self.table.on_reply(node, rtt, self.now) {
             self.on_new_live(node);
         }
+        self.tell_of_other_family(from, &response);
         match pending.purpose {
             Purpose::Ping => {}
             Purpose::Command => self.emit(Event::Pong { from, id: node.id, rtt }),
@@ -90,6 +94,17 @@ impl Node {
             Purpose::Lookup(lookup) => self.on_lookup_reply(lookup, node, response, rtt),
             Purpose::Store(lookup) => self.on_store_end(lookup, true),
         }
+    }
+
+    /// Takes an answer that refuses.
+    pub(super) fn on_error(&mut self, from: SocketAddr, transaction: &[u8], code: i64, text: &[u8]) {
+        let Some(pending) = self.transactions.finish(transaction, from, self.now) else { return };
+        if let Purpose::Store(lookup) = pending.purpose
+            && let Some(storing) = self.storing.get_mut(&lookup)
+        {
+            storing.goal.on_refusal(code, text);
+        }
+        self.on_refused(&pending);
     }
 
     /// Notes that a query failed at once: refused, undeliverable, or answered by another node than was meant.
@@ -232,7 +247,7 @@ impl Node {
         if storing.waiting == 0
             && let Some(Storing { goal, stored, .. }) = self.storing.remove(&id)
         {
-            self.on_stored(&goal, stored);
+            self.on_stored(goal, stored);
         }
     }
 
@@ -285,6 +300,22 @@ impl Node {
         let table = TableState { live_nodes: self.table.live_count(), is_settling: self.is_settling() };
         self.searches.finish_round(target, peers_found, closest.to_vec(), table, &mut self.rng, self.now);
         self.searches.get_mut(&target)?.announce
+    }
+
+    /// Tells the shell of nodes of the other family that `from` named.
+    fn tell_of_other_family(&mut self, from: SocketAddr, response: &Response) {
+        let list = match self.settings.family {
+            Family::V4 => &response.nodes6,
+            Family::V6 => &response.nodes,
+        };
+        if !self.wants_both {
+            return;
+        }
+        let nodes = list.iter().flatten().filter(|n| scope::may_tell(n.addr, from)).copied();
+        let nodes: Vec<NodeInfo> = nodes.collect();
+        if !nodes.is_empty() {
+            self.emit(Event::HeardOf { nodes });
+        }
     }
 
     /// The nodes of a reply that `from` may name and that are not ourselves.

@@ -178,7 +178,7 @@ impl Node {
 
     /// When the table, the store or our own id next need a look.
     fn tick_due(&self) -> Instant {
-        let due = [self.table.due(), self.store.next_expiry()];
+        let due = [self.table.due(), self.store.next_expiry(), self.items.next_expiry()];
         due.into_iter().flatten().fold(self.upkeep.next_own_id, Instant::min)
     }
 
@@ -282,6 +282,7 @@ impl Node {
 
     fn tick(&mut self) {
         self.store.expire(self.now);
+        self.items.expire(self.now);
         for node in self.table.due_for_ping(PINGS_PER_TICK, self.now) {
             if !self.transactions.is_full() && !self.transactions.is_asking(&node.addr) {
                 self.send_ping(node.addr, Some(node.id), Purpose::Ping);

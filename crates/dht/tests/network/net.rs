@@ -72,11 +72,7 @@ impl Net {
         let mut seed = [0; 32];
         self.rng.fill_bytes(&mut seed);
         let family = if addr.is_ipv4() { Family::V4 } else { Family::V6 };
-        let node = Node::new(
-            Settings { family, own_id: None, is_read_only: false, reports_steps: false },
-            seed,
-            self.now,
-        );
+        let node = Node::new(Settings::new(family), seed, self.now);
         let at = self.hosts.len();
         self.hosts.push(Host { addr, node, is_up: true, timer: None });
         self.by_addr.insert(addr, at);

@@ -55,7 +55,9 @@ impl DhtPart {
             rng.fill_bytes(&mut seed);
             let own_id = settings.saved.ids.iter().find(|(of, _)| *of == family).map(|(_, id)| *id);
             let (is_read_only, reports_steps) = (settings.is_dht_read_only, settings.reports_dht_steps);
-            dht::Node::new(dht::Settings { family, own_id, is_read_only, reports_steps }, seed, now)
+            let settings =
+                dht::Settings { own_id, is_read_only, reports_steps, ..dht::Settings::new(family) };
+            dht::Node::new(settings, seed, now)
         });
         DhtPart {
             nodes: nodes.collect(),

@@ -27,16 +27,18 @@ fn ping_tells_who_is_there_and_who_is_not() {
     assert_eq!(ended.err, "1 of 2 nodes answered\n");
     let ended = place.run(&["dht", "ping", "--json", &net.entry, &nobody]);
     let pong = ended.event("pong");
-    assert_eq!([&pong["node"], &pong["id"], &pong["client"]], [
-        &json!(net.entry),
-        &json!(net.ids[0]),
-        &json!("UK 0.1")
-    ]);
+    assert_eq!(
+        [&pong["node"], &pong["id"], &pong["client"]],
+        [&json!(net.entry), &json!(net.ids[0]), &json!("UK 0.1")]
+    );
     assert!(pong["rtt"].as_f64().is_some_and(|s| s < 20.0), "{pong}");
     assert_eq!(ended.event("no_pong")["node"], nobody);
     assert_eq!(ended.event("done")["answered"], 1);
     let ended = place.run(&["dht", "ping", "--quiet", &nobody]);
-    assert_eq!((ended.code, ended.out, ended.err), (Some(1), format!("{nobody}  no answer\n"), String::new()));
+    assert_eq!(
+        (ended.code, ended.out, ended.err),
+        (Some(1), format!("{nobody}  no answer\n"), String::new())
+    );
 }
 
 #[test]
@@ -50,11 +52,10 @@ fn find_node_lists_the_closest_first() {
     assert!(ended.err.starts_with("4 nodes in "), "{ended:?}");
     let ended = place.run(&["dht", "find-node", &net.ids[2], "--node", &net.entry, "--json"]);
     let first = &ended.events()[0];
-    assert_eq!([&first["event"], &first["id"], &first["shared_bits"]], [
-        &json!("node"),
-        &json!(net.ids[2]),
-        &json!(160)
-    ]);
+    assert_eq!(
+        [&first["event"], &first["id"], &first["shared_bits"]],
+        [&json!("node"), &json!(net.ids[2]), &json!(160)]
+    );
     assert_eq!(ended.event("done")["nodes"], 4);
 }
 
@@ -62,7 +63,9 @@ fn find_node_lists_the_closest_first() {
 fn a_network_that_does_not_answer_is_named_in_one_line() {
     let (place, net) = (Place::new(), Network::start(1));
     let nobody = net.silent_address();
-    for command in [&["find-node", HASH][..], &["get-peers", HASH], &["put", "x"], &["get", HASH], &["sample"]] {
+    for command in
+        [&["find-node", HASH][..], &["get-peers", HASH], &["put", "x"], &["get", HASH], &["sample"]]
+    {
         let args = [&["dht"], command, &["--node", &nobody, "--timeout", "1s"]].concat();
         place.fails(1, &args, &["no DHT node answered", &nobody, "--node"]);
     }
@@ -83,7 +86,10 @@ fn an_announced_peer_is_found_and_counted() {
     let found = place.run(&[&["dht", "get-peers", HASH, "--scrape", "--json"], &node[..]].concat());
     let (peer, scrape) = (found.event("peer"), found.event("scrape"));
     assert_eq!([&peer["info_hash"], &peer["peer"]], [&json!(HASH), &json!("127.0.0.1:7777")]);
-    assert_eq!([&scrape["seeds"], &scrape["downloaders"], &scrape["answers"]], [&json!(1), &json!(0), &json!(4)]);
+    assert_eq!(
+        [&scrape["seeds"], &scrape["downloaders"], &scrape["answers"]],
+        [&json!(1), &json!(0), &json!(4)]
+    );
     assert_eq!(found.event("done")["peers"], 1);
     let nothing = place.run(&[&["dht", "get-peers", OTHER, "--quiet"], &node[..]].concat());
     assert_eq!((nothing.code, nothing.out.as_str(), nothing.err.as_str()), (Some(1), "", ""));
@@ -107,7 +113,8 @@ fn a_lookup_shows_every_step_when_asked() {
 #[test]
 fn a_kept_announcement_stays_until_it_is_interrupted() {
     let (place, net) = (Place::new(), Network::start(2));
-    let mut command = place.command(&["dht", "announce", HASH, "--port", "7778", "--keep", "--node", &net.entry]);
+    let mut command =
+        place.command(&["dht", "announce", HASH, "--port", "7778", "--keep", "--node", &net.entry]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(out.next().unwrap().unwrap().starts_with(&format!("announced {HASH} on port 7778 to ")));
@@ -128,7 +135,10 @@ fn sample_lists_what_nodes_store() {
     assert!(found.err.starts_with("2 torrents of 6 that 3 nodes store, in "), "{}", found.err);
     let found = place.run(&[&["dht", "sample", HASH, "--json"], &node[..]].concat());
     let sample = found.event("sample");
-    assert_eq!([&sample["stored"], &sample["samples"].as_array().unwrap().len().into()], [&json!(2), &json!(2)]);
+    assert_eq!(
+        [&sample["stored"], &sample["samples"].as_array().unwrap().len().into()],
+        [&json!(2), &json!(2)]
+    );
     assert_eq!(found.event("done")["info_hashes"], 2);
     let net = Network::start(1);
     let nothing = place.run(&["dht", "sample", "--quiet", "--node", &net.entry]);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::json;
-use unchoke_runtime::dht::{self, Command, Event, NodeId};
 use unchoke_runtime::Role;
+use unchoke_runtime::dht::{self, Command, Event, NodeId};
 use unchoke_wire::HostPort;
 use unchoke_wire::krpc::{Kind, Message};
 
