@@ -1,48 +1,27 @@
 //! Our external address by the word of others, and the id that follows from it (BEP 42).
 
-use super::{Goal, Node};
-use crate::identity::{AddressVotes, compliant_id, is_compliant};
+use super::Node;
+use super::goal::Goal;
+use crate::identity::{compliant_id, is_compliant};
 use crate::io::Event;
 use core::net::SocketAddr;
 use rand::Rng;
 use unchoke_wire::krpc::NodeId;
-use unchoke_wire::time::{Duration, Instant};
-
-/// Least time between two changes of our id: each costs us our place in others' tables.
-const ID_CHANGE_PAUSE: Duration = Duration::from_secs(10 * 60);
-
-#[derive(Debug)]
-pub(super) struct OwnAddress {
-    votes: AddressVotes,
-    next_id_change: Instant,
-}
-
-impl OwnAddress {
-    pub(super) fn new(now: Instant) -> Self {
-        OwnAddress { votes: AddressVotes::default(), next_id_change: now }
-    }
-}
 
 impl Node {
     //= BEP 42: our address is what those we asked say in their replies
     /// Takes what the reply to a query of ours says our address is.
     pub(super) fn take_vote(&mut self, voter: SocketAddr, our_addr: Option<SocketAddr>) {
         let Some(addr) = our_addr else { return };
-        let is_elected = self.address.votes.cast(voter, addr.ip(), self.now).is_some();
-        let Some(ip) = self.address.votes.elected() else { return };
-        let may_change = self.now >= self.address.next_id_change;
-        let changes = may_change && !is_compliant(&self.id, ip);
-        if changes {
-            self.address.next_id_change = self.now + ID_CHANGE_PAUSE;
+        let Some(ip) = self.address_votes.cast(voter, addr.ip(), self.now) else { return };
+        if !is_compliant(&self.id, ip) {
             let mut random = self.id;
             // the last byte stays: it picks one of the eight prefixes an address has
             self.rng.fill_bytes(&mut random.0[..19]);
             self.change_id(compliant_id(ip, random));
         }
-        if is_elected || changes {
-            let id = self.id;
-            self.emit(Event::AddressVoted { ip, id });
-        }
+        let id = self.id;
+        self.emit(Event::AddressVoted { ip, id });
     }
 
     /// Goes by another id from now on: the table is built anew from its nodes and our neighbourhood sought. Searches

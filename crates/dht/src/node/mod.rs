@@ -9,6 +9,7 @@ mod goal;
 mod server;
 mod upkeep;
 
+use crate::identity::AddressVotes;
 use crate::io::{Command, Event, Input, Output, Outputs};
 use crate::peer_store::PeerStore;
 use crate::rate::RateLimit;
@@ -17,7 +18,6 @@ use crate::scope;
 use crate::search::Searches;
 use crate::token::Tokens;
 use crate::transactions::{LookupId, Purpose, Silent, Transactions};
-use address::OwnAddress;
 use client::{Running, Storing};
 use core::net::SocketAddr;
 use goal::Goal;
@@ -70,7 +70,7 @@ pub struct Node {
     rate: RateLimit,
     upkeep: Upkeep,
     own_addrs: Vec<SocketAddr>,
-    address: OwnAddress,
+    address_votes: AddressVotes,
     outputs: Vec<Output>,
 }
 
@@ -114,7 +114,7 @@ impl Node {
             rate: RateLimit::new(now),
             upkeep: Upkeep::new(now),
             own_addrs: Vec::new(),
-            address: OwnAddress::new(now),
+            address_votes: AddressVotes::default(),
             outputs: Vec::new(),
             settings,
             rng,
