@@ -17,9 +17,10 @@ const VOTE_LIFE: Duration = Duration::from_secs(5 * 60);
 const CANDIDATES_MAX: usize = 40;
 /// Votes the winner needs.
 const VOTES_TO_WIN: usize = 3;
-/// How many times the votes of the address that won before a new one needs: one seen through two addresses at a time
-/// keeps the first.
+/// How many times the votes of the address elected before another needs, and for how long without a break: a node seen
+/// through two addresses in turn keeps to the first.
 const LEAD_TO_REPLACE: usize = 4;
+const LEAD_HELD: Duration = Duration::from_secs(10 * 60);
 
 //= BEP 42: an id follows from its node's address, except in local networks
 /// Whether a node at `ip` may go by `id`: in local networks by any, elsewhere the first 21 bits and the last byte
@@ -72,6 +73,8 @@ pub(crate) struct AddressVotes {
     /// The oldest in front.
     votes: VecDeque<Vote>,
     elected: Option<IpAddr>,
+    /// The address that would be elected in place of the present one, and since when.
+    rival: Option<(IpAddr, Stamp)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,10 +87,6 @@ struct Vote {
 }
 
 impl AddressVotes {
-    pub(crate) fn elected(&self) -> Option<IpAddr> {
-        self.elected
-    }
-
     /// Counts what `voter`, which we had asked, says our address is; hands out the address if that elects another.
     pub(crate) fn cast(&mut self, voter: SocketAddr, ip: IpAddr, now: Instant) -> Option<IpAddr> {
         // an address the voter could not have seen is a lie, or of no use
@@ -102,7 +101,24 @@ impl AddressVotes {
             self.votes.pop_front();
         }
         self.votes.push_back(Vote { network, candidate, at: Stamp::of(now) });
-        self.elect()
+        self.elect(ip, now)
+    }
+
+    /// Finds out what a vote for `ip` led to.
+    fn elect(&mut self, ip: IpAddr, now: Instant) -> Option<IpAddr> {
+        let leader = self.leader();
+        // a vote for the rival while there are too few to tell takes nothing from it
+        self.rival = match (leader, self.rival) {
+            (leader, Some(rival)) if rival.0 == leader.unwrap_or(ip) => Some(rival),
+            (Some(leader), _) => Some((leader, Stamp::of(now))).filter(|_| self.elected != Some(leader)),
+            (None, _) => None,
+        };
+        let (rival, since) = self.rival.filter(|(rival, _)| leader == Some(*rival))?;
+        if self.elected.is_some() && now.since(since.instant()) < LEAD_HELD {
+            return None;
+        }
+        (self.elected, self.rival) = (Some(rival), None);
+        self.elected
     }
 
     /// The index of `ip` among the candidates, where it takes the place of one without votes.
@@ -127,22 +143,17 @@ impl AddressVotes {
         counts
     }
 
-    fn elect(&mut self) -> Option<IpAddr> {
+    /// The address that has votes enough to be elected, or to stay.
+    fn leader(&self) -> Option<IpAddr> {
         let counts = self.counts();
         let (winner, votes) = counts.iter().copied().enumerate().max_by_key(|(_, n)| *n)?;
         let ip = *self.candidates.get(winner)?;
-        if self.elected == Some(ip) || votes < VOTES_TO_WIN {
-            return None;
-        }
         let of_others = counts.iter().enumerate().filter(|(at, _)| *at != winner).map(|(_, n)| *n);
         let second = of_others.max().unwrap_or(0);
         let before = self.elected.and_then(|old| self.candidates.iter().position(|c| *c == old));
-        let of_elected = before.map_or(0, |at| counts[at]);
-        if votes * 2 < second * 3 || votes < of_elected * LEAD_TO_REPLACE {
-            return None;
-        }
-        self.elected = Some(ip);
-        self.elected
+        let of_elected = before.filter(|at| *at != winner).map_or(0, |at| counts[at]);
+        let is_ahead = votes * 2 >= second * 3 && votes >= of_elected * LEAD_TO_REPLACE;
+        (is_ahead && votes >= VOTES_TO_WIN).then_some(ip)
     }
 }
 
@@ -177,7 +188,7 @@ mod tests {
         for (n, vote) in (1..).zip(votes) {
             let _ = all.cast(voter(n), ip(vote), Instant::ZERO);
         }
-        all.elected()
+        all.elected
     }
 
     //= BEP 42: test vectors
@@ -290,7 +301,7 @@ mod tests {
             let neighbour = SocketAddr::from(([10, n, 0, 1], 6881));
             let _ = votes.cast(neighbour, ip("10.0.0.9"), Instant::ZERO);
         }
-        assert_eq!(votes.elected(), Some(ip("10.0.0.9")), "a local network may say so of a local address");
+        assert_eq!(votes.elected, Some(ip("10.0.0.9")), "a local network may say so of a local address");
     }
 
     #[test]
@@ -309,13 +320,15 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_address_is_noticed_when_the_old_votes_are_gone() {
+    fn a_changed_address_is_noticed_when_the_new_one_held_for_ten_minutes() {
         let mut votes = AddressVotes::default();
         let (old, new) = (ip("1.1.1.1"), ip("2.2.2.2"));
         assert_eq!((1..20).filter_map(|n| votes.cast(voter(n), old, Instant::ZERO)).count(), 1);
-        assert_eq!(votes.elected(), Some(old));
+        assert_eq!(votes.elected, Some(old));
         let later = Instant::ZERO + VOTE_LIFE + Duration::from_secs(1);
-        let changes: Vec<_> = (30..40).filter_map(|n| votes.cast(voter(n), new, later)).collect();
+        assert!((30..40).all(|n| votes.cast(voter(n), new, later).is_none()), "it may be back in a moment");
+        let settled = later + LEAD_HELD;
+        let changes: Vec<_> = (40..50).filter_map(|n| votes.cast(voter(n), new, settled)).collect();
         assert_eq!(changes, [new]);
     }
 
@@ -326,6 +339,6 @@ mod tests {
             let _ = votes.cast(voter(n), IpAddr::from([9, 9, 9, n]), Instant::ZERO);
             assert!(votes.votes.len() <= VOTES_MAX && votes.candidates.len() <= CANDIDATES_MAX);
         }
-        assert_eq!(votes.elected(), None);
+        assert_eq!(votes.elected, None);
     }
 }

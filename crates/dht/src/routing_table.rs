@@ -702,4 +702,89 @@ mod tests {
         }
         assert_eq!(t.stale_target(rng, later), None, "our own id's lookup sees to the deepest");
     }
+
+    #[test]
+    fn an_endpoint_that_rotates_its_id_is_evicted_and_its_bucket_asked_anew() {
+        let mut t = table();
+        assert!((101..=120).all(|n| t.on_reply(node(0x80, n), RTT, Instant::ZERO)));
+        assert_eq!((1..=9).filter(|n| t.on_reply(node(0x08, *n), RTT, Instant::ZERO)).count(), 8);
+        t.find_due();
+        assert!(t.due().is_some_and(|due| due > Instant::ZERO));
+        let renamed = NodeInfo { id: NodeId([0x85; 20]), addr: node(0x08, 3).addr };
+        assert!(t.on_reply(renamed, RTT, Instant::ZERO));
+        assert!(t.search(&node(0x08, 3).id).is_err() && t.is_live(&node(0x08, 9).addr), "the ninth moved up");
+        assert_eq!(t.due(), Some(Instant::ZERO));
+        let due: Vec<NodeId> = t.due_for_ping(100, Instant::ZERO).iter().map(|n| n.id).collect();
+        assert_eq!(due.len(), 8);
+        assert!(due.iter().all(|id| id.0[0] == 0x08));
+    }
+
+    #[test]
+    fn on_a_full_bucket_a_node_of_an_unused_part_goes_before_a_slow_one_of_a_crowded_part() {
+        let mut t = table();
+        let at = |part: u8, n: u16| {
+            let mut node = node(0x08 | part, n);
+            node.addr = ([9, 9, u8::try_from(n).unwrap(), 1], 1).into();
+            node
+        };
+        let ms = Duration::from_millis;
+        (1..=8).for_each(|n| assert!(t.on_reply(at(0b111, n), ms(100 + u64::from(n)), Instant::ZERO)));
+        assert!(!t.on_reply(at(0b111, 9), ms(1), Instant::ZERO), "nobody is slow");
+        assert!(t.on_reply(at(0b001, 10), ms(1000), Instant::ZERO));
+        assert!(!t.is_live(&at(0b111, 8).addr) && t.live_count() == 8);
+        assert!(!t.on_reply(at(0b001, 11), ms(600), Instant::ZERO), "not twice as fast");
+        assert!(t.on_reply(at(0b001, 12), ms(400), Instant::ZERO));
+        assert!(!t.is_live(&at(0b001, 10).addr) && t.live_count() == 8);
+    }
+
+    #[test]
+    fn replacements_of_one_site_do_not_crowd_out_others() {
+        let mut t = table();
+        let at = |n: u16, ip: [u8; 4]| NodeInfo { addr: (ip, 1).into(), ..node(0x08, n) };
+        t.on_heard(at(1, [8, 8, 8, 8]));
+        (2..100).for_each(|n| t.on_heard(at(n, [6, 6, 6, u8::try_from(n).unwrap()])));
+        assert_eq!(t.replacements.len(), 2);
+        (100..200).for_each(|n| t.on_heard(at(n, [6, 6, u8::try_from(n).unwrap(), 1])));
+        assert_eq!(t.replacements.len(), REPLACEMENTS_MAX);
+    }
+
+    #[test]
+    fn buckets_stay_ranges_of_the_list_through_any_history() {
+        let rng = &mut ChaCha12Rng::from_seed([9; 32]);
+        let mut t = RoutingTable::new(NodeId([0b0110_1001; 20]), Family::V4);
+        let mut now = Instant::ZERO;
+        for n in 0..5000u16 {
+            now = now + Duration::from_secs(1);
+            let mut ip = [8, 0, 0, 1];
+            rng.fill_bytes(&mut ip[1..3]);
+            let id = bucket::random_id(&t.own, usize::from(n % 17), rng);
+            match n % 5 {
+                0 if t.live_count() > 0 => {
+                    let addr = t.live.addr(usize::from(n) % t.live_count());
+                    t.on_fail(&addr, now);
+                }
+                1 => {
+                    t.on_query(NodeInfo { id, addr: (ip, 1).into() }, now);
+                }
+                2 => t.on_heard(NodeInfo { id, addr: (ip, 1).into() }),
+                _ => {
+                    t.on_reply(NodeInfo { id, addr: (ip, 1).into() }, RTT, now);
+                }
+            }
+            if n % 1000 == 999 {
+                t.move_to(bucket::random_id(&t.own, 0, rng), now);
+            }
+            for at in 0..t.buckets.len() {
+                let range = t.bucket(at);
+                assert!(
+                    range.len() <= bucket::capacity(at) && t.replacements_of(at).len() <= REPLACEMENTS_MAX
+                );
+                assert!(range.clone().all(|row| t.bucket_of(t.live.id(row)) == at));
+                assert!(range.clone().skip(1).all(|row| t.live.id(row - 1) < t.live.id(row)));
+            }
+            let total: usize = t.buckets.iter().map(|b| usize::from(b.len)).sum();
+            assert_eq!(total, t.live_count());
+        }
+        assert!(t.live_count() > 100);
+    }
 }

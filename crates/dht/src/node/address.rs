@@ -1,31 +1,21 @@
 //! Our external address by the word of others, and the id that follows from it (BEP 42).
 
-use super::{Goal, Node};
+use super::Node;
+use super::goal::Goal;
 use crate::identity::{AddressVotes, compliant_id, is_compliant};
 use crate::io::Event;
 use core::net::SocketAddr;
 use rand::Rng;
 use unchoke_wire::krpc::NodeId;
-use unchoke_wire::time::{Duration, Instant};
-
-/// Least time between two changes of our id: each costs us our place in others' tables.
-const ID_CHANGE_PAUSE: Duration = Duration::from_secs(10 * 60);
 
 /// Ids kept beside the present one, each of another address: who moves between two networks has one in either.
 pub const FORMER_IDS_MAX: usize = 3;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct OwnAddress {
     votes: AddressVotes,
-    next_id_change: Instant,
     /// Ids we went by, the latest first.
     former: Vec<NodeId>,
-}
-
-impl OwnAddress {
-    pub(super) fn new(now: Instant) -> Self {
-        OwnAddress { votes: AddressVotes::default(), next_id_change: now, former: Vec::new() }
-    }
 }
 
 impl Node {
@@ -33,12 +23,8 @@ impl Node {
     /// Takes what the reply to a query of ours says our address is.
     pub(super) fn take_vote(&mut self, voter: SocketAddr, our_addr: Option<SocketAddr>) {
         let Some(addr) = our_addr else { return };
-        let is_elected = self.address.votes.cast(voter, addr.ip(), self.now).is_some();
-        let Some(ip) = self.address.votes.elected() else { return };
-        let may_change = self.now >= self.address.next_id_change;
-        let changes = may_change && !is_compliant(&self.id, ip);
-        if changes {
-            self.address.next_id_change = self.now + ID_CHANGE_PAUSE;
+        let Some(ip) = self.address.votes.cast(voter, addr.ip(), self.now) else { return };
+        if !is_compliant(&self.id, ip) {
             let known = self.address.former.iter().find(|id| is_compliant(id, ip)).copied();
             let id = known.unwrap_or_else(|| {
                 let mut random = self.id;
@@ -48,10 +34,8 @@ impl Node {
             });
             self.change_id(id);
         }
-        if is_elected || changes {
-            let id = self.id;
-            self.emit(Event::AddressVoted { ip, id });
-        }
+        let id = self.id;
+        self.emit(Event::AddressVoted { ip, id });
     }
 
     /// Takes note of ids of earlier runs, behind those of this one.

@@ -140,7 +140,7 @@ impl Node {
             rates: Rates::new(now),
             upkeep: Upkeep::new(now),
             own_addrs: Vec::new(),
-            address: OwnAddress::new(now),
+            address: OwnAddress::default(),
             wants_both: false,
             outputs: Vec::new(),
             settings,
