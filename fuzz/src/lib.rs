@@ -12,6 +12,7 @@ use unchoke_wire::extension::{self, ExtensionHandshake};
 use unchoke_wire::handshake::{self, Demux, Handshake};
 use unchoke_wire::http_tracker::{AnnounceReply, PeerAddress, ScrapeReply};
 use unchoke_wire::krpc::{self, Kind, Method};
+use unchoke_wire::lsd::Announce;
 use unchoke_wire::magnet::{Magnet, parse_hex_hash};
 use unchoke_wire::message::{self, Frame, Message};
 use unchoke_wire::metainfo::{FileEntry, Info, Metainfo, PieceHashes};
@@ -32,6 +33,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("handshake", handshake),
     ("http_tracker_reply", http_tracker_reply),
     ("krpc", krpc),
+    ("lsd", lsd),
     ("lt_donthave", lt_donthave),
     ("magnet", magnet),
     ("message", message),
@@ -209,6 +211,19 @@ pub fn krpc(data: &[u8]) {
     assert_eq!(krpc::Message::decode(&message.encode()), Ok(message));
 }
 
+/// An announce in the local network keeps the limits, and what was understood of it survives being written again.
+pub fn lsd(data: &[u8]) {
+    let Ok(announce) = Announce::decode(data) else { return };
+    assert!(data.len() <= limits::LSD_LEN_MAX);
+    assert!(announce.port != 0 && announce.cookie.len() <= limits::LSD_COOKIE_LEN_MAX);
+    assert!((1..=limits::LSD_HASHES_MAX).contains(&announce.hashes.len()));
+    for family in [Family::V4, Family::V6] {
+        let bytes = announce.encode(family);
+        assert!(bytes.len() <= limits::LSD_LEN_MAX);
+        assert_eq!(Announce::decode(&bytes).as_ref(), Ok(&announce));
+    }
+}
+
 /// `lt_donthave` is four bytes and nothing else.
 pub fn lt_donthave(data: &[u8]) {
     match lt_donthave::decode(data) {
@@ -380,7 +395,11 @@ pub fn ut_metadata(data: &[u8]) {
 pub fn ut_pex(data: &[u8]) {
     let Ok(mut message) = PexMessage::decode(data) else { return };
     assert!(data.len() <= limits::PEX_LEN_MAX);
-    assert!(message.added.len() <= limits::PEX_ADDED_MAX && message.dropped.len() <= limits::PEX_DROPPED_MAX);
+    // so many of each family are read, and of both together written
+    assert!(message.added.len() <= 2 * limits::PEX_ADDED_MAX);
+    assert!(message.dropped.len() <= 2 * limits::PEX_DROPPED_MAX);
+    message.added.truncate(limits::PEX_ADDED_MAX);
+    message.dropped.truncate(limits::PEX_DROPPED_MAX);
     assert!(
         message.added.iter().map(|p| p.addr).chain(message.dropped.iter().copied()).all(|a| a.port() != 0)
     );

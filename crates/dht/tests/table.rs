@@ -15,8 +15,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 /// One way to the others.
 const LATENCY: Duration = Duration::from_millis(30);
-const V4: Settings =
-    Settings { family: Family::V4, own_id: Some(OWN), is_read_only: false, reports_steps: false };
+const V4: Settings = Settings { own_id: Some(OWN), ..Settings::new(Family::V4) };
 
 /// A node of ours, and others that answer it by rote.
 struct World {

@@ -94,6 +94,8 @@ pub struct Host {
     pub(crate) ends: BTreeMap<EndName, usize>,
     /// Dials that were not answered yet.
     pub(crate) dialling: BTreeSet<ConnId>,
+    /// Whom its engine dialled, in order.
+    pub dialled: Vec<SocketAddr>,
     /// Whom it sent datagrams.
     pub(crate) spoken: BTreeSet<SocketAddr>,
     /// When each machine is woken next.
@@ -134,6 +136,7 @@ impl Host {
             is_up: true,
             ends: BTreeMap::new(),
             dialling: BTreeSet::new(),
+            dialled: Vec::new(),
             spoken: BTreeSet::new(),
             wake: [None; 2],
         }

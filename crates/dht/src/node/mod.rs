@@ -60,7 +60,7 @@ pub struct Settings {
 
 impl Settings {
     /// A node that asks, answers and serves all it can, under an id it draws.
-    pub fn new(family: Family) -> Self {
+    pub const fn new(family: Family) -> Self {
         Settings {
             family,
             own_id: None,
