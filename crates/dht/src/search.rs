@@ -1,7 +1,7 @@
 //! The standing searches: each is a lookup repeated before the nodes that store us forget.
 
-use crate::routing_table::K;
 use crate::io::Announce;
+use crate::routing_table::K;
 use crate::transactions::LookupId;
 use rand::{Rng, RngExt};
 use std::collections::{BTreeMap, BTreeSet};

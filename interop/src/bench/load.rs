@@ -88,7 +88,9 @@ impl Askers {
     pub(crate) fn announce(&mut self) -> Result<()> {
         for n in 0..self.askers.len() {
             let reply = self.ask(n, &krpc::get_peers(&self.askers[n].id, &self.popular))?;
-            let Some(token) = krpc::string_after(&reply, b"5:token") else { bail!("a reply without a token") };
+            let Some(token) = krpc::string_after(&reply, b"5:token") else {
+                bail!("a reply without a token")
+            };
             let announce = krpc::announce_peer(&self.askers[n].id, &self.popular, 6881, token);
             if !krpc::is_response(&self.ask(n, &announce)?) {
                 bail!("an announcement was refused");

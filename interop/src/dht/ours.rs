@@ -77,7 +77,8 @@ impl Ours {
         let events = self.session.events();
         let deadline = Instant::now() + LIMIT;
         loop {
-            let event = events.recv_deadline(deadline).ok().with_context(|| format!("no {what} from ours"))?;
+            let event =
+                events.recv_deadline(deadline).ok().with_context(|| format!("no {what} from ours"))?;
             if let SessionEvent::Dht(event) = event
                 && let Some(answer) = wanted(event)
             {

@@ -108,7 +108,9 @@ impl Follow {
         let newer = round.newest.filter(|(seq, _)| self.seq().is_none_or(|current| current < *seq));
         self.misses = if round.newest.is_some() { 0 } else { self.misses + 1 };
         self.next_round = match (self.pace, round.newest) {
-            (Pace::Meanwhile(every) | Pace::Forever(every), Some(_)) => now + every.mul_f64(0.9 + 0.2 * jitter),
+            (Pace::Meanwhile(every) | Pace::Forever(every), Some(_)) => {
+                now + every.mul_f64(0.9 + 0.2 * jitter)
+            }
             (Pace::Once, Some(_)) => now + NEVER,
             (_, None) => now + (FIRST_PAUSE * (1 << self.misses.min(6))).min(PAUSE_MAX),
         };

@@ -84,7 +84,9 @@ impl Report for Events {
             return Ok(());
         }
         self.told = Some(Instant::now());
-        let running = torrents.iter().filter(|t| !matches!(t.phase, Phase::Failed(_) | Phase::Seeded | Phase::Replaced));
+        let running = torrents
+            .iter()
+            .filter(|t| !matches!(t.phase, Phase::Failed(_) | Phase::Seeded | Phase::Replaced));
         running.into_iter().try_for_each(|t| self.say("progress", Some(t), figures(t)))
     }
 
