@@ -156,6 +156,14 @@ impl RoutingTable {
         }
     }
 
+    /// Removes the node at `addr`, which was caught lying.
+    pub(crate) fn evict(&mut self, addr: &SocketAddr, now: Instant) {
+        self.forget_replacement(addr);
+        if let Some(row) = self.live.position(addr) {
+            self.evict_row(row, now);
+        }
+    }
+
     /// Marks the bucket around `target` as sought.
     pub(crate) fn touch(&mut self, target: &NodeId, now: Instant) {
         if let Some(bucket) = self.buckets.get_mut(self.own.distance(target).shared_bits()) {

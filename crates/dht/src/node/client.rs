@@ -37,8 +37,12 @@ pub(super) struct Storing {
 impl Node {
     pub(super) fn ask(&mut self, to: SocketAddr, id: Option<NodeId>, method: Method, purpose: Purpose) {
         //= BEP 32: want asks for nodes of both families
-        let is_own_id = matches!(method, Method::FindNode { target } if target == self.id);
-        let want = (self.wants_both && is_own_id).then_some(Want { v4: true, v6: true });
+        let seeks_us = match purpose {
+            Purpose::Contact => matches!(method, Method::FindNode { .. }),
+            Purpose::Lookup(id) => self.lookups.get(&id).is_some_and(|r| r.goal == Goal::OwnId),
+            _ => false,
+        };
+        let want = (self.wants_both && seeks_us).then_some(Want { v4: true, v6: true });
         let pending = Pending { to, id, sent: self.now, purpose, is_slow: false };
         let tid = self.transactions.begin(pending, self.table.srtt(&to), &mut self.rng);
         self.table.on_asked(&to, self.now);
