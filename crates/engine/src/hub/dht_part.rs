@@ -55,9 +55,8 @@ impl DhtPart {
             rng.fill_bytes(&mut seed);
             let own_id = settings.saved.ids.iter().find(|(of, _)| *of == family).map(|(_, id)| *id);
             let (is_read_only, reports_steps) = (settings.is_dht_read_only, settings.reports_dht_steps);
-            let settings =
-                dht::Settings { own_id, is_read_only, reports_steps, ..dht::Settings::new(family) };
-            dht::Node::new(settings, seed, now)
+            let base = dht::Settings::new(family);
+            dht::Node::new(dht::Settings { own_id, is_read_only, reports_steps, ..base }, seed, now)
         });
         DhtPart {
             nodes: nodes.collect(),
@@ -108,6 +107,9 @@ impl Hub {
     /// Makes the first steps towards nodes.
     pub(super) fn dht_begin(&mut self, settings: HubSettings, now: Instant) {
         let HubSettings { saved, nodes, routers, .. } = settings;
+        if self.dht.nodes.len() > 1 {
+            self.dht_all(&dht::Command::WantBoth(true), now);
+        }
         for i in 0..self.dht.nodes.len() {
             let family = self.dht.nodes[i].family();
             let ids = saved.ids.iter().filter(|(of, _)| *of == family).map(|(_, id)| *id).collect();
@@ -231,18 +233,34 @@ impl Hub {
         }
     }
 
-    fn dht_handle(&mut self, node: usize, input: dht::Input<'_>, now: Instant) {
+    fn dht_handle(&mut self, at: usize, input: dht::Input<'_>, now: Instant) {
         let (DhtPart { nodes, searches, .. }, out) = (&mut self.dht, &mut self.out);
-        let is_v6 = nodes[node].family() == dht::Family::V6;
-        for output in nodes[node].handle(input, now) {
+        let (before, rest) = nodes.split_at_mut(at);
+        let (node, after) = rest.split_first_mut().expect("a node's number is below their count");
+        let other = before.first().or(after.first());
+        let (is_v6, mut heard) = (node.family() == dht::Family::V6, Vec::new());
+        for output in node.handle_beside(input, other, now) {
             match output {
                 dht::Output::Datagram { to, bytes } => out.push_back(HubOutput::Datagram { to, bytes }),
+                dht::Output::Event(dht::Event::HeardOf { nodes }) => heard = nodes,
                 dht::Output::Event(event) => {
                     if let dht::Event::AddressVoted { ip, .. } = &event {
                         out.push_back(HubOutput::OwnAddress { ip: *ip });
                     }
                     out.extend(told_of(searches, event, is_v6));
                 }
+            }
+        }
+        self.dht_heard_of(heard, now);
+    }
+
+    //= BEP 32: one family finds its first nodes by the other
+    /// Passes nodes on to the node of their family, as long as that knows few.
+    fn dht_heard_of(&mut self, heard: Vec<NodeInfo>, now: Instant) {
+        for node in heard.into_iter().take(ENOUGH) {
+            let at = self.dht.node_for(node.addr).filter(|at| self.dht.nodes[*at].good_node_count() < ENOUGH);
+            if let Some(at) = at {
+                self.dht_handle(at, dht::Input::Command(dht::Command::AddSaved(node)), now);
             }
         }
     }

@@ -24,6 +24,8 @@ pub struct Net {
     count: u64,
     /// What each name resolves to; others fail.
     pub names: BTreeMap<String, Vec<IpAddr>>,
+    /// IPv6 addresses, and by which IPv4 address the host that has both is known; and the other way round.
+    pairs: BTreeMap<SocketAddr, SocketAddr>,
 }
 
 struct Host {
@@ -103,6 +105,12 @@ impl Net {
         self.input(at, HubInput::Timeout);
     }
 
+    /// Gives the host at `v4` an IPv6 address, too.
+    pub fn pair(&mut self, v4: SocketAddr, v6: SocketAddr) {
+        self.pairs.insert(v4, v6);
+        self.pairs.insert(v6, v4);
+    }
+
     pub fn leave(&mut self, at: SocketAddr) -> Option<DhtState> {
         self.input(at, HubInput::SaveDht);
         let host = self.hosts.remove(&at)?;
@@ -139,7 +147,9 @@ impl Net {
                     *host.seen.sent.entry(self.now.as_micros() / 1_000_000).or_default() += 1;
                     host.seen.asked.insert(to);
                     self.count += 1;
-                    self.flying.insert((self.now + DELAY, self.count), (at, to, bytes));
+                    let from = if to.is_ipv4() { Some(&at) } else { self.pairs.get(&at) };
+                    let Some(from) = from else { continue };
+                    self.flying.insert((self.now + DELAY, self.count), (*from, to, bytes));
                 }
                 HubOutput::Event(event) => host.seen.events.push(event),
                 HubOutput::Peers { peers, .. } => host.seen.peers.extend(peers),
@@ -170,7 +180,8 @@ impl Net {
                     self.now = self.now.max(at);
                     let (_, (from, to, bytes)) = self.flying.pop_first().expect("it was just seen");
                     if !self.dead.contains(&to) && !self.dead.contains(&from) {
-                        self.input(to, HubInput::Datagram { from, bytes: &bytes });
+                        let at = if to.is_ipv4() { to } else { self.pairs.get(&to).copied().unwrap_or(to) };
+                        self.input(at, HubInput::Datagram { from, bytes: &bytes });
                     }
                 }
                 (_, Some((due, addr))) if due <= end => {
