@@ -137,14 +137,6 @@ impl RoutingTable {
         None
     }
 
-    /// Removes a node that was caught lying.
-    pub(crate) fn evict(&mut self, addr: &SocketAddr, now: Instant) {
-        self.forget_replacement(addr);
-        if let Some(row) = self.live.position(addr) {
-            self.evict_row(row, now);
-        }
-    }
-
     /// Notes that another than `id` answered at `addr`: it loses its place, and those around it are asked whether
     /// they are still who they were.
     pub(crate) fn on_renamed(&mut self, addr: &SocketAddr, id: &NodeId, now: Instant) {
