@@ -238,6 +238,9 @@ pub fn lsd(data: &[u8]) {
         assert!(bytes.len() <= limits::LSD_LEN_MAX);
         assert_eq!(Announce::decode(&bytes).as_ref(), Ok(&announce));
     }
+}
+
+/// A value within its cap, as bencode wants it.
 fn is_item_value(value: &[u8]) {
     assert!(value.len() <= limits::ITEM_VALUE_LEN_MAX);
     assert!(Document::parse(value).expect("a value is one of bencode").root().is_canonical());
