@@ -10,7 +10,7 @@ use crate::transactions::{LookupId, Pending, Purpose};
 use core::net::SocketAddr;
 use unchoke_wire::WireHash;
 use unchoke_wire::compact::Family;
-use unchoke_wire::krpc::{Kind, Message, Method, NodeId, NodeInfo, Query, Response};
+use unchoke_wire::krpc::{Kind, Message, Method, NodeId, NodeInfo, Query, Response, Want};
 use unchoke_wire::time::Duration;
 
 /// Nodes of our table a lookup begins with.
@@ -36,6 +36,13 @@ pub(super) struct Storing {
 
 impl Node {
     pub(super) fn ask(&mut self, to: SocketAddr, id: Option<NodeId>, method: Method, purpose: Purpose) {
+        //= BEP 32: want asks for nodes of both families
+        let seeks_us = match purpose {
+            Purpose::Contact => matches!(method, Method::FindNode { .. }),
+            Purpose::Lookup(id) => self.lookups.get(&id).is_some_and(|r| r.goal == Goal::OwnId),
+            _ => false,
+        };
+        let want = (self.wants_both && seeks_us).then_some(Want { v4: true, v6: true });
         let pending = Pending { to, id, sent: self.now, purpose, is_slow: false };
         let tid = self.transactions.begin(pending, self.table.srtt(&to), &mut self.rng);
         self.table.on_asked(&to, self.now);
@@ -43,7 +50,7 @@ impl Node {
             to,
             &Message {
                 transaction: tid.to_be_bytes().to_vec(),
-                kind: Kind::Query(Query { id: self.id, want: None, method }),
+                kind: Kind::Query(Query { id: self.id, want, method }),
                 version: Some(VERSION),
                 is_read_only: self.settings.is_read_only,
                 ip: None,
@@ -59,11 +66,20 @@ impl Node {
         }
     }
 
-    pub(super) fn on_response(&mut self, from: SocketAddr, transaction: &[u8], response: Response) {
+    pub(super) fn on_response(
+        &mut self,
+        from: SocketAddr,
+        transaction: &[u8],
+        response: Response,
+        our_addr: Option<SocketAddr>,
+    ) {
         let Some(pending) = self.transactions.finish(transaction, from, self.now) else { return };
+        self.take_vote(from, our_addr);
         let node = NodeInfo { id: response.id, addr: from };
         if node.id == self.id || pending.id.is_some_and(|id| id != node.id) {
-            self.table.evict_if(&from, pending.id, self.now);
+            if let Some(id) = pending.id.filter(|id| *id != node.id) {
+                self.table.on_renamed(&from, &id, self.now);
+            }
             self.on_refused(&pending);
             if node.id != self.id {
                 self.on_changed_id(from);
@@ -74,6 +90,7 @@ impl Node {
         if !self.upkeep.is_router(&from) && self.table.on_reply(node, rtt, self.now) {
             self.on_new_live(node);
         }
+        self.tell_of_other_family(from, &response);
         match pending.purpose {
             Purpose::Ping => {}
             Purpose::Command => self.emit(Event::Pong { from, id: node.id, rtt }),
@@ -81,6 +98,17 @@ impl Node {
             Purpose::Lookup(lookup) => self.on_lookup_reply(lookup, node, response, rtt),
             Purpose::Store(lookup) => self.on_store_end(lookup, true),
         }
+    }
+
+    /// Takes an answer that refuses.
+    pub(super) fn on_error(&mut self, from: SocketAddr, transaction: &[u8], code: i64, text: &[u8]) {
+        let Some(pending) = self.transactions.finish(transaction, from, self.now) else { return };
+        if let Purpose::Store(lookup) = pending.purpose
+            && let Some(storing) = self.storing.get_mut(&lookup)
+        {
+            storing.goal.on_refusal(code, text);
+        }
+        self.on_refused(&pending);
     }
 
     /// Notes that a query failed at once: refused, undeliverable, or answered by another node than was meant.
@@ -223,14 +251,14 @@ impl Node {
         if storing.waiting == 0
             && let Some(Storing { goal, stored, .. }) = self.storing.remove(&id)
         {
-            self.on_stored(&goal, stored);
+            self.on_stored(goal, stored);
         }
     }
 
     fn on_lookup_reply(&mut self, id: LookupId, node: NodeInfo, response: Response, rtt: Duration) {
         let heard = self.usable_nodes(node.addr, &response);
         for n in &heard {
-            self.table.on_heard(*n, self.now);
+            self.table.on_heard(*n);
         }
         if let Some(running) = self.lookups.get_mut(&id) {
             let step = Step::Answered { rtt, nodes: heard.len(), peers: response.values.len() };
@@ -276,6 +304,22 @@ impl Node {
         let table = TableState { live_nodes: self.table.live_count(), is_settling: self.is_settling() };
         self.searches.finish_round(target, peers_found, closest.to_vec(), table, &mut self.rng, self.now);
         self.searches.get_mut(&target)?.announce
+    }
+
+    /// Tells the shell of nodes of the other family that `from` named.
+    fn tell_of_other_family(&mut self, from: SocketAddr, response: &Response) {
+        let list = match self.settings.family {
+            Family::V4 => &response.nodes6,
+            Family::V6 => &response.nodes,
+        };
+        if !self.wants_both {
+            return;
+        }
+        let nodes = list.iter().flatten().filter(|n| scope::may_tell(n.addr, from)).copied();
+        let nodes: Vec<NodeInfo> = nodes.collect();
+        if !nodes.is_empty() {
+            self.emit(Event::HeardOf { nodes });
+        }
     }
 
     /// The nodes of a reply that `from` may name and that are not ourselves.

@@ -124,12 +124,8 @@ pub(super) fn machine_of<'a>(
         lets_me_in.sort_unstable();
     }
     if matches!(role, Role::Ours | Role::ReadOnly) {
-        let settings = Settings {
-            family: Family::V4,
-            own_id: Some(id),
-            is_read_only: role == Role::ReadOnly,
-            reports_steps: false,
-        };
+        let settings =
+            Settings { own_id: Some(id), is_read_only: role == Role::ReadOnly, ..Settings::new(Family::V4) };
         let entries = members.into_iter().map(|m| {
             let ago = ANSWER_AGE_MAX * rng.random_range(0..1000) / 1000;
             (info(m.host), ago, net.smoothed_rtt(host, m.host, rng))

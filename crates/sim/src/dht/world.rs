@@ -224,10 +224,9 @@ impl<'a> World<'a> {
     pub(super) fn boot(&mut self, host: HostIndex, boot: Boot) -> ActorIndex {
         let starts = self.slots[host.get()].map_or(0, |at| self.get(at).starts + 1);
         let settings = Settings {
-            family: Family::V4,
             own_id: boot.own_id,
             is_read_only: self.scene.population.get(host).role == Role::ReadOnly,
-            reports_steps: false,
+            ..Settings::new(Family::V4)
         };
         let index = u64::from(host.0) | u64::from(starts + 1) << 32;
         let node = Node::new(settings, node_seed(self.scene.plan.seed, Purpose::Nodes, index), self.now);

@@ -123,6 +123,7 @@ impl World {
             Output::Refuse { ticket } => self.close_named(host, EndName::Ticket(ticket)),
             Output::Connect { conn, addr, timeout } => {
                 self.hosts[host.0].dialling.insert(conn);
+                self.hosts[host.0].dialled.push(addr);
                 let delay = self.delay_to(host, addr.ip());
                 self.at(self.now + delay, Pending::Dial(host, conn, addr));
                 self.at(self.now + timeout, Pending::DialTimeout(host, conn));

@@ -1,5 +1,6 @@
 //! The command line: one definition, from which help, manual pages and completions are made.
 
+mod dht;
 mod sim;
 mod transfer;
 
@@ -11,6 +12,10 @@ use unchoke_wire::HostPort;
 
 use crate::{commands, units};
 
+pub(crate) use dht::{
+    AnnounceArgs, DhtArgs, DhtCommand, DhtNetArgs, FindNodeArgs, GetItemArgs, GetPeersArgs, NodeArgs,
+    PingArgs, PutArgs, SampleArgs, WaitArgs,
+};
 pub(crate) use sim::{ChurnArg, DhtSimArgs, SimArgs, SimNetwork, StartArg};
 pub(crate) use transfer::{Encryption, GetArgs, NetArgs, SeedArgs, Transport};
 
@@ -39,6 +44,8 @@ pub(crate) enum Command {
     Magnet(MagnetArgs),
     /// Check files against their torrent
     Verify(VerifyArgs),
+    /// Ask the DHT, store in it, or run a node of it
+    Dht(DhtArgs),
     /// Play a trackerless swarm of three on this machine, told step by step
     Demo(DemoArgs),
     /// Play a swarm in virtual time; the same seed gives the same run
@@ -168,12 +175,13 @@ mod tests {
 
     #[test]
     fn every_option_and_command_says_what_it_is_for() {
-        let definition = definition();
-        for command in definition.get_subcommands() {
+        let mut commands: Vec<clap::Command> = definition().get_subcommands().cloned().collect();
+        while let Some(command) = commands.pop() {
             assert!(command.get_about().is_some(), "{}", command.get_name());
             for arg in command.get_arguments() {
                 assert!(arg.get_help().is_some(), "{} of {}", arg.get_id(), command.get_name());
             }
+            commands.extend(command.get_subcommands().cloned());
         }
     }
 }

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use crate::support::{Place, Seed, interrupt, is_same_tree};
 use serde_json::json;
 
-const GET: [&str; 4] = ["get", "--no-dht", "--listen", "127.0.0.1:0"];
+const GET: [&str; 5] = ["get", "--no-dht", "--no-lsd", "--listen", "127.0.0.1:0"];
 
 /// A torrent that is being seeded, and a folder `out`.
 fn swarm(extra: &[&str]) -> (Place, Seed) {
@@ -196,6 +196,7 @@ fn seeding_ends_when_enough_was_given() {
         "seed",
         "t.torrent",
         "--no-dht",
+        "--no-lsd",
         "--listen",
         "127.0.0.1:0",
         "--seed-time",
