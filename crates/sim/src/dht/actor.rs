@@ -97,17 +97,17 @@ impl<'a> Actor<'a> {
     }
 }
 
-/// The machine of a host in the middle of its life, whose table names nodes of `known`; and the hosts whose NATs let
+/// The machine of a host in that role, in the middle of its life, whose table names nodes of `known`; and the hosts whose NATs let
 /// it in. `None` for hosts that are gone.
 pub(super) fn machine_of<'a>(
     scene: Scene<'a>,
     known: &Census,
     net: &Net,
-    host: HostIndex,
+    (host, role): (HostIndex, Role),
     now: Instant,
 ) -> Option<(Machine<'a>, Vec<HostIndex>)> {
     let (seed, population) = (scene.plan.seed, scene.population);
-    let (id, role) = (population.get(host).id, population.get(host).role);
+    let id = population.get(host).id;
     let rng = &mut generator(seed, Purpose::Tables, u64::from(host.0));
     let (sizes, manner) = match role {
         Role::Ours | Role::ReadOnly => (EXTENDED, Manner::Plain),

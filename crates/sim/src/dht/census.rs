@@ -46,10 +46,6 @@ impl Census {
         Census(members)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// A node drawn evenly; `None` of none.
     pub(super) fn any(&self, rng: &mut impl Rng) -> Option<Member> {
         (!self.0.is_empty()).then(|| self.0[rng.random_range(0..self.0.len())])

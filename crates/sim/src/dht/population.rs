@@ -227,7 +227,8 @@ mod tests {
         }
         let of = |role| population.hosts.iter().filter(|h| h.role == role).count();
         assert_eq!(of(Role::Gone), 500);
-        assert_eq!(population.tellable.len(), 2500 - of(Role::ReadOnly));
+        let told = population.tellable.closest(&NodeId([0; 20]), 9999, |_| true);
+        assert_eq!(told.len(), 2500 - of(Role::ReadOnly));
         for (role, share) in
             [(Role::Ours, 1000), (Role::Plain, 375), (Role::Twenty, 500), (Role::ReadOnly, 125)]
         {

@@ -1,4 +1,6 @@
 //! What a node costs when nobody searches: a few nodes of a snapshot are awake for a quarter of an hour.
+//!
+//! Only what they begin is played; as every query of one node comes to another, a node takes part in twice as much.
 
 use super::chance::{Purpose, generator};
 use super::population::Role;
@@ -14,7 +16,7 @@ const WORLD: u64 = u64::MAX;
 
 /// Bytes a minute that a node sends and receives, and the digest of the run.
 pub(super) fn bytes_per_minute(scene: Scene<'_>) -> (f64, u64) {
-    let mut world = World::new(scene, &scene.population.tellable, WORLD);
+    let mut world = World::new(scene, &scene.population.tellable, WORLD).with_answerers();
     let rng = &mut generator(scene.plan.seed, Purpose::Workload, WORLD);
     let mut watched = Vec::new();
     for _ in 0..NODES {
@@ -28,5 +30,5 @@ pub(super) fn bytes_per_minute(scene: Scene<'_>) -> (f64, u64) {
     while !matches!(world.step(), None | Some(Happening::Act(_))) {}
     let bytes: u64 = watched.iter().map(|at| world.get(*at).traffic.bytes).sum();
     let minutes = f64::from(NODES) * TIME.as_secs_f64() / 60.0;
-    (u32::try_from(bytes).map_or(f64::MAX, f64::from) / minutes, world.digest)
+    (u32::try_from(bytes * 2).map_or(f64::MAX, f64::from) / minutes, world.digest)
 }

@@ -116,6 +116,8 @@ pub(super) struct World<'a> {
     known: &'a Census,
     /// Hosts get their machine when they are first sent to; otherwise only by [`Self::boot`] and [`Self::actor`].
     is_lazy: bool,
+    /// Machines made when first sent to answer from their table and do no more.
+    only_answers: bool,
     net: Net,
     queue: BinaryHeap<Scheduled>,
     scheduled: u64,
@@ -139,6 +141,7 @@ impl<'a> World<'a> {
             scene,
             known,
             is_lazy: true,
+            only_answers: false,
             net: Net::new(scene.plan.net, scene.plan.seed, index),
             queue: BinaryHeap::new(),
             scheduled: 0,
@@ -153,6 +156,12 @@ impl<'a> World<'a> {
     /// Lets hosts be silent until they are started.
     pub(super) fn not_lazy(mut self) -> Self {
         self.is_lazy = false;
+        self
+    }
+
+    /// Lets hosts that are met be answerers without a life of their own.
+    pub(super) fn with_answerers(mut self) -> Self {
+        self.only_answers = true;
         self
     }
 
@@ -183,10 +192,11 @@ impl<'a> World<'a> {
 
     /// The machine of a host, made in the middle of its life if there is none; `None` for hosts that are gone.
     pub(super) fn actor(&mut self, host: HostIndex) -> Option<ActorIndex> {
-        if let Some(actor) = self.slots[host.get()] {
-            return Some(actor);
-        }
-        let (machine, lets_me_in) = machine_of(self.scene, self.known, &self.net, host, self.now)?;
+        self.slots[host.get()].or_else(|| self.make(host, self.scene.population.get(host).role))
+    }
+
+    fn make(&mut self, host: HostIndex, role: Role) -> Option<ActorIndex> {
+        let (machine, lets_me_in) = machine_of(self.scene, self.known, &self.net, (host, role), self.now)?;
         let actor = self.place(host, machine);
         self.actors[actor.0].lets_me_in = lets_me_in;
         let addr = self.get(actor).addr;
@@ -233,7 +243,8 @@ impl<'a> World<'a> {
 
     /// Starts a machine that is not ours, or one of ours in the middle of its life, from who is there at present.
     pub(super) fn revive(&mut self, host: HostIndex) -> Option<ActorIndex> {
-        let (machine, _) = machine_of(self.scene, &self.census(), &self.net, host, self.now)?;
+        let role = self.scene.population.get(host).role;
+        let (machine, _) = machine_of(self.scene, &self.census(), &self.net, (host, role), self.now)?;
         Some(self.place(host, machine))
     }
 
@@ -358,7 +369,11 @@ impl<'a> World<'a> {
     fn deliver(&mut self, datagram: Datagram) {
         let Datagram { from, to, bytes, sender, took } = datagram;
         let Some(host) = self.scene.population.at(to.ip()) else { return };
-        let actor = if self.is_lazy { self.actor(host) } else { self.slots[host.get()] };
+        let actor = self.slots[host.get()].or_else(|| match self.scene.population.get(host).role {
+            _ if !self.is_lazy => None,
+            Role::Ours if self.only_answers => self.make(host, Role::Plain),
+            role => self.make(host, role),
+        });
         let Some(at) = actor.filter(|at| self.is_let_in(*at, sender, from, to.port())) else { return };
         let actor = &mut self.actors[at.0];
         actor.traffic.on_received(&bytes);
