@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """libtorrent as an interop peer, DHT router, torrent maker and torrent reader.
 
-  lt.py seed|get SOURCE DIR IP:PORT [--peer IP:PORT] [--dht-node IP:PORT] [--rate BYTES_PER_S]
+  lt.py seed|get SOURCE DIR IP:PORT [--peer IP:PORT] [--dht-node IP:PORT] [--rate BYTES_PER_S] [--lsd]
+      [--pex]
       SOURCE is a .torrent path or a magnet. Prints READY when it serves (seed) or has started (get), UPLOADED N as it
       sends payload; get exits 0 when the download is complete. --rate limits upload of a seed and download of a get.
   lt.py node IP:PORT...
@@ -20,7 +21,7 @@ def host_port(text):
     return host, int(port)
 
 
-def session(listen, dht_node=None, dht=False):
+def session(listen, dht_node=None, dht=False, lsd=False):
     return lt.session({
         "listen_interfaces": listen,
         "outgoing_interfaces": host_port(listen.split(",")[0])[0],
@@ -29,7 +30,7 @@ def session(listen, dht_node=None, dht=False):
         "dht_restrict_routing_ips": False,
         "dht_restrict_search_ips": False,
         "dht_ignore_dark_internet": False,
-        "enable_lsd": False,
+        "enable_lsd": lsd,
         "enable_upnp": False,
         "enable_natpmp": False,
         "allow_multiple_connections_per_ip": True,
@@ -39,7 +40,7 @@ def session(listen, dht_node=None, dht=False):
 
 
 def peer(args):
-    ses = session(args.listen, args.dht_node, args.dht_node is not None)
+    ses = session(args.listen, args.dht_node, args.dht_node is not None, args.lsd)
     if args.source.startswith("magnet:"):
         params = lt.parse_magnet_uri(args.source)
     else:
@@ -47,6 +48,8 @@ def peer(args):
         params.ti = lt.torrent_info(args.source)
     params.save_path = args.dir
     params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
+    if not args.pex:
+        params.flags |= lt.torrent_flags.disable_pex
     if args.rate and args.role == "seed":
         params.upload_limit = args.rate
     elif args.rate:
@@ -145,6 +148,8 @@ def main():
         p.add_argument("--peer")
         p.add_argument("--dht-node")
         p.add_argument("--rate", type=int)
+        p.add_argument("--lsd", action="store_true")
+        p.add_argument("--pex", action="store_true")
         p.set_defaults(run=peer)
     p = roles.add_parser("node")
     p.add_argument("listen", nargs="+")

@@ -9,8 +9,10 @@ mod clients;
 mod create_agreement;
 mod fixtures;
 mod lab;
+mod lsd;
 mod metainfo_samples;
 mod netns;
+mod pex;
 mod ports;
 mod proc;
 mod resume;
@@ -93,6 +95,8 @@ fn run(args: &Args) -> Result<Summary> {
     cases.extend(show_agreement::cases());
     cases.extend(transfer::cases(&lab));
     cases.extend(resume::cases(&lab));
+    cases.extend(lsd::cases(&lab));
+    cases.extend(pex::cases(&lab));
     cases.retain(|case| case.is_wanted(&args.filters));
     if cases.is_empty() {
         bail!("no case has {:?} in its name", args.filters);
