@@ -1,5 +1,6 @@
 //! One iterative lookup: asks ever closer nodes until the eight closest that live have answered.
 
+use crate::io::Step;
 use crate::routing_table::K;
 use crate::scope;
 use unchoke_wire::krpc::{Distance, NodeId, NodeInfo};
@@ -47,15 +48,27 @@ pub(crate) struct Lookup {
     /// Closest first.
     candidates: Vec<Candidate>,
     queries_sent: usize,
+    /// Something happened since it was last asked what to do.
+    is_stirred: bool,
 }
 
 impl Lookup {
     pub(crate) fn new(target: NodeId) -> Self {
-        Lookup { target, candidates: Vec::new(), queries_sent: 0 }
+        Lookup { target, candidates: Vec::new(), queries_sent: 0, is_stirred: true }
     }
 
     pub(crate) fn target(&self) -> NodeId {
         self.target
+    }
+
+    /// Whether something happened since the last call, so that there may be someone to ask or an end.
+    pub(crate) fn take_stirred(&mut self) -> bool {
+        core::mem::take(&mut self.is_stirred)
+    }
+
+    /// Has [`Self::take_stirred`] say yes once.
+    pub(crate) fn stir(&mut self) {
+        self.is_stirred = true;
     }
 
     /// Adds a candidate unless its id, endpoint or site is there already, or it is too far.
@@ -71,15 +84,16 @@ impl Lookup {
         }
         self.candidates.insert(at, Candidate { node, distance, state: State::Fresh, token: None });
         self.candidates.truncate(CANDIDATES_MAX);
+        self.stir();
     }
 
-    /// The next node to ask, if one should be asked at present; it then counts as asked.
-    pub(crate) fn next_to_ask(&mut self) -> Option<NodeInfo> {
+    /// The next node to ask, if one should be asked at present, and whether anew; it then counts as asked.
+    pub(crate) fn next_to_ask(&mut self) -> Option<(NodeInfo, Step)> {
         let mut best = self.candidates.iter_mut().filter(|c| c.counts()).take(K);
         if let Some(silent) = best.find(|c| matches!(c.state, State::Slow { .. })) {
             silent.state = State::Waiting { tries: TRIES_MAX };
             self.queries_sent += 1;
-            return Some(silent.node);
+            return Some((silent.node, Step::AskedAgain));
         }
         let in_flight = self.candidates.iter().filter(|c| c.state == State::Waiting { tries: 1 }).count();
         if in_flight >= ALPHA {
@@ -89,7 +103,7 @@ impl Lookup {
         let fresh = best.find(|c| c.state == State::Fresh)?;
         fresh.state = State::Waiting { tries: 1 };
         self.queries_sent += 1;
-        Some(fresh.node)
+        Some((fresh.node, Step::Asked))
     }
 
     /// Whether the closest nodes that live have all answered, or none is left to ask. While nobody has answered, late
@@ -141,9 +155,8 @@ impl Lookup {
     }
 
     /// The closest nodes that gave a token, with it, at most [`K`].
-    pub(crate) fn into_stores(self) -> Vec<(NodeInfo, Vec<u8>)> {
-        let answered = self.candidates.into_iter().filter(|c| c.state == State::Answered);
-        answered.filter_map(|c| Some((c.node, c.token?))).take(K).collect()
+    pub(crate) fn stores(&self) -> Vec<(NodeInfo, Vec<u8>)> {
+        self.answered().filter_map(|c| Some((c.node, c.token.clone()?))).take(K).collect()
     }
 
     pub(crate) fn queries_sent(&self) -> usize {
@@ -155,6 +168,7 @@ impl Lookup {
     }
 
     fn candidate(&mut self, id: &NodeId) -> Option<&mut Candidate> {
+        self.stir();
         self.candidates.iter_mut().find(|c| c.node.id == *id)
     }
 }
@@ -174,7 +188,7 @@ mod tests {
     }
 
     fn ask_all(l: &mut Lookup) -> Vec<u8> {
-        core::iter::from_fn(|| l.next_to_ask()).map(|n| n.id.0[0]).collect()
+        core::iter::from_fn(|| l.next_to_ask()).map(|(n, _)| n.id.0[0]).collect()
     }
 
     #[test]
@@ -205,7 +219,7 @@ mod tests {
     fn it_ends_when_the_eight_closest_that_live_have_answered() {
         let mut l = lookup(1..=20);
         for n in 1..=9 {
-            while let Some(asked) = l.next_to_ask() {
+            while let Some((asked, _)) = l.next_to_ask() {
                 if asked.id.0[0] == 4 {
                     l.on_refused(&asked.id);
                 }
@@ -217,7 +231,7 @@ mod tests {
         }
         assert!(l.is_done() && l.next_to_ask().is_none());
         assert_eq!(l.queries_sent(), 9);
-        let stores: Vec<u8> = l.into_stores().into_iter().map(|(_, token)| token[0]).collect();
+        let stores: Vec<u8> = l.stores().into_iter().map(|(_, token)| token[0]).collect();
         assert_eq!(stores, [1, 2, 3, 5, 6, 7, 8, 9]);
     }
 

@@ -3,7 +3,6 @@
 use crate::io::Announce;
 use crate::routing_table::K;
 use crate::transactions::LookupId;
-use core::net::SocketAddr;
 use rand::{Rng, RngExt};
 use std::collections::{BTreeMap, BTreeSet};
 use unchoke_wire::WireHash;
@@ -22,20 +21,13 @@ pub(crate) const SMALL_TABLE: usize = 32;
 const FIRST_PAUSE_SMALL_TABLE: Duration = Duration::from_secs(1);
 /// Least time between a round and one that a new node provokes.
 const PROVOKED_PAUSE: Duration = Duration::from_secs(1);
-/// Peers reported in a round.
-const PEERS_MAX: usize = 2000;
 
 #[derive(Debug)]
 pub(crate) struct Search {
     pub(crate) announce: Option<Announce>,
     pub(crate) running: Option<LookupId>,
-    /// Peers reported in this round.
-    pub(crate) seen: BTreeSet<SocketAddr>,
     /// The closest nodes that answered in the last round.
     pub(crate) closest: Vec<NodeInfo>,
-    /// Announcements of the last round that wait for an answer, and that were answered.
-    pub(crate) announcing: usize,
-    pub(crate) announced: usize,
     due: Instant,
     /// Rounds since the last that was followed by a whole [`INTERVAL`].
     short_rounds: u32,
@@ -65,10 +57,7 @@ impl Searches {
         let search = self.by_target.entry(target).or_insert_with(|| Search {
             announce,
             running: None,
-            seen: BTreeSet::new(),
             closest: Vec::new(),
-            announcing: 0,
-            announced: 0,
             due: now,
             short_rounds: 0,
             finished: None,
@@ -115,6 +104,7 @@ impl Searches {
     pub(crate) fn finish_round(
         &mut self,
         target: WireHash,
+        peers_found: usize,
         closest: Vec<NodeInfo>,
         table: TableState,
         rng: &mut impl Rng,
@@ -130,7 +120,7 @@ impl Searches {
         let pause = if table.live_nodes == 0 {
             // the first node that appears brings the round forward
             interval
-        } else if search.seen.is_empty() || is_table_small || table.is_settling {
+        } else if peers_found == 0 || is_table_small || table.is_settling {
             let first = match (is_table_small, table.is_settling) {
                 (true, _) => FIRST_PAUSE_SMALL_TABLE,
                 (false, true) => FIRST_PAUSE_SETTLING,
@@ -159,18 +149,5 @@ impl Searches {
             }
         }
         provoked.into_iter().for_each(|(target, at)| self.make_due(target, at));
-    }
-}
-
-impl Search {
-    /// Those of `peers` that were not reported in this round.
-    pub(crate) fn news(&mut self, peers: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr> {
-        let mut news = Vec::new();
-        for peer in peers {
-            if self.seen.len() < PEERS_MAX && self.seen.insert(peer) {
-                news.push(peer);
-            }
-        }
-        news
     }
 }

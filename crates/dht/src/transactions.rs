@@ -6,7 +6,6 @@
 use core::net::SocketAddr;
 use rand::{Rng, RngExt};
 use std::collections::{BTreeMap, BTreeSet};
-use unchoke_wire::WireHash;
 use unchoke_wire::krpc::NodeId;
 use unchoke_wire::time::{Duration, Instant};
 
@@ -37,7 +36,8 @@ pub(crate) enum Purpose {
     /// First contact: to verify an endpoint and learn the nodes around us.
     Contact,
     Lookup(LookupId),
-    Announce(WireHash),
+    /// A lookup's result is to be stored.
+    Store(LookupId),
 }
 
 #[derive(Clone, Debug)]
@@ -48,6 +48,13 @@ pub(crate) struct Pending {
     pub(crate) sent: Instant,
     pub(crate) purpose: Purpose,
     pub(crate) is_slow: bool,
+}
+
+impl Pending {
+    /// As which it counts among the first contacts that are not slow yet.
+    fn fresh_contacts(&self) -> usize {
+        usize::from(self.purpose == Purpose::Contact && !self.is_slow)
+    }
 }
 
 /// What became of a query without an answer.
@@ -66,6 +73,8 @@ pub(crate) struct Transactions {
     deadlines: BTreeSet<(Instant, u32)>,
     /// Smoothed round-trip time over all answers: what to expect of a node not met before.
     typical_rtt: Option<Duration>,
+    /// First contacts that are not slow yet.
+    contacts_in_flight: usize,
 }
 
 impl Transactions {
@@ -86,8 +95,15 @@ impl Transactions {
         };
         let deadline = pending.sent + slow_after;
         self.deadlines.insert((deadline, tid));
+        self.contacts_in_flight += pending.fresh_contacts();
         self.pending.insert(tid, (pending, deadline));
         tid
+    }
+
+    /// Whether a datagram from `from` with this transaction id would be an answer to a query of ours.
+    pub(crate) fn awaits(&self, transaction: &[u8], from: SocketAddr) -> bool {
+        let tid = transaction.try_into().map(u32::from_be_bytes);
+        tid.is_ok_and(|tid| self.pending.get(&tid).is_some_and(|(p, _)| p.to == from))
     }
 
     /// The query that an answer with this transaction id from this endpoint ends.
@@ -108,6 +124,7 @@ impl Transactions {
         if pending.is_slow {
             return self.pending.remove(&tid).map(|(p, _)| Silent::Dead(p));
         }
+        self.contacts_in_flight -= pending.fresh_contacts();
         pending.is_slow = true;
         *deadline = pending.sent + DEAD_AFTER;
         self.deadlines.insert((*deadline, tid));
@@ -128,7 +145,7 @@ impl Transactions {
 
     /// First contacts that are not slow yet.
     pub(crate) fn contacts_in_flight(&self) -> usize {
-        self.pending.values().filter(|(p, _)| p.purpose == Purpose::Contact && !p.is_slow).count()
+        self.contacts_in_flight
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
@@ -138,6 +155,7 @@ impl Transactions {
     fn remove(&mut self, tid: u32) -> Option<Pending> {
         let (pending, deadline) = self.pending.remove(&tid)?;
         self.deadlines.remove(&(deadline, tid));
+        self.contacts_in_flight -= pending.fresh_contacts();
         Some(pending)
     }
 }
@@ -169,6 +187,28 @@ mod tests {
             t.typical_rtt = Some(Duration::from_millis(typical));
             assert_eq!(slow_after(&mut t, None), Duration::from_millis(ms));
         }
+    }
+
+    #[test]
+    fn first_contacts_in_flight_are_those_neither_answered_nor_refused_nor_slow() {
+        let rng = &mut ChaCha12Rng::from_seed([1; 32]);
+        let at = |n: u8| SocketAddr::from(([8, 8, 8, n], 1));
+        let begin = |t: &mut Transactions, n, purpose, rng: &mut ChaCha12Rng| {
+            let pending = Pending { to: at(n), id: None, sent: Instant::ZERO, purpose, is_slow: false };
+            t.begin(pending, None, rng).to_be_bytes()
+        };
+        let mut t = Transactions::default();
+        let first = begin(&mut t, 1, Purpose::Contact, rng);
+        (2..=4).for_each(|n| drop(begin(&mut t, n, Purpose::Contact, rng)));
+        begin(&mut t, 5, Purpose::Ping, rng);
+        assert_eq!(t.contacts_in_flight(), 4);
+        assert!(t.finish(&first, at(1), Instant::ZERO).is_some());
+        t.abort(&at(2));
+        assert_eq!(t.contacts_in_flight(), 2);
+        while t.pop_silent(Instant::ZERO + SLOW_UNKNOWN).is_some() {}
+        assert_eq!(t.contacts_in_flight(), 0);
+        while t.pop_silent(Instant::ZERO + DEAD_AFTER).is_some() {}
+        assert_eq!(t.contacts_in_flight(), 0);
     }
 
     #[test]

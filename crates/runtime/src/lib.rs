@@ -21,6 +21,7 @@ mod add;
 mod clock;
 mod config;
 mod dht_file;
+mod dht_view;
 mod error;
 mod event;
 mod handle;
@@ -40,7 +41,8 @@ mod verify;
 mod workers;
 
 pub use add::{AddTorrent, Place, Source, StorageFactory};
-pub use config::{DHT_ROUTERS, SessionConfig};
+pub use config::{DHT_ROUTERS, Role, SessionConfig};
+pub use dht_view::{DhtView, Traffic};
 pub use error::SessionError;
 pub use event::SessionEvent;
 pub use handle::{State, Stats, TorrentHandle};

@@ -21,11 +21,12 @@ use unchoke_wire::WireHash;
 
 use crate::add::{AddTorrent, Place};
 use crate::clock::Clock;
-use crate::config::SessionConfig;
+use crate::config::{Role, SessionConfig};
 use crate::dht_file;
+use crate::dht_view::DhtView;
 use crate::error::SessionError;
 use crate::event::{EventSink, SessionEvent};
-use crate::handle::TorrentHandle;
+use crate::handle::{ANSWER_TIMEOUT, TorrentHandle};
 use crate::hub::{self, HubMessage, HubParts, HubThread};
 use crate::keeper::{Adding, Keeper, KeeperLinks, KeeperMessage};
 use crate::listen::{Datagrams, Listening};
@@ -85,7 +86,7 @@ impl Session {
     /// [`SessionError::PortInUse`] and [`SessionError::Listen`] for the sockets, [`SessionError::Storage`] for the
     /// folder of records, and what the system cannot give.
     pub fn start(config: SessionConfig) -> Result<Session, SessionError> {
-        let listening = Listening::bind(&config.listen)?;
+        let listening = Listening::bind(&config.listen, config.role == Role::Client)?;
         let store = config.resume_dir.as_deref().map(ResumeStore::open).transpose()?.map(Arc::new);
         let mut starter = Starter::new()?;
         let (hub_poll, hub_own, hub_inbox) = new_mailbox(hub::WAKER)?;
@@ -120,7 +121,7 @@ impl Session {
             shards: shards.clone(),
             resolver,
             sink: Arc::clone(&links.sink),
-            dht_file: config.dht_file.clone(),
+            dht_file: config.dht_file.clone().filter(|_| config.role != Role::DhtVisitor),
             trace: config.trace,
         })
         .map_err(|source| SessionError::System { action: "watch the sockets", source })?;
@@ -217,6 +218,14 @@ impl Session {
         self.hub.send(HubMessage::Dht(command));
     }
 
+    /// The DHT nodes of the session as they are at present, one a family; none after its end.
+    pub fn dht_views(&self) -> Vec<DhtView> {
+        let (reply, views) = crossbeam_channel::bounded(1);
+        self.hub.send(HubMessage::DhtViews { reply });
+        // a hub that is gone drops the reply
+        views.recv_timeout(ANSWER_TIMEOUT).unwrap_or_default()
+    }
+
     /// Where the session listens: the first address, with its real port. Unspecified when it listens nowhere.
     pub fn local_addr(&self) -> SocketAddr {
         self.addrs.first().copied().unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into())
@@ -299,13 +308,16 @@ impl Starter {
     }
 
     fn hub(&mut self, config: &SessionConfig, addrs: &[SocketAddr]) -> Hub {
+        let is_client = config.role == Role::Client;
         let settings = HubSettings {
             dht_v4: config.dht && addrs.iter().any(SocketAddr::is_ipv4),
             dht_v6: config.dht && addrs.iter().any(SocketAddr::is_ipv6),
-            lsd_v4: config.engine.lsd && addrs.iter().any(SocketAddr::is_ipv4),
-            lsd_v6: config.engine.lsd && addrs.iter().any(SocketAddr::is_ipv6),
+            is_dht_read_only: config.role == Role::DhtVisitor,
+            reports_dht_steps: config.dht_steps,
+            lsd_v4: is_client && config.engine.lsd && addrs.iter().any(SocketAddr::is_ipv4),
+            lsd_v6: is_client && config.engine.lsd && addrs.iter().any(SocketAddr::is_ipv6),
             listen_port: addrs.first().map_or(0, SocketAddr::port),
-            saved_nodes: config.dht_file.as_deref().map(dht_file::load).unwrap_or_default(),
+            saved: config.dht_file.as_deref().map(dht_file::load).unwrap_or_default(),
             nodes: if config.dht { config.dht_nodes.clone() } else { Vec::new() },
             routers: if config.dht { config.dht_routers.clone() } else { Vec::new() },
         };

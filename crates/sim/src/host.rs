@@ -8,7 +8,7 @@ use crate::swarm::Content;
 use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use unchoke_engine::hub::{Hub, HubSettings};
+use unchoke_engine::hub::{DhtState, Hub, HubSettings};
 use unchoke_engine::{ConnId, Engine, Settings, ShardId, Ticket, TorrentId};
 use unchoke_storage::MemoryStorage;
 use unchoke_wire::HostPort;
@@ -106,12 +106,14 @@ impl Host {
     /// A host that knows nothing yet.
     pub fn new(ip: IpAddr, settings: HostSettings, seeds: [[u8; 32]; 2], now: Instant) -> Self {
         let hub = HubSettings {
+            is_dht_read_only: false,
+            reports_dht_steps: false,
             dht_v4: settings.engine.dht && ip.is_ipv4(),
             dht_v6: settings.engine.dht && ip.is_ipv6(),
             lsd_v4: settings.lan.is_some() && ip.is_ipv4(),
             lsd_v6: settings.lan.is_some() && ip.is_ipv6(),
             listen_port: PORT,
-            saved_nodes: Vec::new(),
+            saved: DhtState::default(),
             nodes: settings.bootstrap,
             routers: Vec::new(),
         };

@@ -120,10 +120,11 @@ fn report_parse(error: &clap::Error) -> ExitCode {
 /// What clap says in a paragraph, as one line.
 fn parse_line(error: &clap::Error) -> String {
     use clap::error::ErrorKind as Kind;
-    if error.kind() == Kind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return "no command given; `unchoke help` lists them".to_owned();
-    }
     let text = error.to_string();
+    let help = help_for(&text);
+    if error.kind() == Kind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return format!("no command given; `{help}` lists them");
+    }
     let mut line = String::new();
     let told = text.lines().map(str::trim).take_while(|l| !l.starts_with("Usage:"));
     for part in told.filter(|l| !l.is_empty() && !l.starts_with("For more information")) {
@@ -136,12 +137,15 @@ fn parse_line(error: &clap::Error) -> String {
             line.push_str(part);
         }
     }
-    let usage = text.lines().find_map(|l| l.trim().strip_prefix("Usage: unchoke "));
-    let command = usage.and_then(|u| u.split(' ').next()).filter(|c| c.chars().all(char::is_alphabetic));
-    match command {
-        Some(command) => format!("{line}; see `unchoke help {command}`"),
-        None => format!("{line}; see `unchoke help`"),
-    }
+    format!("{line}; see `{help}`")
+}
+
+/// What shows the help of the command that clap speaks of.
+fn help_for(text: &str) -> String {
+    let usage = text.lines().find_map(|l| l.trim().strip_prefix("Usage: unchoke ")).unwrap_or_default();
+    let is_name = |word: &&str| word.starts_with(|c: char| c.is_ascii_lowercase());
+    let names = usage.split(' ').take_while(is_name);
+    ["unchoke", "help"].into_iter().chain(names).collect::<Vec<_>>().join(" ")
 }
 
 /// Exit code of a wrong command line.

@@ -58,6 +58,15 @@ pub(crate) fn time(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(total))
 }
 
+/// A pause, as [`time`] but of a second at least.
+///
+/// # Errors
+/// One line when the text is no such time.
+pub(crate) fn pause(text: &str) -> Result<Duration, String> {
+    let long_enough = |t: &Duration| *t >= Duration::from_secs(1);
+    Some(time(text)?).filter(long_enough).ok_or_else(|| "a second is the shortest pause".to_owned())
+}
+
 /// The piece length to create with: a power of two of at least 16 KiB.
 ///
 /// # Errors

@@ -21,6 +21,7 @@ pub mod lt_donthave;
 pub mod magnet;
 pub mod message;
 pub mod metainfo;
+pub mod mutable_torrent;
 pub mod peer_id;
 pub mod peer_priority;
 pub mod scope;

@@ -108,6 +108,10 @@ pub const KRPC_TEXT_LEN_MAX: usize = 128;
 pub const ITEM_VALUE_LEN_MAX: usize = 1000;
 /// Bytes of a mutable item's salt (BEP 44).
 pub const ITEM_SALT_LEN_MAX: usize = 64;
+/// Info-hashes taken from one sample, the rest is ignored; honest replies carry up to 34 (BEP 51).
+pub const KRPC_SAMPLES_MAX: usize = 128;
+/// Seconds a node may ask us to wait before it is sampled again (BEP 51); more counts as this.
+pub const KRPC_SAMPLE_INTERVAL_MAX: u32 = 21_600;
 /// Bytes of a reply we send (BEP 32).
 pub const KRPC_REPLY_LEN_MAX: usize = 1024;
 // Local service discovery (BEP 14)

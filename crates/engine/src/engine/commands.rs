@@ -246,20 +246,29 @@ impl Engine {
             return;
         }
         t.looked_for_peers = (self.now, 0);
-        let (hash, is_complete) = (t.hash, t.is_seed());
-        self.hub(HubCommand::Register { torrent, hash });
+        let (hashes, is_complete) = (t.wire_hashes(), t.is_seed());
+        hashes.into_iter().for_each(|hash| self.hub(HubCommand::Register { torrent, hash }));
         self.announce(torrent, AnnounceInput::Start { is_complete });
         self.dht_search(torrent);
         self.lsd_announce(torrent);
         self.touched.torrents.insert(torrent);
     }
 
+    //= BEP 52: a hybrid is in both swarms
     /// Searches the DHT and is announced there, if the torrent may be. Again when it became a seed.
     pub(super) fn dht_search(&mut self, torrent: TorrentId) {
         let t = &self.torrents[torrent];
         if self.settings.dht && t.discovery.dht && !t.is_private() && t.is_running() {
-            let wants_peers = t.discovery.dial;
-            self.hub(HubCommand::DhtSearch { torrent, hash: t.hash, is_seed: t.is_seed(), wants_peers });
+            let (is_seed, wants_peers) = (t.is_seed(), t.discovery.dial);
+            for hash in t.wire_hashes() {
+                self.hub(HubCommand::DhtSearch { torrent, hash, is_seed, wants_peers });
+            }
+        }
+    }
+
+    fn dht_stop(&mut self, torrent: TorrentId) {
+        for hash in self.torrents[torrent].wire_hashes() {
+            self.hub(HubCommand::DhtStop { hash });
         }
     }
 
@@ -283,11 +292,12 @@ impl Engine {
     /// Is reachable no more, closes all connections and tells the trackers.
     pub(super) fn stop_running(&mut self, torrent: TorrentId) {
         let t = &mut self.torrents[torrent];
-        let hash = t.hash;
         t.is_paused = true;
-        self.hub(HubCommand::Unregister { hash });
+        for hash in t.wire_hashes() {
+            self.hub(HubCommand::Unregister { hash });
+        }
         self.lsd_stop(torrent);
-        self.hub(HubCommand::DhtStop { hash });
+        self.dht_stop(torrent);
         self.close_all(torrent, &CloseReason::Stopped);
         self.announce(torrent, AnnounceInput::Stop);
     }
@@ -355,11 +365,10 @@ impl Engine {
                 t.raw_info.clone_from(&raw);
                 t.metadata = None;
                 t.phase = Phase::Storage;
-                let hash = t.hash;
                 self.learn_piece_count(torrent, pieces);
                 if is_private {
                     self.lsd_stop(torrent);
-                    self.hub(HubCommand::DhtStop { hash });
+                    self.dht_stop(torrent);
                     self.announce(torrent, AnnounceInput::Private);
                     self.forget_peers(torrent);
                 }

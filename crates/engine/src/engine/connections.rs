@@ -14,7 +14,7 @@ use core::net::{IpAddr, SocketAddr};
 use unchoke_wire::handshake::{HANDSHAKE_LEN, Handshake, PREFIX_LEN, Reserved, parse_prefix};
 use unchoke_wire::scope::Scope;
 use unchoke_wire::time::Duration;
-use unchoke_wire::{Bitfield, PeerId};
+use unchoke_wire::{Bitfield, PeerId, WireHash};
 
 /// How long a dial may take.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -101,7 +101,9 @@ impl Engine {
             (c.stage, c.since, c.last_received) = (Stage::Handshake, self.now, self.now);
             self.dials -= 1;
             self.touched.room = true;
-            self.send_handshake(conn);
+            if let Some(hash) = self.torrents.get(self.conns[conn].torrent).map(|t| t.hash) {
+                self.send_handshake(conn, hash);
+            }
         }
     }
 
@@ -118,11 +120,11 @@ impl Engine {
     }
 
     //= BEP 3: handshake
-    fn send_handshake(&mut self, conn: ConnId) {
+    fn send_handshake(&mut self, conn: ConnId, info_hash: WireHash) {
         let Some(c) = self.conns.get(conn) else { return };
         let Some(t) = self.torrents.get(c.torrent) else { return };
         let reserved = self.reserved_bits(t);
-        let bytes = Handshake { reserved, info_hash: t.hash, peer_id: t.peer_id }.encode();
+        let bytes = Handshake { reserved, info_hash, peer_id: t.peer_id }.encode();
         self.conns[conn].send.push_bytes(&bytes);
         self.trace(conn, true, TraceMessage::Handshake(bytes.to_vec()));
         self.want_send(conn);
@@ -147,7 +149,7 @@ impl Engine {
     }
 
     /// Collects the peer's handshake. An acceptor answers once the hash is in, before the peer id came: some
-    /// initiators, and trackers that test reachability, wait for that.
+    /// initiators, and trackers that test reachability, wait for that. A hybrid answers to either of its hashes.
     fn receive_handshake(&mut self, conn: ConnId, bytes: &[u8]) -> Result<(), CloseReason> {
         let c = &mut self.conns[conn];
         let had = c.handshake.len();
@@ -155,11 +157,12 @@ impl Engine {
         c.handshake.extend_from_slice(head);
         let prefix = parse_prefix(&c.handshake).map_err(|e| CloseReason::Protocol(e.to_string()))?;
         if let Some(prefix) = prefix {
-            if self.torrents.get(c.torrent).is_none_or(|t| t.hash != prefix.info_hash) {
+            let hash = prefix.info_hash;
+            if self.torrents.get(c.torrent).is_none_or(|t| !t.wire_hashes().contains(&hash)) {
                 return Err(CloseReason::WrongInfoHash);
             }
             if had < PREFIX_LEN && !c.is_outgoing {
-                self.send_handshake(conn);
+                self.send_handshake(conn, hash);
             }
         }
         let whole = Handshake::decode(&self.conns[conn].handshake);

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by unwrapping what is not there")]
 
 mod choking;
+mod dht;
 mod exchange;
 mod fast;
 mod gate;

@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, VecDeque};
-use unchoke_engine::hub::{HubInput, HubOutput, HubSettings};
+use unchoke_engine::hub::{DhtState, HubInput, HubOutput, HubSettings};
 use unchoke_engine::input::{AddTorrent, ClosedBy, Discovery, TorrentSource, Totals, VerifyOutcome};
 use unchoke_engine::input::{HttpReply, PartialPiece, PeerSource};
 use unchoke_engine::output::{HttpRequest, HubCommand, SendPart, VerifyJob};
@@ -143,12 +143,14 @@ impl Net {
         let addr = SocketAddr::from(([80, 0, n, 1], 6881));
         let settings = Settings { listen_port: 6881, own_addresses: vec![addr], ..settings };
         let hub = HubSettings {
+            is_dht_read_only: false,
+            reports_dht_steps: false,
             dht_v4: settings.dht,
             dht_v6: false,
             lsd_v4: settings.lsd,
             lsd_v6: false,
             listen_port: 6881,
-            saved_nodes: Vec::new(),
+            saved: DhtState::default(),
             nodes: Vec::new(),
             routers: Vec::new(),
         };
