@@ -156,7 +156,7 @@ mod tests {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let (own, key) = ([7; 20], network.shared.nodes[5].0);
-        let mut ask = |query: Vec<u8>| {
+        let ask = |query: Vec<u8>| {
             socket.send_to(&query, network.entry()).unwrap();
             let mut buf = [0; 2048];
             let len = socket.recv(&mut buf).unwrap();
