@@ -15,6 +15,8 @@ pub struct DhtView {
     pub lookups: usize,
     /// Peers that others announced to it.
     pub stored_peers: usize,
+    /// Items that others stored in it.
+    pub stored_items: usize,
     /// What passed its socket.
     pub traffic: Traffic,
 }
@@ -54,6 +56,7 @@ pub(crate) fn view(node: &Node, traffic: Traffic) -> DhtView {
         table: node.table().collect(),
         lookups: node.lookup_count(),
         stored_peers: node.stored_peer_count(),
+        stored_items: node.stored_item_count(),
         traffic,
     }
 }

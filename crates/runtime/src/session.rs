@@ -309,6 +309,11 @@ impl Starter {
 
     fn hub(&mut self, config: &SessionConfig, addrs: &[SocketAddr]) -> Hub {
         let is_client = config.role == Role::Client;
+        let mut saved = config.dht_file.as_deref().map(dht_file::load).unwrap_or_default();
+        if config.role == Role::DhtVisitor {
+            // the ids are those of the one whose file it is, who may be running
+            saved.ids.clear();
+        }
         let settings = HubSettings {
             dht_v4: config.dht && addrs.iter().any(SocketAddr::is_ipv4),
             dht_v6: config.dht && addrs.iter().any(SocketAddr::is_ipv6),
@@ -317,7 +322,7 @@ impl Starter {
             lsd_v4: is_client && config.engine.lsd && addrs.iter().any(SocketAddr::is_ipv4),
             lsd_v6: is_client && config.engine.lsd && addrs.iter().any(SocketAddr::is_ipv6),
             listen_port: addrs.first().map_or(0, SocketAddr::port),
-            saved: config.dht_file.as_deref().map(dht_file::load).unwrap_or_default(),
+            saved,
             nodes: if config.dht { config.dht_nodes.clone() } else { Vec::new() },
             routers: if config.dht { config.dht_routers.clone() } else { Vec::new() },
         };

@@ -109,6 +109,14 @@ pub(crate) fn clock() -> String {
     format!("{hour:02}:{minute:02}:{second:02}.{:03}", since.subsec_millis())
 }
 
+/// How long something took: `31 ms`, `2.5 s`.
+pub(crate) fn took(time: Duration) -> String {
+    match time.as_millis() {
+        ms @ ..1000 => format!("{ms} ms"),
+        _ => format!("{:.1} s", time.as_secs_f64()),
+    }
+}
+
 /// So many of something: `1 file`, `2 files`.
 pub(crate) fn count(n: impl TryInto<u64>, what: &str) -> String {
     match n.try_into().unwrap_or(u64::MAX) {
@@ -206,6 +214,12 @@ mod tests {
         for text in ["0", "1", "8KiB", "48KiB", "512M", "1MB", "8G"] {
             assert!(piece_length(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn short_times_are_told_in_milliseconds() {
+        assert_eq!(took(Duration::from_micros(31_900)), "31 ms");
+        assert_eq!(took(Duration::from_millis(2540)), "2.5 s");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::support::{Place, Seed, interrupt, is_same_tree, noise};
 
 const PUBLIC_KEY: &str = "8543d3e6115f0f98c944077a4493dcd543e49c739fd998550a1f614ab36ed63e";
 
-/// Makes `VERSION/t` a folder of two files, one of which differs between versions, and seeds it.
+/// Makes `VERSION/t` a folder of two files, one of which is another and longer one in later versions, and seeds it.
 fn seed(place: &Place, net: &Network, version: &str) -> Seed {
     place.write(&format!("{version}/t/same"), noise(400_000, 1));
     let changed = noise(100_000 * version.len(), version.len() as u64);
@@ -67,9 +67,8 @@ fn a_published_torrent_is_downloaded_by_its_key_alone() {
 fn who_follows_gets_the_next_version_into_the_same_folder() {
     let (place, net) = (Place::new(), Network::start(4));
     std::fs::create_dir(place.path("out")).unwrap();
-    // the second version is longer, and the third shorter
-    let _seeds = ["aa", "aaa", "a"].map(|version| seed(&place, &net, version));
-    let magnet = publish(&place, &net, "aa", &["--new-key"]);
+    let _seeds = ["a", "aa", "aaa"].map(|version| seed(&place, &net, version));
+    let magnet = publish(&place, &net, "a", &["--new-key"]);
     let get = ["get", &magnet, "--listen", "127.0.0.1:0", "--dht-node", &net.entry, "--dir", "out"];
     let mut command = place.command(&[&get[..], &["--follow=1s", "--json"]].concat());
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
@@ -81,8 +80,8 @@ fn who_follows_gets_the_next_version_into_the_same_folder() {
         assert!(done.is_some(), "{version} was never complete");
         assert!(is_same_tree(&place.path(&format!("{version}/t")), &place.path("out/t")), "{version}");
     };
-    completed("aa");
-    for version in ["aaa", "a"] {
+    completed("a");
+    for version in ["aa", "aaa"] {
         publish(&place, &net, version, &[]);
         completed(version);
     }

@@ -37,8 +37,9 @@ pub(super) fn run(args: &FindNodeArgs) -> Result<ExitCode> {
             || json!({"node": addr.to_string(), "id": id.to_string(), "shared_bits": shared_bits}),
         )?;
     }
-    let seconds = asker.elapsed().as_secs_f64();
-    asker.tell().event("done", json!({"nodes": found.len(), "elapsed": seconds}))?;
-    asker.tell().say(format_args!("{} in {seconds:.1} s", units::count(found.len(), "node")));
+    let elapsed = asker.elapsed();
+    asker.tell().event("done", json!({"nodes": found.len(), "elapsed": elapsed.as_secs_f64()}))?;
+    let (nodes, took) = (units::count(found.len(), "node"), units::took(elapsed));
+    asker.tell().say(format_args!("{nodes} in {took}"));
     Ok(if found.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -35,13 +35,15 @@ pub(super) fn run(args: &GetItemArgs) -> Result<ExitCode> {
         }
     };
     tell(&mut asker, args, &item)?;
-    let from = units::count(copies, "node");
-    let version = match &item {
-        Item::Mutable(item) => format!("version {}, ", item.seq),
-        Item::Immutable { .. } => String::new(),
-    };
-    let seconds = asker.elapsed().as_secs_f64();
-    asker.tell().say(format_args!("{version}from {from} in {seconds:.1} s"));
+    let took = units::took(asker.elapsed());
+    match &item {
+        Item::Mutable(item) => {
+            let from = units::count(copies, "node");
+            asker.tell().say(format_args!("version {}, from {from} in {took}", item.seq));
+        }
+        // the first answer was enough
+        Item::Immutable { .. } => asker.tell().say(format_args!("found in {took}")),
+    }
     Ok(ExitCode::SUCCESS)
 }
 

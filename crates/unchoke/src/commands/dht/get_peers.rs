@@ -104,11 +104,12 @@ impl Found {
             });
         }
         let (peers, queries) = (self.peers.len(), self.queries);
-        let seconds = asker.elapsed().as_secs_f64();
-        asker.tell().event("done", json!({"peers": peers, "queries": queries, "elapsed": seconds}))?;
+        let elapsed = asker.elapsed();
+        let fields = json!({"peers": peers, "queries": queries, "elapsed": elapsed.as_secs_f64()});
+        asker.tell().event("done", fields)?;
         let peers = units::count(peers, "peer");
         let queries = if queries == 1 { "1 query".to_owned() } else { format!("{queries} queries") };
-        asker.tell().say(format_args!("{peers} in {seconds:.1} s, {queries}"));
+        asker.tell().say(format_args!("{peers} in {}, {queries}", units::took(elapsed)));
         let is_counted = self.swarm.values().any(|(seeds, downloaders, _)| seeds + downloaders > 0);
         let is_found = is_counted || !self.peers.is_empty();
         Ok(if is_found { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -136,7 +136,7 @@ impl Watch {
         let (good, all) = (good(view), view.table.len());
         row("nodes", format!("{all}: {good} good, {} questionable", all - good));
         row("traffic", traffic(rates));
-        row("stored", units::count(view.stored_peers, "peer"));
+        row("stored", stored(view));
         row("lookups", format!("{} under way", view.lookups));
         row("buckets", "shared bits, nodes (# good, . questionable), median time to answer".to_owned());
         for (bits, bucket) in buckets(view) {
@@ -166,6 +166,7 @@ impl Watch {
             "good": good(view),
             "lookups": view.lookups,
             "stored_peers": view.stored_peers,
+            "stored_items": view.stored_items,
             "received": view.traffic.received,
             "sent": view.traffic.sent,
             "rate_received": rates.received,
@@ -180,8 +181,12 @@ impl Watch {
 /// One node as a line.
 fn line(view: &DhtView, rates: Rates) -> String {
     let nodes = units::count(view.table.len(), "node");
-    let peers = units::count(view.stored_peers, "peer");
-    format!("{}: {nodes}, {} good; {}; {peers} stored", family(view), good(view), traffic(rates))
+    format!("{}: {nodes}, {} good; {}; {} stored", family(view), good(view), traffic(rates), stored(view))
+}
+
+fn stored(view: &DhtView) -> String {
+    let (peers, items) = (units::count(view.stored_peers, "peer"), units::count(view.stored_items, "item"));
+    format!("{peers}, {items}")
 }
 
 fn traffic(rates: Rates) -> String {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 use unchoke_engine::input::TorrentSource;
+use unchoke_runtime::dht::item::SecretKey;
 use unchoke_runtime::dht::{Command, Event};
 use unchoke_wire::bencode::Document;
 use unchoke_wire::item::{Item, ItemKey};
@@ -17,7 +18,7 @@ use unchoke_wire::{InfoHashes, Magnet, WireHash, limits};
 
 use super::asker::{Asker, Heard, Open, Setup};
 use super::get::newest;
-use super::key_file::Key;
+use super::key_file;
 use super::value;
 use crate::args::PutArgs;
 use crate::describe::hex;
@@ -27,8 +28,8 @@ use crate::{source, units};
 pub(super) fn run(args: &PutArgs) -> Result<ExitCode> {
     let value = read_value(args)?;
     let key = match (&args.key, args.new_key) {
-        (Some(path), true) => Some(Key::create(path)?),
-        (Some(path), false) => Some(Key::read(path)?),
+        (Some(path), true) => Some(key_file::create(path)?),
+        (Some(path), false) => Some(key_file::read(path)?),
         (None, _) => None,
     };
     let mut asker = Asker::start(Setup::store(&args.net, &args.wait, args.keep))?;
@@ -41,7 +42,7 @@ pub(super) fn run(args: &PutArgs) -> Result<ExitCode> {
                 Some(seq) => seq,
                 None => next_seq(&mut asker, key, &salt)?,
             };
-            Item::Mutable(key.sign(&salt, seq, &value))
+            Item::Mutable(key.sign(salt, seq, value))
         }
     };
     let stored = store(&mut asker, &item, args.cas)?;
@@ -65,13 +66,18 @@ fn read_value(args: &PutArgs) -> Result<Vec<u8>> {
         (None, None, None) => unreachable!("the command line names one of them"),
     };
     let value = if args.bencoded { bytes } else { value::string(&bytes) };
-    let (len, max) = (value.len(), limits::ITEM_VALUE_LEN_MAX);
-    if len > max {
+    let max = limits::ITEM_VALUE_LEN_MAX;
+    if value.len() > max {
         bail!(
             "{name} is too long: nodes store {max} bytes, bencoding included; store a torrent's hash instead"
         );
     }
     match Document::parse(&value) {
+        Ok(document) if !document.root().is_canonical() => {
+            bail!(
+                "{name} is not bencoded in the one way nodes take: the keys of its dictionaries are not sorted"
+            )
+        }
         Ok(_) => Ok(value),
         Err(e) => bail!("{name} is not bencoded: {e}; leave out --bencoded to store it as text"),
     }
@@ -103,7 +109,7 @@ fn hash_of(torrent: &str) -> Result<WireHash> {
 }
 
 /// One more than the newest version that is found.
-fn next_seq(asker: &mut Asker, key: &Key, salt: &[u8]) -> Result<i64> {
+fn next_seq(asker: &mut Asker, key: &SecretKey, salt: &[u8]) -> Result<i64> {
     let key = ItemKey::Mutable { key: key.public(), salt: salt.to_vec() };
     match newest(asker, &key)? {
         Some((Item::Mutable(item), _)) => match item.seq.checked_add(1) {

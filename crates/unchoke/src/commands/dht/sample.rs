@@ -53,11 +53,16 @@ pub(super) fn run(args: &SampleArgs) -> Result<ExitCode> {
     if nodes == 0 {
         bail!("no node near {target} gives samples; try another ID, or more time with --timeout");
     }
-    let seconds = asker.elapsed().as_secs_f64();
-    let fields =
-        json!({"nodes": nodes, "info_hashes": hashes.len(), "stored": stored_in_all, "elapsed": seconds});
+    let elapsed = asker.elapsed();
+    let fields = json!({
+        "nodes": nodes,
+        "info_hashes": hashes.len(),
+        "stored": stored_in_all,
+        "elapsed": elapsed.as_secs_f64(),
+    });
     asker.tell().event("done", fields)?;
     let (found, nodes) = (units::count(hashes.len(), "torrent"), units::count(nodes, "node"));
-    asker.tell().say(format_args!("{found} of {stored_in_all} that {nodes} store, in {seconds:.1} s"));
+    let took = units::took(elapsed);
+    asker.tell().say(format_args!("{found} of {stored_in_all} that {nodes} store, in {took}"));
     Ok(if hashes.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
