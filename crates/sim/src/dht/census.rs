@@ -76,7 +76,7 @@ impl Census {
 
     /// Up to `n` of those `wanted`, the closest to `target` first.
     pub(super) fn closest(&self, target: &NodeId, n: usize, wanted: impl Fn(&Member) -> bool) -> Vec<Member> {
-        let mut ranges = vec![0..self.0.len()];
+        let mut ranges: Vec<Range<usize>> = core::iter::once(0..self.0.len()).collect();
         while let Some(last) = ranges.last()
             && last.len() > n
             && ranges.len() <= NodeId::BITS

@@ -27,6 +27,7 @@ pub(super) struct ActorIndex(usize);
 
 /// What comes to the one who directs a run.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one exists at a time")]
 pub(super) enum Happening {
     /// What was planned for this moment.
     Act(u32),

@@ -140,3 +140,32 @@ fn hours(text: &str) -> Result<Duration, String> {
     }
     Ok(Duration::from_secs_f64(hours * 3600.0))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::args::definition;
+
+    fn refusal(args: &str) -> Option<String> {
+        let words = ["unchoke", "sim"].into_iter().chain(args.split_whitespace());
+        definition().try_get_matches_from(words).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn wrong_values_of_a_simulated_dht_are_refused_with_what_is_right() {
+        for (args, hint) in [
+            ("dht --dead 2", "a share is a number from 0 to 0.99"),
+            ("dht --nodes 5", "100..=20000000"),
+            ("dht --attack x", "attacks are eclipse, eclipse-any-id"),
+            ("dht --hours 0", "hours are from 0.1 to 1000"),
+            ("dht --churn odd", "calm, medium, harsh"),
+            ("dht --full --churn calm", "cannot be used with"),
+            ("", "SCENARIO"),
+        ] {
+            let text = refusal(args).unwrap_or_default();
+            assert!(text.contains(hint), "{args}: {text}");
+        }
+        for args in ["dht", "dht --nodes 1000 --dead 0.2 --seed 7 --json", "golden-b --seed 7", "list"] {
+            assert_eq!(refusal(args), None, "{args}");
+        }
+    }
+}
