@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """libtorrent as an interop peer, DHT router, torrent maker and torrent reader.
 
-  lt.py seed|get SOURCE DIR IP:PORT [--peer IP:PORT] [--dht-node IP:PORT] [--rate BYTES_PER_S]
+  lt.py seed|get SOURCE DIR IP:PORT [--peer IP:PORT] [--dht-node IP:PORT] [--rate BYTES_PER_S] [--lsd]
+      [--pex]
       SOURCE is a .torrent path or a magnet. Prints READY when it serves (seed) or has started (get), METADATA when it
       knows the files, UPLOADED N as it sends payload; get exits 0 when the download is complete. --rate limits upload
       of a seed and download of a get.
@@ -57,7 +58,7 @@ def wait_for_dht(ses, node):
 
 
 def peer(args):
-    ses = session(args.listen, args.dht_node, args.dht_node is not None)
+    ses = session(args.listen, args.dht_node, args.dht_node is not None, {"enable_lsd": args.lsd})
     if args.dht_node:
         wait_for_dht(ses, args.dht_node)
     if args.source.startswith("magnet:"):
@@ -67,6 +68,8 @@ def peer(args):
         params.ti = lt.torrent_info(args.source)
     params.save_path = args.dir
     params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
+    if not args.pex:
+        params.flags |= lt.torrent_flags.disable_pex
     if args.rate and args.role == "seed":
         params.upload_limit = args.rate
     elif args.rate:
@@ -181,6 +184,8 @@ def main():
         p.add_argument("--peer")
         p.add_argument("--dht-node")
         p.add_argument("--rate", type=int)
+        p.add_argument("--lsd", action="store_true")
+        p.add_argument("--pex", action="store_true")
         p.set_defaults(run=peer)
     p = roles.add_parser("node")
     p.add_argument("listen", nargs="+")

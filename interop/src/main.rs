@@ -13,8 +13,10 @@ mod create_agreement;
 mod dht;
 mod fixtures;
 mod lab;
+mod lsd;
 mod metainfo_samples;
 mod netns;
+mod pex;
 mod ports;
 mod proc;
 mod resume;
@@ -102,6 +104,8 @@ fn run(args: &Args) -> Result<Summary> {
     cases.extend(show_agreement::cases());
     cases.extend(transfer::cases(&lab));
     cases.extend(resume::cases(&lab));
+    cases.extend(lsd::cases(&lab));
+    cases.extend(pex::cases(&lab));
     cases.extend(dht::cases());
     cases.retain(|case| case.is_wanted(&args.filters));
     if cases.is_empty() {

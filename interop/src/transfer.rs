@@ -18,17 +18,17 @@ use crate::trackers::{Dht, Opentracker};
 
 /// Who is the seeder.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Direction {
-    /// We download from the other client.
+pub(crate) enum Direction {
+    /// We download, or hear, from the other client.
     Get,
-    /// The other client downloads from us.
+    /// The other client downloads, or hears, from us.
     Seed,
 }
 
 impl Direction {
-    const BOTH: [Self; 2] = [Self::Get, Self::Seed];
+    pub(crate) const BOTH: [Self; 2] = [Self::Get, Self::Seed];
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Get => "get",
             Self::Seed => "seed",
@@ -36,7 +36,11 @@ impl Direction {
     }
 
     /// The seeder, then the downloader.
-    fn order<'a>(self, ours: &'a dyn Client, other: &'a dyn Client) -> (&'a dyn Client, &'a dyn Client) {
+    pub(crate) fn order<'a>(
+        self,
+        ours: &'a dyn Client,
+        other: &'a dyn Client,
+    ) -> (&'a dyn Client, &'a dyn Client) {
         match self {
             Self::Get => (other, ours),
             Self::Seed => (ours, other),
@@ -261,6 +265,8 @@ pub(crate) fn jobs<'a>(
         state: &folders.seeder,
         dial: None,
         dht_nodes: &[],
+        lsd: false,
+        pex: false,
         rate_limit: None,
     };
     let get = Job {

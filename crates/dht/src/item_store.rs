@@ -57,8 +57,7 @@ impl ItemStore {
         least.is_none_or(|(least, _)| *least < worth(target, own, now))
     }
 
-    //= BEP 44: a put with a lower sequence number than the stored one is refused with 302, one whose cas is not the
-    //= stored one with 301
+    //= BEP 44: a lower sequence number is refused with 302, another cas than the stored number with 301
     /// Whether the rules let `item` replace what is stored under its target.
     pub(crate) fn check(&self, target: &NodeId, item: &Item, cas: Option<i64>) -> Result<(), Refusal> {
         let Some(Stored { item: Item::Mutable(old), .. }) = self.items.get(target) else { return Ok(()) };

@@ -199,7 +199,9 @@ mod tests {
         };
         let mut t = Transactions::default();
         let first = begin(&mut t, 1, Purpose::Contact, rng);
-        (2..=4).for_each(|n| drop(begin(&mut t, n, Purpose::Contact, rng)));
+        for n in 2..=4 {
+            begin(&mut t, n, Purpose::Contact, rng);
+        }
         begin(&mut t, 5, Purpose::Ping, rng);
         assert_eq!(t.contacts_in_flight(), 4);
         assert!(t.finish(&first, at(1), Instant::ZERO).is_some());

@@ -6,6 +6,7 @@
 use core::net::{IpAddr, SocketAddr};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use unchoke_wire::WireHash;
 use unchoke_wire::compact::Family;
@@ -169,9 +170,9 @@ impl Lsd {
     /// A torrent that is announced already stays as it is.
     fn announce(&mut self, hash: WireHash, now: Instant) {
         let can_announce = self.settings.listen_port != 0 && (self.settings.v4 || self.settings.v6);
-        if !self.torrents.contains_key(&hash) {
+        if let Entry::Vacant(place) = self.torrents.entry(hash) {
             let due = now + GATHER;
-            self.torrents.insert(hash, Torrent { due, repeats: REPEATS, announced_at: None });
+            place.insert(Torrent { due, repeats: REPEATS, announced_at: None });
             if can_announce {
                 self.due.insert((due, hash));
             }

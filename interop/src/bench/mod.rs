@@ -210,6 +210,8 @@ fn download(lab: &Lab, torrent: &Path, dir: &Path, ours: &Server) -> Result<f64>
         state: &state,
         dial: None,
         dht_nodes: &[ours.addr],
+        lsd: false,
+        pex: false,
         rate_limit: None,
     };
     let mut peer = lab.unchoke.start(&job)?;

@@ -58,12 +58,6 @@ impl Network {
     pub(crate) fn entry(&self) -> SocketAddr {
         self.shared.nodes[0].1.into()
     }
-
-    /// Peers announced under `key`.
-    pub(crate) fn announced(&self, key: &Id) -> usize {
-        let peers = self.shared.peers.lock().expect("no stand-in panics while it holds the peers");
-        peers.get(key).map_or(0, BTreeSet::len)
-    }
 }
 
 impl Drop for Network {
@@ -162,7 +156,7 @@ mod tests {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let (own, key) = ([7; 20], network.shared.nodes[5].0);
-        let mut ask = |query: Vec<u8>| {
+        let ask = |query: Vec<u8>| {
             socket.send_to(&query, network.entry()).unwrap();
             let mut buf = [0; 2048];
             let len = socket.recv(&mut buf).unwrap();
@@ -173,7 +167,7 @@ mod tests {
         let nodes = string_after(&reply, b"5:nodes").unwrap();
         assert_eq!((nodes.len(), &nodes[..20]), (208, &key[..]));
         ask(krpc::announce_peer(&own, &key, 6999, b"okay"));
-        assert_eq!(network.announced(&key), 1);
+        assert_eq!(network.shared.peers.lock().unwrap()[&key].len(), 1);
         let reply = ask(krpc::get_peers(&own, &key));
         assert!(reply.windows(8).any(|w| w == [b'6', b':', 127, 0, 0, 1, 0x1b, 0x57]));
     }

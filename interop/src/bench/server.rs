@@ -36,6 +36,8 @@ impl Server {
             state: dir,
             dial: None,
             dht_nodes: &[entry],
+            lsd: false,
+            pex: false,
             rate_limit: None,
         };
         fs::create_dir_all(dir)?;

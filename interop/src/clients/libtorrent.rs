@@ -58,6 +58,8 @@ impl Client for Libtorrent {
         if let Some(node) = job.dht_nodes.first() {
             command.args(["--dht-node", &node.to_string()]);
         }
+        let wanted = [(job.lsd, "--lsd"), (job.pex, "--pex")];
+        command.args(wanted.iter().filter(|(is_on, _)| *is_on).map(|(_, flag)| flag));
         if let Some(rate) = job.rate_limit {
             command.args(["--rate", &rate.to_string()]);
         }

@@ -176,10 +176,8 @@ impl Node {
     /// Takes note that `to` nodes stored what the lookup was for, and that no more will.
     pub(super) fn on_stored(&mut self, goal: Goal, to: usize) {
         match goal {
-            Goal::Search { target, .. } => {
-                if self.searches.get_mut(&target).is_some() {
-                    self.emit(Event::Announced { target, to });
-                }
+            Goal::Search { target, .. } if self.searches.get_mut(&target).is_some() => {
+                self.emit(Event::Announced { target, to });
             }
             Goal::PutItem { item, refusal, .. } => {
                 self.emit(Event::ItemStored { key: item.key(), to, refusal });

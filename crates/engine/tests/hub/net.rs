@@ -72,9 +72,9 @@ pub fn settings(nodes: impl IntoIterator<Item = SocketAddr>) -> HubSettings {
 pub fn hash(n: u32) -> WireHash {
     let mut hash = [0; 20];
     // spread over the id space as real ones are
-    for (at, byte) in hash.iter_mut().enumerate() {
-        let mixed = (u64::from(n) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(at as u32 * 9);
-        *byte = mixed.to_be_bytes()[at % 8];
+    for (at, byte) in (0..).zip(&mut hash) {
+        let mixed = (u64::from(n) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(at * 9);
+        *byte = mixed.to_be_bytes()[usize::try_from(at % 8).unwrap()];
     }
     WireHash(hash)
 }
@@ -92,8 +92,7 @@ impl Net {
     }
 
     pub fn join(&mut self, at: SocketAddr, settings: HubSettings) {
-        let port = at.port() as u8 ^ 7;
-        let mut seed = [port; 32];
+        let mut seed = [7; 32];
         seed[..4].copy_from_slice(&match at.ip() {
             IpAddr::V4(ip) => ip.octets(),
             IpAddr::V6(_) => [6; 4],

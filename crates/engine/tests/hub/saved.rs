@@ -34,7 +34,7 @@ fn saved_nodes_count_only_once_they_have_answered() {
     net.join(addr(OURS), settings([addr(0)]));
     net.run(Duration::from_secs(60));
     let state = net.leave(addr(OURS)).unwrap();
-    (0..10).for_each(|n| drop(net.dead.insert(addr(n))));
+    net.dead.extend((0..10).map(addr));
     restart(&mut net, state);
     assert_eq!(net.good_nodes(addr(OURS)), 0);
     net.run(Duration::from_secs(60));

@@ -36,8 +36,7 @@ pub(super) fn lan(setup: &Setup) -> Result<Played, String> {
     world.host_mut(seed).link.settings.loss_per_mille = 300;
     swarm::add(&mut world, seed, &content, Bitfield::all(PIECES), NEAR);
     swarm::add(&mut world, seed, &private, Bitfield::all(PIECES), NEAR);
-    let (mut near, mut far): (Vec<(HostId, TorrentId)>, Vec<(HostId, TorrentId)>) = (Vec::new(), Vec::new());
-    let mut secret = Vec::new();
+    let (mut near, mut far, mut secret) = (Vec::new(), Vec::new(), Vec::new());
     for i in 0..setup.peers.unwrap_or(6) {
         world.run_for(Duration::from_secs(7));
         let host = in_lan(&mut world, if i % 3 == 2 { 2 } else { 1 });

@@ -120,7 +120,8 @@ fn arguments(a: &mut DictWriter<'_>, query: &Query) {
     }
 }
 
-/// The arguments of `put` after `id`.
+/// The arguments of `put` after `id`. BEP 44 has no `target` among them, but nodes of the mainline crate take no
+/// `put` without it.
 fn item(a: &mut DictWriter<'_>, put: &Put) {
     if let Item::Mutable(item) = &put.item {
         a.bytes(b"k", &item.key);
@@ -130,6 +131,7 @@ fn item(a: &mut DictWriter<'_>, put: &Put) {
         a.int(b"seq", item.seq);
         a.bytes(b"sig", &item.signature);
     }
+    a.bytes(b"target", &put.item.key().target().0);
     a.bytes(b"token", &put.token);
     a.key(b"v").raw(put.item.value());
 }

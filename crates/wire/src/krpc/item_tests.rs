@@ -67,18 +67,27 @@ fn items_are_asked_for_and_stored_in_the_form_of_bep_44() {
         ),
         (
             Method::Put(Box::new(immutable)),
-            "d2:id20:abcdefghij01234567895:token3:tok1:vli1eee1:q3:put".to_owned(),
+            concat!(
+                "d2:id20:abcdefghij0123456789",
+                r#"6:target20:\xd1\xe0\xb5?z\x12>\xc6\xf1#\x93\xfa6\xc1\x8b\x01\xfe\x1b\xac\x1b"#,
+                "5:token3:tok1:vli1eee1:q3:put",
+            )
+            .to_owned(),
         ),
         (
             Method::Put(Box::new(mutable(Some(3), b"salty"))),
             format!(
-                "d3:casi3e2:id20:abcdefghij01234567891:k32:{k}4:salt5:salty3:seqi4e3:sig64:{sig}5:token3:tok1:v5:helloe1:q3:put"
+                "d3:casi3e2:id20:abcdefghij01234567891:k32:{k}4:salt5:salty3:seqi4e3:sig64:{sig}{}{}",
+                r#"6:target20:\xc7\x1c$\x07\x99\xc6\x8d\x99V\xcd\x7f\xc4\xb7.:\x9d}\xcf^\x9e"#,
+                "5:token3:tok1:v5:helloe1:q3:put",
             ),
         ),
         (
             Method::Put(Box::new(mutable(None, b""))),
             format!(
-                "d2:id20:abcdefghij01234567891:k32:{k}3:seqi4e3:sig64:{sig}5:token3:tok1:v5:helloe1:q3:put"
+                "d2:id20:abcdefghij01234567891:k32:{k}3:seqi4e3:sig64:{sig}{}{}",
+                r#"6:target20:\x00ij\xb8\xd4!\xf8\x166l\x13~\xc6h\x13\xfd!\x8dY\'"#,
+                "5:token3:tok1:v5:helloe1:q3:put",
             ),
         ),
         (
