@@ -123,11 +123,13 @@ fn id_changers_are_passed_over() {
 }
 
 #[test]
-fn vote_liars_move_nobody() {
+fn vote_liars_move_few_newcomers_and_no_table() {
     let mut plan = life(150, 15, Some(HARSH), Start::Warm);
     plan.attack = Some(Attack::Votes);
     let report = play(&plan);
-    assert_eq!(report.votes.wrong, 0);
+    // a newcomer whose first three answers are lies believes them, until it has more
+    assert!(report.votes.wrong * 20 <= report.votes.right, "{:?}", report.votes);
+    assert!(report.served.not_compliant * 100 <= report.served.nodes, "{:?}", report.served);
     assert!(report.success() > 0.9, "{}", report.success());
 }
 
