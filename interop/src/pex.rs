@@ -44,7 +44,8 @@ fn run(lab: &Lab, other: Other, direction: Direction, dir: &Path) -> Result<()> 
     fs::create_dir_all(&state)?;
     let mut tell = Job {
         role: Role::Get,
-        host: &site.meeting,
+        // Transmission 3 knows one peer an address: who dials it must not come from the seeder's.
+        host: if hearer.must_be_dialled() { &site.leecher } else { &site.meeting },
         port: free_port()?,
         dir: &middle,
         state: &state,
