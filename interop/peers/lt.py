@@ -58,7 +58,8 @@ def wait_for_dht(ses, node):
 
 
 def peer(args):
-    ses = session(args.listen, args.dht_node, args.dht_node is not None, {"enable_lsd": args.lsd})
+    # As a bootstrap node of the settings it would be a router to libtorrent, and never in its table.
+    ses = session(args.listen, None, args.dht_node is not None, {"enable_lsd": args.lsd})
     if args.dht_node:
         wait_for_dht(ses, args.dht_node)
     if args.source.startswith("magnet:"):

@@ -93,8 +93,8 @@ impl Keeper for CommandLine {
         let salt = if salt.is_empty() { &[][..] } else { &["--salt", salt] };
         let args = ["get", "--key", KEY, "--json"].into_iter().chain(salt.iter().copied());
         let Some(told) = self.look(args)? else { return Ok(None) };
-        let events = told.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let item = events.filter(|event| event["event"] == "item").last().context("it told no item")?;
+        let mut events = told.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let item = events.find(|event| event["event"] == "item").context("it told no item")?;
         let value = unhex(item["bencoded"].as_str().context("no value")?)?;
         Ok(Some((item["seq"].as_i64().context("no number")?, string_in(&value)?)))
     }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -40,10 +41,11 @@ fn run(we_get: bool, lab: &Lab, dir: &Path) -> Result<()> {
     let entries = if we_get { [theirs.at(), first.at()] } else { [first.at(), theirs.at()] };
     let mut times = Vec::new();
     for round in 0..ROUNDS {
-        let dir = dir.join(round.to_string());
-        let time = magnet(we_get, lab, &dir, round, entries, &mut watcher);
+        let time = magnet(we_get, lab, dir, round, entries, &mut watcher);
         times.push(time.with_context(|| format!("round {} of {ROUNDS}", round + 1))?);
-        fs::remove_dir_all(&dir)?;
+        for part in ["original", "seeder", "leecher", "copy"] {
+            fs::remove_dir_all(dir.join(part))?;
+        }
     }
     times.sort();
     let seconds = |time: &Duration| time.as_secs_f64();
@@ -79,7 +81,11 @@ fn magnet(
     get.source = Source::Magnet(&uri);
     let seeding = seeder.start(&seed).context("start the seeder")?;
     let at = seed.host.at(seed.port);
-    wait_until("the seeder in the DHT", Duration::from_secs(60), || Ok(watcher.peers(&hash)?.contains(&at)))?;
+    wait_until("the seeder in the DHT", Duration::from_secs(60), || {
+        // Slowly: a node answers one address only so often, and all of these have the same.
+        thread::sleep(Duration::from_millis(250));
+        Ok(watcher.peers(&hash)?.contains(&at))
+    })?;
     let started = Instant::now();
     let mut getting = leecher.start(&get).context("start the downloader")?;
     let sign = if we_get { "\"event\":\"metadata\"" } else { "METADATA" };

@@ -9,9 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
-use super::command_line::CommandLine;
-use super::node::Finder;
 use crate::case::Case;
 use crate::clients::{Client, Source};
 use crate::lab::{Lab, Other};
@@ -40,7 +39,7 @@ fn magnet(we_get: bool, lab: &Lab, dir: &Path) -> Result<()> {
     let folders = Folders::new(dir)?;
     let torrent = dir.join("case.torrent");
     lab.unchoke.create(payload, &torrent, &["--node", &nodes.at[0].to_string()])?;
-    let (hash, uri) = (lab.unchoke.info_hash(&torrent)?, lab.unchoke.magnet(&torrent)?);
+    let uri = lab.unchoke.magnet(&torrent)?;
     let transmission = lab.client(Other::Transmission);
     let (seeder, leecher): (&dyn Client, &dyn Client) =
         if we_get { (transmission, &lab.unchoke) } else { (&lab.unchoke, transmission) };
@@ -48,9 +47,7 @@ fn magnet(we_get: bool, lab: &Lab, dir: &Path) -> Result<()> {
     (seed.dht_nodes, get.dht_nodes) = (&nodes.at, &nodes.at);
     get.source = Source::Magnet(&uri);
     let seeding = seeder.start(&seed).context("start the seeder")?;
-    let at = seed.host.at(seed.port);
-    let mut watcher = CommandLine::new(lab, &site.meeting, nodes.at[0], dir)?;
-    wait_until("the seeder in the DHT", Duration::from_secs(90), || Ok(watcher.peers(&hash)?.contains(&at)))?;
+    nodes.wait_for_announce()?;
     let mut getting = leecher.start(&get).context("start the downloader")?;
     wait_for_completion(leecher, &mut getting)?;
     payload.check_copy(&folders.copy, leecher.omits_empty_files())?;
@@ -60,18 +57,30 @@ fn magnet(we_get: bool, lab: &Lab, dir: &Path) -> Result<()> {
 
 /// A DHT of ours on the addresses of a site, a process each.
 struct Nodes {
-    _processes: Vec<Process>,
+    processes: Vec<Process>,
     at: Vec<SocketAddr>,
 }
 
 impl Nodes {
+    /// Waits until one of them stores a peer. Nobody looks for it: Transmission takes those who only ask for nodes like
+    /// any other, and announces to them when they have gone.
+    fn wait_for_announce(&self) -> Result<()> {
+        wait_until("an announce in the DHT", Duration::from_secs(90), || {
+            // They write to one log.
+            let output = self.processes[0].output()?;
+            let events = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let mut counts = events.filter_map(|event| event["stored_peers"].as_u64());
+            Ok(counts.any(|count| count > 0))
+        })
+    }
+
     fn start(lab: &Lab, site: &Site, dir: &Path) -> Result<Self> {
         fs::create_dir_all(dir)?;
         let port = free_port()?;
         let at: Vec<SocketAddr> = site.dht_ips.iter().map(|ip| SocketAddr::from((*ip, port))).collect();
         let start = |own: &SocketAddr| {
             let mut command = site.meeting.command(&lab.unchoke.binary);
-            command.args(["dht", "node", "--quiet", "--listen", &own.to_string()]);
+            command.args(["dht", "node", "--json", "--every", "1s", "--listen", &own.to_string()]);
             // Whom the first begins with comes last, and has found it by then.
             let known = if *own == at[0] { at[at.len() - 1] } else { at[0] };
             command.args(["--node", &known.to_string()]);
@@ -81,6 +90,6 @@ impl Nodes {
         for (process, own) in processes.iter_mut().zip(&at) {
             process.wait_for_output(&own.to_string(), Duration::from_secs(20))?;
         }
-        Ok(Self { _processes: processes, at })
+        Ok(Self { processes, at })
     }
 }
