@@ -2,7 +2,7 @@
 
 use super::Node;
 use crate::io::{Announce, Event};
-use crate::lookup::Lookup;
+use crate::lookup::{Lookup, Pace};
 use crate::scope;
 use crate::transactions::LookupId;
 use core::net::SocketAddr;
@@ -28,6 +28,8 @@ pub(super) enum Goal {
     Search {
         /// The info-hash.
         target: WireHash,
+        /// Somebody waits for the peers.
+        is_urgent: bool,
         /// Peers reported in this round.
         seen: BTreeSet<SocketAddr>,
         /// What to announce at its end.
@@ -55,6 +57,14 @@ impl Goal {
                 is_seed: announce.is_seed,
             }),
             Goal::OwnId | Goal::Refresh | Goal::FindNode => None,
+        }
+    }
+
+    /// How fast it is to be.
+    pub(super) fn pace(&self) -> Pace {
+        match self {
+            Goal::Refresh | Goal::Search { is_urgent: false, .. } => Pace::Sparing,
+            Goal::OwnId | Goal::FindNode | Goal::Search { .. } => Pace::Fast,
         }
     }
 
@@ -90,7 +100,7 @@ impl Node {
             Goal::OwnId => self.on_own_id_found(!closest.is_empty()),
             Goal::Refresh => {}
             Goal::FindNode => self.emit(Event::NodesFound { target: lookup.target(), closest }),
-            Goal::Search { target, seen, announce } => {
+            Goal::Search { target, seen, announce, .. } => {
                 let target = *target;
                 *announce = self.finish_search_round(target, seen.len(), &closest);
                 let (peers_found, queries_sent) = (seen.len(), lookup.queries_sent());
@@ -99,12 +109,13 @@ impl Node {
         }
     }
 
-    /// Takes note that `to` nodes stored what the lookup was for, and that no more will.
-    pub(super) fn on_stored(&mut self, goal: &Goal, to: usize) {
+    /// Takes note that `to` of the nodes asked stored what the lookup was for, and that no more will.
+    pub(super) fn on_stored(&mut self, goal: &Goal, asked: usize, to: usize) {
         match goal {
             Goal::OwnId | Goal::Refresh | Goal::FindNode => {}
             Goal::Search { target, .. } => {
-                if self.searches.get_mut(target).is_some() {
+                self.searches.on_announced(*target, to, self.now);
+                if asked > 0 && self.searches.get_mut(target).is_some() {
                     self.emit(Event::Announced { target: *target, to });
                 }
             }
