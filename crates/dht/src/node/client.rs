@@ -1,11 +1,11 @@
 //! Asking others and taking their answers.
 
 use super::goal::Goal;
-use super::{LOOKUPS_MAX, Node, VERSION};
+use super::{Node, VERSION};
 use crate::io::{Announce, Event, Step};
 use crate::lookup::Lookup;
 use crate::scope;
-use crate::search::TableState;
+use crate::search::{LOOKUPS_MAX, SMALL_TABLE, TableState};
 use crate::transactions::{LookupId, Pending, Purpose};
 use core::net::SocketAddr;
 use unchoke_wire::WireHash;
@@ -28,7 +28,9 @@ pub(super) struct Running {
 pub(super) struct Storing {
     pub(super) lookup: Lookup,
     pub(super) goal: Goal,
-    /// Nodes that were asked to store and have not answered.
+    /// Nodes that were asked to store.
+    asked: usize,
+    /// Those of them that have not answered.
     waiting: usize,
     /// Nodes that stored.
     stored: usize,
@@ -43,7 +45,7 @@ impl Node {
             _ => false,
         };
         let want = (self.wants_both && seeks_us).then_some(Want { v4: true, v6: true });
-        let pending = Pending { to, id, sent: self.now, purpose, is_slow: false };
+        let pending = Pending::new(to, id, purpose, self.now);
         let tid = self.transactions.begin(pending, self.table.srtt(&to), &mut self.rng);
         self.table.on_asked(&to, self.now);
         self.send(
@@ -169,31 +171,60 @@ impl Node {
             return None;
         }
         self.table.touch(&target, self.now);
-        let mut lookup = Lookup::new(target);
+        let mut lookup = Lookup::new(target, goal.pace(), self.network_size.nodes());
         for node in self.table.closest(&target, SEEDS, |_| true) {
             lookup.add(node);
         }
-        let id = self.next_lookup;
-        self.next_lookup += 1;
+        for (node, _) in self.results.get(&target, self.now).unwrap_or_default() {
+            lookup.add(*node);
+        }
+        let id = self.new_lookup_id();
         self.lookups.insert(id, Running { lookup, goal });
         Some(id)
     }
 
     /// Begins the rounds of searches whose time has come, as far as lookups may run.
     pub(super) fn run_searches(&mut self) {
-        while self.lookups.len() < LOOKUPS_MAX
-            && let Some(target) = self.searches.pop_due(self.now)
-        {
-            let seen = self.stored_peers(&target).into_iter().collect();
-            let id = self.start_lookup(target.into(), Goal::Search { target, seen, announce: None });
+        while let Some(target) = self.searches.pop_due(self.lookups.len(), self.now) {
             let Some(search) = self.searches.get_mut(&target) else { continue };
-            search.running = id;
-            if let Some(running) = id.and_then(|id| self.lookups.get_mut(&id)) {
-                search.closest.iter().for_each(|node| running.lookup.add(*node));
-            }
+            let (announce, is_urgent) = (search.announce, search.is_urgent);
+            let is_announcing_only = core::mem::take(&mut search.is_announcing_only);
+            let last: Vec<NodeInfo> = search.closest().collect();
             let stored = self.stored_peers(&target);
+            let seen = stored.iter().copied().collect();
+            let goal = Goal::Search { target, is_urgent, seen, announce };
+            if is_announcing_only && self.store_at_known(target.into(), &goal) {
+                self.searches.skip_round(target, &mut self.rng, self.now);
+                continue;
+            }
+            let id = self.start_lookup(target.into(), goal);
+            if let Some(search) = self.searches.get_mut(&target) {
+                search.running = id;
+            }
+            if let Some(running) = id.and_then(|id| self.lookups.get_mut(&id)) {
+                last.into_iter().for_each(|node| running.lookup.add(node));
+            }
             self.emit_peers(target, stored);
         }
+    }
+
+    /// Has the nodes that a lookup of `target` found lately store what `goal` is for; says whether there are any.
+    pub(super) fn store_at_known(&mut self, target: NodeId, goal: &Goal) -> bool {
+        // while few are known, or our neighbourhood is not, there may be nodes that matter more
+        let is_young = self.is_settling() || self.table.live_count() <= SMALL_TABLE;
+        if is_young || goal.store_query(target, Vec::new()).is_none() {
+            return false;
+        }
+        let Some(stores) = self.results.get(&target, self.now).map(<[_]>::to_vec) else { return false };
+        let lookup = Lookup::new(target, goal.pace(), None);
+        let id = self.new_lookup_id();
+        self.store(id, lookup, goal.clone(), stores);
+        true
+    }
+
+    fn new_lookup_id(&mut self) -> LookupId {
+        self.next_lookup += 1;
+        self.next_lookup
     }
 
     /// Lets every lookup ask what it should ask at present, and ends those that are done.
@@ -218,6 +249,9 @@ impl Node {
         if self.lookups.get(&id).is_some_and(|r| r.lookup.is_done())
             && let Some(Running { lookup, mut goal }) = self.lookups.remove(&id)
         {
+            if let Some(nearest) = lookup.nearest_shares() {
+                self.network_size.note(&lookup.target(), &nearest);
+            }
             self.on_sought(&lookup, &mut goal);
             self.begin_storing(id, lookup, goal);
         }
@@ -226,10 +260,21 @@ impl Node {
     /// Asks the nodes that gave tokens to store what the lookup was for, if it was for that.
     fn begin_storing(&mut self, id: LookupId, lookup: Lookup, goal: Goal) {
         let stores = lookup.stores();
-        if stores.is_empty() || goal.store_query(lookup.target(), Vec::new()).is_none() {
+        if goal.is_commanded() {
+            self.results.put(lookup.target(), stores.clone(), self.now);
+        }
+        if goal.store_query(lookup.target(), Vec::new()).is_none() {
             return;
         }
-        self.storing.insert(id, Storing { lookup, goal, waiting: 0, stored: 0 });
+        if stores.is_empty() {
+            self.on_stored(goal, 0, 0);
+        } else {
+            self.store(id, lookup, goal, stores);
+        }
+    }
+
+    fn store(&mut self, id: LookupId, lookup: Lookup, goal: Goal, stores: Vec<(NodeInfo, Vec<u8>)>) {
+        self.storing.insert(id, Storing { lookup, goal, asked: 0, waiting: 0, stored: 0 });
         for (node, token) in stores {
             self.ask_to_store(id, node, token);
         }
@@ -239,6 +284,7 @@ impl Node {
         if let Some(storing) = self.storing.get_mut(&id)
             && let Some(method) = storing.goal.store_query(storing.lookup.target(), token)
         {
+            storing.asked += 1;
             storing.waiting += 1;
             self.ask(node.addr, Some(node.id), method, Purpose::Store(id));
         }
@@ -249,9 +295,12 @@ impl Node {
         storing.waiting = storing.waiting.saturating_sub(1);
         storing.stored += usize::from(is_stored);
         if storing.waiting == 0
-            && let Some(Storing { goal, stored, .. }) = self.storing.remove(&id)
+            && let Some(Storing { lookup, goal, asked, stored, .. }) = self.storing.remove(&id)
         {
-            self.on_stored(goal, stored);
+            if stored == 0 {
+                self.results.remove(&lookup.target());
+            }
+            self.on_stored(goal, asked, stored);
         }
     }
 
@@ -262,12 +311,11 @@ impl Node {
         }
         if let Some(running) = self.lookups.get_mut(&id) {
             let step = Step::Answered { rtt, nodes: heard.len(), peers: response.values.len() };
-            running.lookup.on_reply(&node.id, response.token.clone());
-            heard.into_iter().for_each(|n| running.lookup.add(n));
+            running.lookup.on_reply(&node.id, response.token.clone(), heard);
             self.tell_step(id, node, step);
         } else if let Some(storing) = self.storing.get_mut(&id) {
             // late, but among the closest it is one more to store at
-            storing.lookup.on_reply(&node.id, response.token.clone());
+            storing.lookup.on_reply(&node.id, response.token.clone(), Vec::new());
             if let Some((_, token)) = storing.lookup.stores().into_iter().find(|(n, _)| *n == node) {
                 self.ask_to_store(id, node, token);
             }
@@ -302,7 +350,7 @@ impl Node {
         closest: &[NodeInfo],
     ) -> Option<Announce> {
         let table = TableState { live_nodes: self.table.live_count(), is_settling: self.is_settling() };
-        self.searches.finish_round(target, peers_found, closest.to_vec(), table, &mut self.rng, self.now);
+        self.searches.finish_round(target, peers_found, closest, table, &mut self.rng, self.now);
         self.searches.get_mut(&target)?.announce
     }
 

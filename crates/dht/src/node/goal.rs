@@ -2,7 +2,7 @@
 
 use super::Node;
 use crate::io::{Announce, Event};
-use crate::lookup::Lookup;
+use crate::lookup::{Lookup, Pace};
 use crate::scope;
 use crate::transactions::LookupId;
 use core::net::SocketAddr;
@@ -29,6 +29,8 @@ pub(super) enum Goal {
     Search {
         /// The info-hash.
         target: WireHash,
+        /// Somebody waits for the peers.
+        is_urgent: bool,
         /// Peers reported in this round.
         seen: BTreeSet<SocketAddr>,
         /// What to announce at its end.
@@ -104,6 +106,14 @@ impl Goal {
         }
     }
 
+    /// How fast it is to be.
+    pub(super) fn pace(&self) -> Pace {
+        match self {
+            Goal::Refresh | Goal::Search { is_urgent: false, .. } => Pace::Sparing,
+            _ => Pace::Fast,
+        }
+    }
+
     /// Whether a command began it, so that its steps are told.
     pub(super) fn is_commanded(&self) -> bool {
         !matches!(self, Goal::OwnId | Goal::Refresh)
@@ -156,15 +166,11 @@ impl Node {
             Goal::GetItem { key, newest, copies } => {
                 self.emit(Event::ItemDone { key: key.clone(), item: newest.take(), copies: *copies });
             }
-            Goal::PutItem { item, .. } => {
-                if lookup.stores().is_empty() {
-                    self.emit(Event::ItemStored { key: item.key(), to: 0, refusal: None });
-                }
-            }
+            Goal::PutItem { .. } => {}
             Goal::Sample { answers } => {
                 self.emit(Event::SampleDone { target: lookup.target(), answers: *answers });
             }
-            Goal::Search { target, seen, announce } => {
+            Goal::Search { target, seen, announce, .. } => {
                 let target = *target;
                 *announce = self.finish_search_round(target, seen.len(), &closest);
                 let (peers_found, queries_sent) = (seen.len(), lookup.queries_sent());
@@ -173,11 +179,14 @@ impl Node {
         }
     }
 
-    /// Takes note that `to` nodes stored what the lookup was for, and that no more will.
-    pub(super) fn on_stored(&mut self, goal: Goal, to: usize) {
+    /// Takes note that `to` of the nodes asked stored what the lookup was for, and that no more will.
+    pub(super) fn on_stored(&mut self, goal: Goal, asked: usize, to: usize) {
         match goal {
-            Goal::Search { target, .. } if self.searches.get_mut(&target).is_some() => {
-                self.emit(Event::Announced { target, to });
+            Goal::Search { target, .. } => {
+                self.searches.on_announced(target, to, self.now);
+                if asked > 0 && self.searches.get_mut(&target).is_some() {
+                    self.emit(Event::Announced { target, to });
+                }
             }
             Goal::PutItem { item, refusal, .. } => {
                 self.emit(Event::ItemStored { key: item.key(), to, refusal });

@@ -12,8 +12,10 @@ mod upkeep;
 
 use crate::io::{Command, Event, Input, Output, Outputs};
 use crate::item_store::ItemStore;
+use crate::network_size::NetworkSize;
 use crate::peer_store::PeerStore;
 use crate::rate::Rates;
+use crate::results::Results;
 use crate::routing_table::RoutingTable;
 use crate::scope;
 use crate::search::Searches;
@@ -32,8 +34,6 @@ use unchoke_wire::krpc::{Error, Kind, Message, NodeId, NodeInfo};
 use unchoke_wire::time::{Duration, Instant};
 use upkeep::Upkeep;
 
-/// Lookups that run at once; searches beyond it wait their turn.
-const LOOKUPS_MAX: usize = 32;
 /// Outputs that memory is kept for from one input to the next.
 const OUTPUTS_KEPT: usize = 8;
 /// Bytes at the end of an answer that hold its transaction id, before its `v` and `y`.
@@ -87,6 +87,8 @@ pub struct Node {
     /// Lookups that have something stored at the nodes they found.
     storing: BTreeMap<LookupId, Storing>,
     next_lookup: LookupId,
+    network_size: NetworkSize,
+    results: Results,
     searches: Searches,
     tokens: Tokens,
     store: PeerStore,
@@ -133,6 +135,8 @@ impl Node {
             lookups: BTreeMap::new(),
             storing: BTreeMap::new(),
             next_lookup: 0,
+            network_size: NetworkSize::default(),
+            results: Results::default(),
             searches: Searches::default(),
             tokens: Tokens::new(&mut rng, now),
             store: PeerStore::default(),
@@ -162,6 +166,7 @@ impl Node {
                 now.as_micros().saturating_sub(u64::try_from(ago.as_micros()).unwrap_or(u64::MAX)),
             );
             node.table.on_reply(info, rtt, answered);
+            node.transactions.note_rtt(rtt);
         }
         node.table.shrink();
         node.table.find_due();
@@ -196,7 +201,7 @@ impl Node {
 
     /// When to call [`Self::handle`] with [`Input::Timeout`]; a node always has something to look after.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let search = self.searches.next_due().filter(|_| self.lookups.len() < LOOKUPS_MAX);
+        let search = self.searches.next_due(self.lookups.len());
         [self.transactions.next_deadline(), search, Some(self.next_upkeep())].into_iter().flatten().min()
     }
 
@@ -223,6 +228,11 @@ impl Node {
     /// Peers that others announced to us.
     pub fn stored_peer_count(&self) -> usize {
         self.store.len()
+    }
+
+    /// How many nodes the network has, as far as lookups tell: right within a third, once there were a few.
+    pub fn network_size(&self) -> Option<f64> {
+        self.network_size.nodes()
     }
 
     /// Lookups under way.
@@ -288,8 +298,8 @@ impl Node {
             Command::RememberIds(ids) => self.remember_ids(ids),
             Command::Bootstrap => self.bootstrap(),
             Command::SetOwnAddresses(addrs) => self.own_addrs = addrs,
-            Command::Search { target, announce, is_urgent: _ } => {
-                self.searches.start(target, announce, self.now);
+            Command::Search { target, announce, is_urgent } => {
+                self.searches.start(target, announce, is_urgent, self.now);
                 let stored = self.stored_peers(&target);
                 self.emit_peers(target, stored);
             }
@@ -323,7 +333,9 @@ impl Node {
                 Silent::Slow(pending) => self.on_slow(&pending),
                 Silent::Dead(pending) => {
                     self.on_dead(&pending);
-                    self.note_failure(&pending);
+                    if !pending.is_excused {
+                        self.note_failure(&pending);
+                    }
                 }
             }
         }

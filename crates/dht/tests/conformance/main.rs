@@ -10,7 +10,8 @@ mod scrape;
 use bench::*;
 use core::net::SocketAddr;
 use proptest::prelude::*;
-use unchoke_dht::{Announce, Command, Event, Family, Input, NodeId, NodeInfo};
+use std::collections::BTreeSet;
+use unchoke_dht::{Announce, Command, Event, Family, Input, NodeId, NodeInfo, Step};
 use unchoke_wire::WireHash;
 use unchoke_wire::krpc::{Kind, Message, Method, Query, Response, Want};
 use unchoke_wire::time::Duration;
@@ -338,6 +339,31 @@ fn a_stopped_search_asks_and_reports_nothing_more() {
     let reply = Response { values: vec![at(9)], nodes: Some(vec![node(2)]), ..Response::new(node(1).id) };
     let (sent, events) = bench.receive(at(1), &answer(&sent[0].1, reply));
     assert!(sent.is_empty() && events.is_empty());
+}
+
+#[test]
+fn the_steps_of_a_commanded_lookup_are_told_on_demand() {
+    let mut bench = Bench::with(|s| s.reports_steps = true);
+    bench.befriend(node(1));
+    let steps = |events: Vec<Event>| -> Vec<(NodeInfo, Step)> {
+        let step =
+            |e| if let Event::Step { target: KEY, node, step } = e { Some((node, step)) } else { None };
+        events.into_iter().filter_map(step).collect()
+    };
+    let (sent, events) = bench.command(Command::FindNode { target: KEY });
+    assert_eq!(steps(events), [(node(1), Step::Asked)]);
+    bench.now = bench.now + Duration::from_millis(20);
+    let reply = Response { nodes: Some(vec![node(2), node(3)]), ..Response::new(node(1).id) };
+    let (_, events) = bench.receive(at(1), &answer(&sent[0].1, reply));
+    let answered = Step::Answered { rtt: Duration::from_millis(20), nodes: 2, peers: 0 };
+    let expected = [(node(1), answered), (node(2), Step::Asked), (node(3), Step::Asked)];
+    assert_eq!(BTreeSet::from_iter(steps(events).iter().map(|s| format!("{s:?}"))).len(), expected.len());
+    let (_, events) = bench.command(Command::ReportUnreachable(at(3)));
+    assert_eq!(steps(events), [(node(3), Step::Failed)]);
+    let (_, events) = bench.wait(Duration::from_secs(1));
+    let expected = [(node(2), Step::Slow), (node(2), Step::AskedAgain), (node(2), Step::Slow)];
+    assert_eq!(steps(events.clone()), expected);
+    assert!(events.iter().any(|e| matches!(e, Event::NodesFound { closest, .. } if *closest == [node(1)])));
 }
 
 fn datagrams() -> impl Strategy<Value = Vec<u8>> {
