@@ -6,6 +6,7 @@ mod items;
 mod limits;
 mod samples;
 mod scrape;
+mod traps;
 
 use bench::*;
 use core::net::SocketAddr;

@@ -184,6 +184,18 @@ fn a_transaction_id_is_one_to_sixty_four_bytes() {
 }
 
 #[test]
+fn a_message_cut_at_any_byte_is_none_and_a_string_beyond_the_end_too() {
+    let whole =
+        "d1:ad2:id20:abcdefghij01234567896:target20:mnopqrstuvwxyz123456e1:q9:find_node1:t2:aa1:y1:qe";
+    let long = "d1:ad2:id20:abcdefghij0123456789e1:q4:ping1:t99:aa1:y1:qe";
+    for bytes in (0..whole.len()).map(|len| &whole[..len]).chain([long]) {
+        let decoded = Message::decode(bytes.as_bytes());
+        assert!(matches!(decoded, Err(Error::Bencode(_) | Error::NotKrpc { .. })), "{bytes}");
+    }
+    assert!(Message::decode(whole.as_bytes()).is_ok());
+}
+
+#[test]
 fn a_port_is_needed_unless_implied_and_never_wraps() {
     let announce = |entries: &str| {
         let text =
