@@ -1,5 +1,7 @@
 //! Sessions that find each other in the local network (BEP 14) or by peer exchange (BEP 11) alone, on real sockets.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by unwrapping what is not there")]
+
 mod support;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -21,7 +23,6 @@ fn near(listen: &str) -> SessionConfig {
 }
 
 /// A seed and a leech that nobody introduces complete; the one that starts later is heard first.
-#[expect(clippy::unwrap_used, reason = "this is the test")]
 fn assert_find_each_other(fixture: &Fixture, listen: &str, seed_first: bool) {
     let target = tempfile::tempdir().unwrap();
     let (seed, leecher) = (start(near(listen)), start(near(listen)));
@@ -55,7 +56,6 @@ fn two_sessions_on_loopback_find_each_other_in_the_local_network_alone() {
 }
 
 /// Takes what is announced on loopback.
-#[expect(clippy::unwrap_used, reason = "this is the test")]
 fn eavesdropper() -> UdpSocket {
     use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)).unwrap();
@@ -70,7 +70,6 @@ fn eavesdropper() -> UdpSocket {
 //= BEP 27: a private torrent is not
 //= test
 #[test]
-#[expect(clippy::unwrap_used, reason = "this is the test")]
 fn a_private_torrent_is_never_heard_of_in_the_local_network() {
     let ears = eavesdropper();
     ears.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
@@ -99,7 +98,6 @@ fn a_private_torrent_is_never_heard_of_in_the_local_network() {
 //= BEP 11: peer exchange
 //= test
 #[test]
-#[expect(clippy::unwrap_used, reason = "this is the test")]
 fn a_peer_is_found_by_what_another_peer_tells() {
     let fixture = Fixture::small(144);
     let (dir_a, dir_b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -124,11 +122,10 @@ fn a_peer_is_found_by_what_another_peer_tells() {
         } => Some(()),
         _ => None,
     });
-    assert!(!of_b.stats().unwrap().left.is_some_and(|left| left == 0));
+    assert!(of_b.stats().unwrap().left.is_none_or(|left| left != 0));
 }
 
 /// Runs this test again in a network namespace of its own with one interface; `false` when that was done, or cannot be.
-#[expect(clippy::unwrap_used, reason = "this is the test")]
 fn is_in_own_network(test: &str) -> bool {
     if std::env::var_os(IN_NETWORK).is_some() {
         return true;
