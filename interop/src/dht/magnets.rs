@@ -1,7 +1,7 @@
 //! Magnets that have nothing but an info-hash, found by the DHT alone, ten times out of ten.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,18 +32,11 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 fn run(we_get: bool, lab: &Lab, dir: &Path) -> Result<()> {
-    let first = Ours::start(Ipv4Addr::LOCALHOST, &[])?;
-    let theirs =
-        Foreign::start(Maker::Libtorrent, lab, &their_addresses(4)?, Some(first.at()), &dir.join("nodes"))?;
-    first.meet(theirs.at())?;
-    let mut watcher = Ours::start(Ipv4Addr::LOCALHOST, &[first.at()])?;
-    // Each side begins at a node of its own make.
-    let entries = if we_get { [theirs.at(), first.at()] } else { [first.at(), theirs.at()] };
     let mut times = Vec::new();
     for round in 0..ROUNDS {
-        let time = magnet(we_get, lab, dir, round, entries, &mut watcher);
+        let time = magnet(we_get, lab, dir, round);
         times.push(time.with_context(|| format!("round {} of {ROUNDS}", round + 1))?);
-        for part in ["original", "seeder", "leecher", "copy"] {
+        for part in ["nodes", "original", "seeder", "leecher", "copy"] {
             fs::remove_dir_all(dir.join(part))?;
         }
     }
@@ -59,24 +52,26 @@ fn run(we_get: bool, lab: &Lab, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// One magnet: from the start of the downloader to its metadata. `entries` are of the seeder and the downloader.
-fn magnet(
-    we_get: bool,
-    lab: &Lab,
-    dir: &Path,
-    round: u64,
-    entries: [SocketAddr; 2],
-    watcher: &mut Ours,
-) -> Result<Duration> {
+/// One magnet: from the start of the downloader to its metadata.
+///
+/// It has a network of its own: libtorrent announces when its search has ended, and waits a quarter of a minute for
+/// each node that has left.
+fn magnet(we_get: bool, lab: &Lab, dir: &Path, round: u64) -> Result<Duration> {
+    let mut ours = Ours::network(Ipv4Addr::LOCALHOST, 2)?;
+    let entry = ours[0].at();
+    let theirs =
+        Foreign::start(Maker::Libtorrent, lab, &their_addresses(4)?, Some(entry), &dir.join("nodes"))?;
     let payload = payload(dir, round)?;
     let site = Site::loopback();
     let folders = Folders::new(dir)?;
-    let torrent = dir.join("case.torrent");
+    let torrent = payload.parent.join("case.torrent");
     lab.unchoke.create(&payload, &torrent, &[])?;
     let (hash, uri) = (lab.unchoke.info_hash(&torrent)?, lab.unchoke.magnet(&torrent)?);
     let (seeder, leecher): (&dyn Client, &dyn Client) =
         if we_get { (&lab.libtorrent, &lab.unchoke) } else { (&lab.unchoke, &lab.libtorrent) };
     let (mut seed, mut get) = jobs(&site, &payload, &torrent, &folders)?;
+    // Each side begins at a node of its own make.
+    let entries = if we_get { [theirs.at(), entry] } else { [entry, theirs.at()] };
     (seed.dht_nodes, get.dht_nodes) = (&entries[..1], &entries[1..]);
     get.source = Source::Magnet(&uri);
     let seeding = seeder.start(&seed).context("start the seeder")?;
@@ -84,7 +79,7 @@ fn magnet(
     wait_until("the seeder in the DHT", Duration::from_secs(60), || {
         // Slowly: a node answers one address only so often, and all of these have the same.
         thread::sleep(Duration::from_millis(250));
-        Ok(watcher.peers(&hash)?.contains(&at))
+        Ok(ours[1].peers(&hash)?.contains(&at))
     })?;
     let started = Instant::now();
     let mut getting = leecher.start(&get).context("start the downloader")?;
