@@ -131,8 +131,8 @@ fn attack(manner: Manner, networks: usize) -> Figures {
         let attackers = (0..64).map(|n| {
             let mut id = world::random_id(&mut world.rng);
             id.0[..4].copy_from_slice(&key.0[..4]);
-            let (network, host) =
-                (u8::try_from(n % networks).unwrap(), u8::try_from(n / networks + 1).unwrap());
+            let byte = |n| u8::try_from(n).expect("there are 64 attackers");
+            let (network, host) = (byte(n % networks), byte(n / networks + 1));
             Member { info: NodeInfo { id, addr: ([77, 77, network, host], 6881).into() }, manner }
         });
         let attackers: Vec<Member> = attackers.collect();

@@ -93,7 +93,7 @@ impl World {
         let home = id.distance(target).shared_bits();
         let depth = 40;
         let groups = core::iter::once(home..home + 1)
-            .chain([home + 1..depth])
+            .chain(core::iter::once(home + 1..depth))
             .chain((0..home).rev().map(|b| b..b + 1));
         let mut found: Vec<NodeInfo> = Vec::new();
         for group in groups {
