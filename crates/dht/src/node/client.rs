@@ -260,7 +260,7 @@ impl Node {
     /// Asks the nodes that gave tokens to store what the lookup was for, if it was for that.
     fn begin_storing(&mut self, id: LookupId, lookup: Lookup, goal: Goal) {
         let stores = lookup.stores();
-        if goal.is_commanded() {
+        if !stores.is_empty() && goal.is_commanded() {
             self.results.put(lookup.target(), stores.clone(), self.now);
         }
         if goal.store_query(lookup.target(), Vec::new()).is_none() {

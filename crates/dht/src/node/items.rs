@@ -34,6 +34,9 @@ impl Node {
         let key = item.key();
         let refusal = fault(&item).map(|(code, text)| (code, text.to_owned()));
         let goal = Goal::PutItem { item, cas, refusal: None };
+        if refusal.is_none() && self.store_at_known(key.target(), &goal) {
+            return;
+        }
         if refusal.is_some() || self.start_lookup(key.target(), goal).is_none() {
             self.emit(Event::ItemStored { key, to: 0, refusal });
         }

@@ -5,6 +5,7 @@ mod world;
 use std::collections::BTreeMap;
 use unchoke_dht::{Announce, Command, Event, NodeId, NodeInfo};
 use unchoke_wire::WireHash;
+use unchoke_wire::item::Item;
 use unchoke_wire::time::Duration;
 use world::{Asker, Manner, Member, World};
 
@@ -201,6 +202,21 @@ fn announcing_where_a_search_just_was_costs_no_second_lookup() {
     asker.search(&mut world, key, Some(7002));
     let events = asker.run(&mut world, 8 * SECOND, is_announced);
     assert!(events.iter().any(|(_, e)| is_done(e)), "tokens grow old");
+}
+
+#[test]
+fn putting_an_item_where_it_was_just_sought_costs_no_second_lookup() {
+    let mut world = World::new(5, 2000, 0);
+    let mut asker = Asker::new(&mut world, 1);
+    let item = Item::Immutable { value: b"5:hello".to_vec() };
+    asker.command(&mut world, Command::GetItem(item.key()));
+    asker.run(&mut world, 8 * SECOND, |e| matches!(e, Event::ItemDone { .. }));
+    let before = asker.sent;
+    asker.command(&mut world, Command::PutItem { item, cas: None });
+    let is_stored = |e: &Event| matches!(e, Event::ItemStored { to: 6.., .. });
+    let events = asker.run(&mut world, 8 * SECOND, is_stored);
+    assert!(events.last().is_some_and(|(_, e)| is_stored(e)));
+    assert!(asker.sent - before <= 9, "{}", asker.sent - before);
 }
 
 #[test]

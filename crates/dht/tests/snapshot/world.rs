@@ -171,6 +171,10 @@ impl World {
                     _ => Vec::new(),
                 };
             }
+            Method::Get { target, .. } => {
+                response.nodes = Some(self.nodes_of(at, target));
+                response.token = Some(b"1234".to_vec());
+            }
             Method::AnnouncePeer { info_hash, port, .. } => {
                 let peer = SocketAddr::new(from.ip(), port);
                 self.stored.entry((at, info_hash)).or_default().insert(peer);
