@@ -111,6 +111,10 @@ impl Node {
             storing.goal.on_refusal(code, text);
         }
         self.on_refused(&pending);
+        // every node can answer these, while what a lookup asks or has stored it may refuse with good reason
+        if matches!(pending.purpose, Purpose::Ping | Purpose::Contact) {
+            self.note_failure(&pending);
+        }
     }
 
     /// Notes that a query failed at once: refused, undeliverable, or answered by another node than was meant.
@@ -165,9 +169,10 @@ impl Node {
         }
     }
 
-    /// Starts a lookup from the closest live nodes; `None` when too many run.
+    /// Starts a lookup from the closest live nodes; `None` when too many run. The one for our own id, on which all
+    /// others depend, always may.
     pub(super) fn start_lookup(&mut self, target: NodeId, goal: Goal) -> Option<LookupId> {
-        if self.lookups.len() >= LOOKUPS_MAX {
+        if self.lookups.len() >= LOOKUPS_MAX && goal != Goal::OwnId {
             return None;
         }
         self.table.touch(&target, self.now);

@@ -125,16 +125,17 @@ impl Upkeep {
         (is_sparse && has_contact) || self.is_eager
     }
 
-    /// The contacts of one attempt, and the routers if few nodes are known.
+    /// The contacts of one attempt, and the routers if few nodes are known. Those with attempts left go first, and who
+    /// is asked goes to the end, so that all have their turn.
     fn next_contacts(&mut self, is_sparse: bool) -> Vec<SocketAddr> {
-        let mut next = Vec::new();
-        for _ in 0..self.contacts.len() {
-            let Some(mut contact) = self.contacts.pop_front() else { break };
-            if next.len() < CONTACTS_IN_FLIGHT && (is_sparse || contact.tries_left > 0) {
-                contact.tries_left = contact.tries_left.saturating_sub(1);
-                next.push(contact.addr);
-            }
-            self.contacts.push_back(contact);
+        let is_wanted = |c: &Contact| is_sparse || c.tries_left > 0;
+        self.contacts.make_contiguous().sort_by_key(|c| c.tries_left == 0);
+        let count = self.contacts.iter().take_while(|c| is_wanted(c)).take(CONTACTS_IN_FLIGHT).count();
+        self.contacts.rotate_left(count);
+        let (mut next, others) = (Vec::new(), self.contacts.len() - count);
+        for contact in self.contacts.range_mut(others..) {
+            contact.tries_left = contact.tries_left.saturating_sub(1);
+            next.push(contact.addr);
         }
         self.note_eager();
         if is_sparse {

@@ -201,3 +201,63 @@ fn the_token_is_withheld_when_there_is_no_room_for_a_peer() {
     assert_eq!(bench.response(at(1), get_peers()).token, None);
     assert!(bench.response(at(2), get_peers()).token.is_some());
 }
+
+#[test]
+fn who_answers_pings_with_errors_alone_loses_its_place() {
+    let mut bench = Bench::new();
+    bench.befriend(node(1));
+    let (end, mut refused) = (bench.now + 30 * MINUTE, 0);
+    while let Some(at) = bench.node.next_timeout().filter(|at| *at <= end) {
+        bench.now = bench.now.max(at);
+        let (sent, _) = bench.input(Input::Timeout);
+        for (to, asked) in decoded(sent) {
+            let is_ping = matches!(&asked.kind, Kind::Query(Query { method: Method::Ping, .. }));
+            let kind = match is_ping {
+                true => Kind::Error { code: 202, text: b"no".to_vec() },
+                // a method that a node does not know says nothing of the node
+                false => Kind::Error { code: 204, text: b"Method Unknown".to_vec() },
+            };
+            refused += usize::from(is_ping);
+            bench.receive(to, &Message { kind, is_read_only: false, ..asked });
+        }
+    }
+    assert_eq!(bench.live(), []);
+    assert!(refused <= 10, "{refused}");
+}
+
+#[test]
+fn lookups_of_torrents_do_not_keep_us_from_our_neighbourhood() {
+    let mut bench = Bench::new();
+    (1..=8).for_each(|n| bench.befriend(node(n)));
+    // until the first one is over
+    let end = bench.now + MINUTE;
+    while let Some(at) = bench.node.next_timeout().filter(|at| *at <= end) {
+        bench.now = bench.now.max(at);
+        let (sent, _) = bench.input(Input::Timeout);
+        for (to, asked) in decoded(sent) {
+            let asked_node = (1..=8).map(node).find(|n| n.addr == to).expect("we know no others");
+            bench.receive(to, &answer(&asked, Response::new(asked_node.id)));
+        }
+    }
+    for n in 0..40 {
+        let target = unchoke_wire::WireHash([n; 20]);
+        bench.command(Command::Search { target, announce: None, is_urgent: true });
+    }
+    let (sent, _) = bench.command(Command::Bootstrap);
+    let seeks = |m: &Message| matches!(&m.kind, Kind::Query(Query { method: Method::FindNode { .. }, .. }));
+    assert!(sent.iter().any(|(_, m)| seeks(m)));
+}
+
+#[test]
+fn while_few_nodes_are_known_every_contact_has_its_turn() {
+    let mut bench = Bench::new();
+    for n in 1..=20 {
+        bench.command(Command::AddSaved(node(n)));
+    }
+    bench.wait(MINUTE);
+    let (sent, _) = bench.wait(60 * MINUTE);
+    assert!(
+        (1..=20).all(|n| sent.iter().any(|(to, _)| *to == at(n))),
+        "nobody answered, everybody is asked again"
+    );
+}
