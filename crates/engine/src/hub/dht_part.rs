@@ -45,6 +45,8 @@ pub(super) struct DhtPart {
     saved: DhtState,
     /// The port we announce; zero: none.
     port: u16,
+    /// Where we are reached, as far as others agree: one address a family.
+    reached_at: Vec<SocketAddr>,
 }
 
 impl DhtPart {
@@ -64,6 +66,7 @@ impl DhtPart {
             names: Names::default(),
             saved: DhtState::default(),
             port: settings.listen_port,
+            reached_at: Vec::new(),
         }
     }
 
@@ -87,18 +90,21 @@ impl DhtPart {
             // the nearest come last, and none of those is left out
             nodes.drain(..nodes.len().saturating_sub(DhtState::NODES_MAX));
             if nodes.len() < ENOUGH {
-                let is_v4 = family == dht::Family::V4;
-                let of_family = self.saved.nodes.iter().filter(|n| n.addr.is_ipv4() == is_v4);
+                let of_family = self.saved.nodes.iter().filter(|n| family_of(n.addr) == family);
                 let old: Vec<NodeInfo> = of_family.filter(|n| !nodes.contains(n)).copied().collect();
                 nodes.extend(old.into_iter().take(DhtState::NODES_MAX - ENOUGH));
             }
             state.nodes.append(&mut nodes);
         }
+        // a family that could not be had this time may be there the next
+        let is_missing = |family| !self.nodes.iter().any(|n| n.family() == family);
+        state.ids.extend(self.saved.ids.iter().filter(|(family, _)| is_missing(*family)));
+        state.nodes.extend(self.saved.nodes.iter().filter(|n| is_missing(family_of(n.addr))));
         state
     }
 
     fn node_for(&self, addr: SocketAddr) -> Option<usize> {
-        let family = if addr.is_ipv4() { dht::Family::V4 } else { dht::Family::V6 };
+        let family = family_of(addr);
         self.nodes.iter().position(|n| n.family() == family)
     }
 }
@@ -238,7 +244,7 @@ impl Hub {
         let (before, rest) = nodes.split_at_mut(at);
         let (node, after) = rest.split_first_mut().expect("a node's number is below their count");
         let other = before.first().or(after.first());
-        let (is_v6, mut heard) = (node.family() == dht::Family::V6, Vec::new());
+        let (is_v6, mut heard, mut voted) = (node.family() == dht::Family::V6, Vec::new(), None);
         for output in node.handle_beside(input, other, now) {
             match output {
                 dht::Output::Datagram { to, bytes } => out.push_back(HubOutput::Datagram { to, bytes }),
@@ -246,12 +252,27 @@ impl Hub {
                 dht::Output::Event(event) => {
                     if let dht::Event::AddressVoted { ip, .. } = &event {
                         out.push_back(HubOutput::OwnAddress { ip: *ip });
+                        voted = Some(*ip);
                     }
                     out.extend(told_of(searches, event, is_v6));
                 }
             }
         }
+        if let Some(ip) = voted {
+            self.dht_reached_at(ip, now);
+        }
         self.dht_heard_of(heard, now);
+    }
+
+    /// Tells the nodes where we are reached, so that none asks us, nor takes us for a peer we found.
+    fn dht_reached_at(&mut self, ip: IpAddr, now: Instant) {
+        if self.dht.port != 0 {
+            let own = &mut self.dht.reached_at;
+            own.retain(|addr| addr.is_ipv4() != ip.is_ipv4());
+            own.push(SocketAddr::new(ip, self.dht.port));
+            let command = dht::Command::SetOwnAddresses(own.clone());
+            self.dht_all(&command, now);
+        }
     }
 
     //= BEP 32: one family finds its first nodes by the other
@@ -264,6 +285,10 @@ impl Hub {
             }
         }
     }
+}
+
+fn family_of(addr: SocketAddr) -> dht::Family {
+    if addr.is_ipv4() { dht::Family::V4 } else { dht::Family::V6 }
 }
 
 /// What to tell of an event of a node: peers to the torrent that wants them, all else to the owner.

@@ -172,3 +172,25 @@ fn a_family_without_a_first_node_gets_it_from_the_other() {
         assert!(good[0] >= 8 && good[1] >= 8, "{at} {good:?}");
     }
 }
+
+#[test]
+fn who_is_alone_in_a_swarm_does_not_find_itself_in_it() {
+    let mut net = Net::default();
+    // each in a network of its own, so that their word on our address counts
+    let at = |n: u8| SocketAddr::from(([60 + n, 1, 1, 9], 6881));
+    for n in 0..12 {
+        net.join(at(n), settings([at(0)].into_iter().filter(|_| n > 0)));
+        net.run(Duration::from_secs(1));
+    }
+    net.run(Duration::from_secs(60));
+    net.search(at(5), hash(1), false);
+    net.run(Duration::from_secs(600));
+    let seen = net.seen(at(5));
+    let found = seen.events.iter().filter_map(|event| match event {
+        HubEvent::DhtSearched { peers, .. } => Some(*peers),
+        _ => None,
+    });
+    let found: Vec<usize> = found.collect();
+    assert!(found.len() > 2 && found.iter().all(|peers| *peers == 0), "{found:?}");
+    assert_eq!(seen.peers, []);
+}

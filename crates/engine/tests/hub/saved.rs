@@ -108,3 +108,15 @@ fn who_moves_between_two_networks_has_its_id_of_each_again() {
     assert_eq!(ids[..2], ids[2..]);
     assert_eq!(state.ids.len(), 3, "those two, and the random one of the very beginning");
 }
+
+#[test]
+fn a_run_without_one_family_leaves_the_other_what_was_known_of_it() {
+    let v6 = NodeInfo { id: NodeId([6; 20]), addr: "[2a00::1]:6881".parse().unwrap() };
+    let saved = DhtState { ids: vec![(Family::V6, NodeId([8; 20]))], nodes: vec![v6] };
+    let mut net = Net::default();
+    net.join(addr(OURS), HubSettings { saved, ..settings([]) });
+    net.run(Duration::from_secs(60));
+    let left = net.leave(addr(OURS)).unwrap();
+    assert!(left.ids.contains(&(Family::V6, NodeId([8; 20]))), "{:?}", left.ids);
+    assert_eq!(left.nodes, [v6]);
+}
