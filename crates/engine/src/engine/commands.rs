@@ -96,9 +96,7 @@ impl Engine {
         (t.is_paused, t.is_sequential) = (is_paused, is_sequential);
         self.by_hash.insert(hash, torrent);
         self.event(Event::Added { torrent, hash });
-        for node in &nodes {
-            self.hub(HubCommand::DhtNode { host: node.host().to_owned(), port: node.port() });
-        }
+        self.name_dht_nodes(torrent, &nodes);
         let peers: Vec<_> = peers.iter().filter_map(|p| Some(SocketAddr::new(p.ip()?, p.port()))).collect();
         if !peers.is_empty() {
             self.peers_found(torrent, PeerSource::Magnet, &peers, None);
@@ -252,6 +250,17 @@ impl Engine {
         self.dht_search(torrent);
         self.lsd_announce(torrent);
         self.touched.torrents.insert(torrent);
+    }
+
+    //= BEP 27: a private torrent has nothing to do with the DHT
+    /// Names the DHT nodes a torrent came with, if it may use the DHT.
+    fn name_dht_nodes(&mut self, torrent: TorrentId, nodes: &[HostPort]) {
+        let t = &self.torrents[torrent];
+        if self.settings.dht && t.discovery.dht && !t.is_private() {
+            for node in nodes {
+                self.hub(HubCommand::DhtNode { host: node.host().to_owned(), port: node.port() });
+            }
+        }
     }
 
     //= BEP 52: a hybrid is in both swarms

@@ -6,7 +6,7 @@ use unchoke_engine::output::HubCommand;
 use unchoke_engine::{Command, Settings};
 use unchoke_wire::lsd::Announce;
 use unchoke_wire::time::Duration;
-use unchoke_wire::{Bitfield, Extension, ExtensionHandshake, Handshake, Magnet, Message};
+use unchoke_wire::{Bitfield, Extension, ExtensionHandshake, Handshake, HostPort, Magnet, Message};
 
 /// What a peer was told: its handshake, the extension handshakes, and whether there was anything of the DHT or peer
 /// exchange among the rest.
@@ -116,4 +116,19 @@ fn a_torrent_is_announced_with_all_its_hashes_while_it_runs() {
     net.command(0, Command::Resume(torrent));
     net.run_for(Duration::from_secs(1));
     assert_eq!(net.hosts[0].lsd_datagrams.len(), 1);
+}
+
+//= BEP 27: peers of a private torrent come from its tracker only
+//= test
+#[test]
+fn the_dht_nodes_a_private_torrent_names_are_left_alone() {
+    for is_private in [true, false] {
+        let mut content = Content::new("p", 75_536, 32_768, is_private);
+        content.metainfo.nodes = vec![HostPort::new("90.0.0.9", 6881).unwrap()];
+        let mut net = Net::new();
+        net.add_host(Settings::default());
+        net.add(0, &content, &Bitfield::all(3));
+        let names = |c: &HubCommand| matches!(c, HubCommand::DhtNode { .. });
+        assert_eq!(net.hosts[0].hub_commands.iter().any(names), !is_private);
+    }
 }
