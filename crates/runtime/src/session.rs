@@ -117,7 +117,10 @@ impl Session {
             clock: starter.clock,
             listeners,
             datagrams: Arc::clone(&links.datagrams),
-            local: if config.engine.lsd { LocalSockets::open(&addrs) } else { LocalSockets::default() },
+            local: match config.engine.lsd && config.role == Role::Client {
+                true => LocalSockets::open(&addrs),
+                false => LocalSockets::default(),
+            },
             shards: shards.clone(),
             resolver,
             sink: Arc::clone(&links.sink),

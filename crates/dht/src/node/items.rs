@@ -60,6 +60,10 @@ impl Node {
             return;
         };
         let Some(reply) = reply.filter(|r| r.value.is_some()) else { return };
+        // a hash may be that of a key and salt by mistake of who asked: whoever has that item did not lie
+        if matches!(key, ItemKey::Immutable(_)) && reply.key.is_some() {
+            return;
+        }
         let Some(found) = reply.into_item(key) else {
             self.table.evict(&from.addr, self.now);
             return;
