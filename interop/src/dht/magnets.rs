@@ -84,7 +84,8 @@ fn magnet(we_get: bool, lab: &Lab, dir: &Path, round: u64) -> Result<Duration> {
     let started = Instant::now();
     let mut getting = leecher.start(&get).context("start the downloader")?;
     let sign = if we_get { "\"event\":\"metadata\"" } else { "METADATA" };
-    getting.process.wait_for_output(sign, Duration::from_secs(60))?;
+    // When both dial each other at the same moment, libtorrent closes both connections, and dials again in a minute.
+    getting.process.wait_for_output(sign, Duration::from_secs(90))?;
     let time = started.elapsed();
     wait_for_completion(leecher, &mut getting)?;
     payload.check_copy(&folders.copy, false)?;
