@@ -64,7 +64,7 @@ pub(crate) fn time(text: &str) -> Result<Duration, String> {
 /// One line when the text is no such time.
 pub(crate) fn pause(text: &str) -> Result<Duration, String> {
     let long_enough = |t: &Duration| *t >= Duration::from_secs(1);
-    Some(time(text)?).filter(long_enough).ok_or_else(|| "a second is the shortest pause".to_owned())
+    Some(time(text)?).filter(long_enough).ok_or_else(|| "a second is the shortest time".to_owned())
 }
 
 /// The piece length to create with: a power of two of at least 16 KiB.

@@ -70,7 +70,7 @@ pub(crate) struct DhtNetArgs {
 #[derive(Debug, Args)]
 pub(crate) struct WaitArgs {
     /// Give up after so long, such as 10s or 2m
-    #[arg(long, value_name = "T", value_parser = units::time, default_value = "30s")]
+    #[arg(long, value_name = "T", value_parser = units::pause, default_value = "30s")]
     pub(crate) timeout: Duration,
     /// Show every step of the lookup
     #[arg(long, conflicts_with = "quiet")]
@@ -84,7 +84,7 @@ pub(crate) struct PingArgs {
     #[arg(required = true, value_name = "HOST:PORT")]
     pub(crate) hosts: Vec<HostPort>,
     /// Give up after so long, such as 10s or 2m
-    #[arg(long, value_name = "T", value_parser = units::time, default_value = "30s")]
+    #[arg(long, value_name = "T", value_parser = units::pause, default_value = "30s")]
     pub(crate) timeout: Duration,
     /// The rest.
     #[command(flatten)]
@@ -171,10 +171,10 @@ pub(crate) struct PutArgs {
     #[arg(long, value_name = "TEXT", value_parser = salt_text, requires = "key")]
     pub(crate) salt: Option<String>,
     /// With --key: number of this version [default: one more than the newest found]
-    #[arg(long, value_name = "N", requires = "key")]
+    #[arg(long, value_name = "N", requires = "key", allow_negative_numbers = true)]
     pub(crate) seq: Option<i64>,
     /// With --key: replace only the version of this number
-    #[arg(long, value_name = "N", requires = "key")]
+    #[arg(long, value_name = "N", requires = "key", allow_negative_numbers = true)]
     pub(crate) cas: Option<i64>,
     /// Stay, answer other nodes and store it again every hour
     #[arg(long)]
@@ -191,7 +191,7 @@ pub(crate) struct PutArgs {
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("which").required(true).args(["target", "key"])))]
 pub(crate) struct GetItemArgs {
-    /// Where the value is, as `put` printed it: 40 hex digits
+    /// Where a value without a key is, as `put` printed it: 40 hex digits
     #[arg(value_name = "TARGET", value_parser = target)]
     pub(crate) target: Option<NodeId>,
     /// Public key of the value's owner: 64 hex digits
@@ -200,7 +200,7 @@ pub(crate) struct GetItemArgs {
     /// With --key: text that tells several values of one key apart
     #[arg(long, value_name = "TEXT", value_parser = salt_text, requires = "key")]
     pub(crate) salt: Option<String>,
-    /// Write the bencoded value and nothing else
+    /// Write the bytes of the value and nothing else; what is no string stays bencoded
     #[arg(long, conflicts_with = "json")]
     pub(crate) raw: bool,
     /// How long.

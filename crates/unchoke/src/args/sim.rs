@@ -117,8 +117,8 @@ pub(crate) enum StartArg {
 const SIM_DHT_HELP: &str = "\
 A SHARE is a number from 0 to 0.99.
 
-By default the network is a snapshot: tables are drawn as if all had lived for long, nodes exist once they are
-talked to, and only those that search are awake. --full makes all of them and keeps them awake. With --hours,
+By default the network is a snapshot: tables are drawn as if all had lived for long, nodes exist once they are \
+talked to, and only those that search are awake. --full makes all of them and keeps them awake. With --hours, \
 --churn or --start the network lives: its nodes join, look after their tables and leave.
 
 Attacks (in a snapshot, unless they say otherwise):
@@ -131,7 +131,7 @@ Attacks (in a snapshot, unless they say otherwise):
   votes           attackers tell everybody a wrong address; for a network that lives
   id-changers     attackers have another id in each reply
   amplify         one attacker asks in the name of a victim
-  bootstrap       who searches has just started, and 95 % of what it saved and all its routers are dead";
+  bootstrap       who searches just started; 95 % of its saved nodes and all routers are dead";
 
 fn hours(text: &str) -> Result<Duration, String> {
     let hours: f64 = text.parse().map_err(|_| "hours are a number".to_string())?;

@@ -1,6 +1,7 @@
 //! `unchoke sim dht`: a DHT in virtual time, and what its lookups cost.
 
-use std::fs;
+use std::fs::{self, File};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ const LIFE: Duration = Duration::from_secs(2 * 3600);
 /// # Errors
 /// The output or the drawing cannot be written.
 pub(crate) fn run(args: &DhtSimArgs) -> Result<ExitCode> {
+    // a drawing that cannot be written is told before the time is spent
+    args.svg.as_deref().map(open).transpose()?;
     let report = dht::play(&plan_of(args));
     if args.json {
         output::line(to_json(&report))?;
@@ -30,6 +33,12 @@ pub(crate) fn run(args: &DhtSimArgs) -> Result<ExitCode> {
         fs::write(path, dht::draw(&report)).map_err(|error| errors::about("write", path, &error))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The file of a drawing, with what it holds.
+fn open(path: &Path) -> Result<File> {
+    let file = File::options().create(true).truncate(false).write(true).open(path);
+    file.map_err(|error| errors::about("write", path, &error))
 }
 
 fn plan_of(args: &DhtSimArgs) -> Plan {

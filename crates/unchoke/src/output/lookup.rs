@@ -197,6 +197,8 @@ impl Tally {
                 self.slow.remove(&node.id);
                 self.answered += 1;
                 self.peers += u64::try_from(peers).unwrap_or(u64::MAX);
+                // a search and a scrape meet the same nodes
+                self.closest.retain(|c| c.node.id != node.id);
                 let at = self.closest.partition_point(|c| c.shared_bits >= shared_bits);
                 self.closest.insert(at, Close { shared_bits, node: *node, rtt });
                 self.closest.truncate(CLOSEST_MAX);
@@ -261,13 +263,15 @@ mod tests {
         for byte in 1..=10 {
             tally.take(usize::from(byte), &node(byte), answered);
         }
+        tally.take(10, &node(10), answered);
         tally.take(11, &node(11), Step::Slow);
         tally.take(12, &node(12), Step::Slow);
         tally.take(12, &node(12), Step::Failed);
         let text = tally.text(Duration::from_millis(1500));
         let mut lines = text.lines();
-        assert_eq!(lines.next(), Some("1.5 s  asked 12  answered 10  slow 1  failed 1  peers 20"));
+        assert_eq!(lines.next(), Some("1.5 s  asked 12  answered 11  slow 1  failed 1  peers 22"));
         assert_eq!(lines.next(), Some("   10 bits     20 ms  127.0.0.1:10"));
-        assert_eq!(lines.count(), CLOSEST_MAX - 1);
+        assert_eq!(lines.next(), Some("    9 bits     20 ms  127.0.0.1:9"));
+        assert_eq!(lines.count(), CLOSEST_MAX - 2);
     }
 }

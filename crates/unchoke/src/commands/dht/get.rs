@@ -28,7 +28,11 @@ pub(super) fn run(args: &GetItemArgs) -> Result<ExitCode> {
     asker.tell().finish();
     let Some((item, copies)) = found else {
         match key {
-            ItemKey::Immutable(target) => bail!("nothing found at {target}; values go after two hours"),
+            ItemKey::Immutable(target) => {
+                bail!(
+                    "nothing found at {target}; values go after two hours, and a signed one is found by --key"
+                )
+            }
             ItemKey::Mutable { key, .. } => {
                 bail!("nothing found under the key {}; check the salt; values go after two hours", hex(&key))
             }

@@ -25,15 +25,17 @@ pub(super) fn read(path: &Path) -> Result<SecretKey> {
         Err(e) => return Err(about("read the key", path, &e)),
     };
     let mode = file.metadata().map(|m| m.permissions().mode()).unwrap_or_default();
+    let mut bytes = Vec::new();
+    file.take(FILE_LEN_MAX).read_to_end(&mut bytes).map_err(|e| about("read the key", path, &e))?;
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    let Some(seed) = parse_hex(text.trim_end()) else {
+        bail!("{} is no key: a key file holds 64 hex digits; name another file", path.display())
+    };
     if mode & OTHERS != 0 {
-        warn(format_args!("the key {} is open to others; `chmod 600` closes it", path.display()));
+        let shown = path.display();
+        warn(format_args!("the key {shown} is open to others; `chmod 600 {shown}` closes it"));
     }
-    let mut text = String::new();
-    let read = file.take(FILE_LEN_MAX).read_to_string(&mut text);
-    match read.ok().and_then(|_| parse_hex(text.trim_end())) {
-        Some(seed) => Ok(SecretKey::from_seed(&seed)),
-        None => bail!("{} is no key: a key file holds 64 hex digits; name another file", path.display()),
-    }
+    Ok(SecretKey::from_seed(&seed))
 }
 
 /// Makes a key and its file.

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::io::{self, IsTerminal};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use unchoke_runtime::dht::{Event, Family};
@@ -15,10 +17,12 @@ use unchoke_runtime::{DhtView, Role, Traffic};
 
 use super::asker::{Asker, Heard, Setup};
 use crate::args::NodeArgs;
+use crate::errors::about;
 use crate::output::lookup::Told;
 use crate::{state, units};
 
 pub(super) fn run(args: &NodeArgs) -> Result<ExitCode> {
+    args.state.as_deref().map(check_state).transpose()?;
     let own_file = || state::dht_node().filter(|_| args.net.nodes.is_empty());
     let mut asker = Asker::start(Setup {
         net: &args.net,
@@ -40,6 +44,22 @@ pub(super) fn run(args: &NodeArgs) -> Result<ExitCode> {
     let every = args.every.unwrap_or(if is_drawn { EVERY_DRAWN } else { EVERY });
     let mut watch = Watch { is_drawn, every, ..Watch::default() };
     watch.run(&mut asker)
+}
+
+/// Refuses a file that holds something else, and a place where none can be kept.
+fn check_state(path: &Path) -> Result<()> {
+    let mut head = Vec::new();
+    match File::open(path).and_then(|f| f.take(STATE_HEAD_LEN).read_to_end(&mut head)) {
+        Ok(_) if head.is_empty() || head == STATE_HEAD => {}
+        Ok(_) => bail!("{} is no state of a node and is left as it is; name another file", path.display()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(about("read the state", path, &e)),
+    }
+    // the state is written beside its place, then moved there
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".tmp");
+    let made = File::create(&beside).and_then(|_| std::fs::remove_file(&beside));
+    made.map_err(|e| about("keep the state in", path, &e))
 }
 
 fn listens(asker: &Asker, view: &DhtView) -> Option<SocketAddr> {
@@ -230,8 +250,30 @@ fn buckets(view: &DhtView) -> BTreeMap<usize, Bucket> {
     rows.into_iter().map(with_median).collect()
 }
 
+/// How a state file begins, whatever its version.
+const STATE_HEAD: &[u8] = b"unchoke dht ";
+const STATE_HEAD_LEN: u64 = 12;
 /// Between two looks, when told in lines and when drawn.
 const EVERY: Duration = Duration::from_secs(10);
 const EVERY_DRAWN: Duration = Duration::from_secs(1);
 /// Characters of a bucket's bar.
 const BAR_MAX: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_kept_where_nothing_else_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        assert!(check_state(&path).is_ok());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        std::fs::write(&path, "unchoke dht 1\n").unwrap();
+        assert!(check_state(&path).is_ok());
+        std::fs::write(&path, "a diary").unwrap();
+        assert!(check_state(&path).is_err());
+        assert!(check_state(dir.path()).is_err());
+        assert!(check_state(&dir.path().join("no/state")).is_err());
+    }
+}

@@ -60,8 +60,8 @@ pub(super) fn run(args: &PutArgs) -> Result<ExitCode> {
 /// The bencoded value to store.
 fn read_value(args: &PutArgs) -> Result<Vec<u8>> {
     let (name, bytes) = match (&args.value, &args.file, &args.torrent) {
-        (Some(text), ..) => ("the value", text.as_bytes().to_vec()),
-        (_, Some(path), _) => ("the file", read_file(path)?),
+        (Some(text), ..) => ("the value".to_owned(), text.as_bytes().to_vec()),
+        (_, Some(path), _) => (path.display().to_string(), read_file(path)?),
         (_, _, Some(torrent)) => return Ok(mutable_torrent::encode_value(hash_of(torrent)?)),
         (None, None, None) => unreachable!("the command line names one of them"),
     };
@@ -69,7 +69,7 @@ fn read_value(args: &PutArgs) -> Result<Vec<u8>> {
     let max = limits::ITEM_VALUE_LEN_MAX;
     if value.len() > max {
         bail!(
-            "{name} is too long: nodes store {max} bytes, bencoding included; store a torrent's hash instead"
+            "{name} is too long: nodes store {max} bytes, the bencoding of a text included; store the hash of a torrent instead"
         );
     }
     match Document::parse(&value) {
@@ -170,7 +170,7 @@ fn tell(asker: &mut Asker, args: &PutArgs, item: &Item, stored: &Stored) -> Resu
             fields[name] = value;
         };
         row("key", hex(&item.key), hex(&item.key).into());
-        if let Some(salt) = &args.salt {
+        if let Some(salt) = args.salt.as_ref().filter(|salt| !salt.is_empty()) {
             row("salt", salt.clone(), hex(&item.salt).into());
         }
         row("seq", item.seq.to_string(), item.seq.into());
