@@ -24,8 +24,9 @@ fn ten_thousand_announced_torrents_cost_a_bounded_and_even_rate() {
     let mean = minutes.iter().sum::<usize>() / minutes.len();
     // ten thousand rounds of some thirty datagrams in a quarter of an hour
     assert!((10_000..50_000).contains(&mean), "{mean}");
-    assert!(minutes.iter().all(|n| 2 * n <= 3 * mean), "{minutes:?}");
-    assert!(peak <= 5000, "{peak}");
+    // the first minutes seek whole lookups; later rounds begin where the last one ended
+    assert!(minutes.iter().all(|n| *n <= 2 * mean), "{minutes:?}");
+    assert!(peak <= 1000, "{peak}");
 }
 
 #[test]
