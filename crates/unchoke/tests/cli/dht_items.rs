@@ -58,7 +58,7 @@ fn the_bytes_of_a_file_come_back_as_they_were() {
     let args = ["dht", "get", &target, "--raw", "--node", &net.entry];
     assert_eq!(place.command(&args).output().unwrap().stdout, bytes);
     place.write("long", noise(997, 5));
-    fails(&place, &net, &["put", "--file", "long"], &["the file is too long", "1000 bytes"]);
+    fails(&place, &net, &["put", "--file", "long"], &["long is too long", "1000 bytes"]);
     fails(&place, &net, &["put", "--file", "none"], &["cannot read none", "no such file"]);
     fails(&place, &net, &["put", "--bencoded", "hello"], &["not bencoded", "--bencoded"]);
     fails(&place, &net, &["put", "--bencoded", "d1:bi1e1:ai2ee"], &["sorted"]);
