@@ -34,9 +34,9 @@ fn lookups_among_ten_thousand_are_quick_and_find_their_peer() {
     assert_eq!(report.lookups.len(), 250);
     assert!(report.success() >= 0.995, "{}", report.success());
     let (done, first) = (report.done_ms(), report.first_ms());
-    assert!(done.p50 <= 600.0 && done.p95 <= 950.0, "{done:?}");
+    assert!(done.p50 <= 600.0 && done.p95 <= 800.0, "{done:?}");
     assert!(first.p50 <= 250.0 && first.p95 <= 500.0, "{first:?}");
-    assert!(report.queries().mean <= 30.0 && report.queries().max <= 60.0, "{:?}", report.queries());
+    assert!(report.queries().mean <= 45.0 && report.queries().max <= 60.0, "{:?}", report.queries());
     assert!(report.recall().mean >= 0.95 && report.replicas().mean >= 7.0);
     assert!(
         report.served.dead * 4 < report.served.nodes && report.served.same_site * 20 < report.served.nodes
@@ -66,9 +66,9 @@ fn what_the_observer_counts_is_what_is_sent() {
         net: NetSettings { loss: Share::NONE, ..NetSettings::default() },
         ..snapshot(1000, 50)
     });
-    // without loss or death nothing is missed
+    // without loss or death only those are missed that answer too late
     assert_eq!(report.success(), 1.0);
-    assert!(report.recall().mean > 0.98, "{:?}", report.recall());
+    assert!(report.recall().mean > 0.97, "{:?}", report.recall());
     assert!(report.lookups.iter().all(|l| l.queries >= 8 && l.hops >= 1 && l.bytes > 8 * 300));
     assert_eq!(report.served.dead, 0);
 }
