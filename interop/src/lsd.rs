@@ -6,22 +6,11 @@ use anyhow::{Context, Result};
 
 use crate::case::Case;
 use crate::lab::{Lab, Other};
-use crate::transfer::{Direction, Folders, finish, jobs, start_both, wait_for_completion};
+use crate::transfer::{Direction, Folders, cases_on_one_wire, finish, jobs, start_both, wait_for_completion};
 
 /// Both directions with every client that looks for peers in the local network.
 pub(crate) fn cases(lab: &Lab) -> Vec<Case> {
-    let mut cases = Vec::new();
-    for other in [Other::Libtorrent, Other::Transmission, Other::Qbittorrent] {
-        for direction in Direction::BOTH {
-            let name = format!("lsd/{}/{}", direction.name(), lab.client(other).name());
-            let missing = move |lab: &Lab| {
-                let site = || lab.namespaced_site().err().map(|error| format!("{error:#}"));
-                lab.client(other).missing().or_else(site)
-            };
-            cases.push(Case::new(name, missing, move |lab, dir| run(lab, other, direction, dir)));
-        }
-    }
-    cases
+    cases_on_one_wire("lsd", lab, run)
 }
 
 fn run(lab: &Lab, other: Other, direction: Direction, dir: &Path) -> Result<()> {

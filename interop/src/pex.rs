@@ -12,22 +12,11 @@ use crate::clients::{Client, Job, Role};
 use crate::lab::{Lab, Other};
 use crate::ports::free_port;
 use crate::proc::wait_until;
-use crate::transfer::{Direction, Folders, finish, jobs};
+use crate::transfer::{Direction, Folders, cases_on_one_wire, finish, jobs};
 
 /// Both directions: we hear of the seeder from the other client, and tell it.
 pub(crate) fn cases(lab: &Lab) -> Vec<Case> {
-    let mut cases = Vec::new();
-    for other in [Other::Libtorrent, Other::Transmission, Other::Qbittorrent] {
-        for direction in Direction::BOTH {
-            let name = format!("pex/{}/{}", direction.name(), lab.client(other).name());
-            let missing = move |lab: &Lab| {
-                let site = || lab.namespaced_site().err().map(|error| format!("{error:#}"));
-                lab.client(other).missing().or_else(site)
-            };
-            cases.push(Case::new(name, missing, move |lab, dir| run(lab, other, direction, dir)));
-        }
-    }
-    cases
+    cases_on_one_wire("pex", lab, run)
 }
 
 fn run(lab: &Lab, other: Other, direction: Direction, dir: &Path) -> Result<()> {

@@ -320,3 +320,23 @@ pub(crate) fn finish(peer: Peer) -> Result<()> {
 
 /// A transfer takes seconds; this leaves room for a loaded machine and for one missed announce or rechoke round.
 const COMPLETION_LIMIT: Duration = Duration::from_secs(120);
+
+/// A case in each direction with every client that speaks to the local network, in namespaces that share one.
+pub(crate) fn cases_on_one_wire(
+    group: &str,
+    lab: &Lab,
+    run: fn(&Lab, Other, Direction, &Path) -> Result<()>,
+) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for other in [Other::Libtorrent, Other::Transmission, Other::Qbittorrent] {
+        for direction in Direction::BOTH {
+            let name = format!("{group}/{}/{}", direction.name(), lab.client(other).name());
+            let missing = move |lab: &Lab| {
+                let site = || lab.namespaced_site().err().map(|error| format!("{error:#}"));
+                lab.client(other).missing().or_else(site)
+            };
+            cases.push(Case::new(name, missing, move |lab, dir| run(lab, other, direction, dir)));
+        }
+    }
+    cases
+}

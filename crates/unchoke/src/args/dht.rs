@@ -66,15 +66,18 @@ pub(crate) struct DhtNetArgs {
     pub(crate) quiet: bool,
 }
 
-/// How long a lookup may take, and whether it is shown.
+/// How a lookup is made: how long it may take, and where it begins.
 #[derive(Debug, Args)]
-pub(crate) struct WaitArgs {
+pub(crate) struct LookupArgs {
     /// Give up after so long, such as 10s or 2m
     #[arg(long, value_name = "T", value_parser = units::pause, default_value = "30s")]
     pub(crate) timeout: Duration,
     /// Show every step of the lookup
     #[arg(long, conflicts_with = "quiet")]
     pub(crate) trace: bool,
+    /// The rest.
+    #[command(flatten)]
+    pub(crate) net: DhtNetArgs,
 }
 
 /// Options of `dht ping`.
@@ -97,12 +100,9 @@ pub(crate) struct FindNodeArgs {
     /// The point: an id or an info-hash of 40 hex digits
     #[arg(value_name = "ID|HASH", value_parser = target)]
     pub(crate) target: NodeId,
-    /// How long.
-    #[command(flatten)]
-    pub(crate) wait: WaitArgs,
     /// The rest.
     #[command(flatten)]
-    pub(crate) net: DhtNetArgs,
+    pub(crate) lookup: LookupArgs,
 }
 
 /// Options of `dht get-peers`.
@@ -114,12 +114,9 @@ pub(crate) struct GetPeersArgs {
     /// Estimate how many seeds and downloaders there are, too
     #[arg(long)]
     pub(crate) scrape: bool,
-    /// How long.
-    #[command(flatten)]
-    pub(crate) wait: WaitArgs,
     /// The rest.
     #[command(flatten)]
-    pub(crate) net: DhtNetArgs,
+    pub(crate) lookup: LookupArgs,
 }
 
 /// Options of `dht announce`.
@@ -137,12 +134,9 @@ pub(crate) struct AnnounceArgs {
     /// Stay, answer other nodes and announce again before it is forgotten
     #[arg(long)]
     pub(crate) keep: bool,
-    /// How long.
-    #[command(flatten)]
-    pub(crate) wait: WaitArgs,
     /// The rest.
     #[command(flatten)]
-    pub(crate) net: DhtNetArgs,
+    pub(crate) lookup: LookupArgs,
 }
 
 /// Options of `dht put`.
@@ -179,12 +173,9 @@ pub(crate) struct PutArgs {
     /// Stay, answer other nodes and store it again every hour
     #[arg(long)]
     pub(crate) keep: bool,
-    /// How long.
-    #[command(flatten)]
-    pub(crate) wait: WaitArgs,
     /// The rest.
     #[command(flatten)]
-    pub(crate) net: DhtNetArgs,
+    pub(crate) lookup: LookupArgs,
 }
 
 /// Options of `dht get`.
@@ -203,12 +194,9 @@ pub(crate) struct GetItemArgs {
     /// Write the bytes of the value and nothing else; what is no string stays bencoded
     #[arg(long, conflicts_with = "json")]
     pub(crate) raw: bool,
-    /// How long.
-    #[command(flatten)]
-    pub(crate) wait: WaitArgs,
     /// The rest.
     #[command(flatten)]
-    pub(crate) net: DhtNetArgs,
+    pub(crate) lookup: LookupArgs,
 }
 
 /// Options of `dht sample`.
@@ -217,12 +205,9 @@ pub(crate) struct SampleArgs {
     /// The point whose surroundings are asked: 40 hex digits [default: any]
     #[arg(value_name = "ID", value_parser = target)]
     pub(crate) target: Option<NodeId>,
-    /// How long.
-    #[command(flatten)]
-    pub(crate) wait: WaitArgs,
     /// The rest.
     #[command(flatten)]
-    pub(crate) net: DhtNetArgs,
+    pub(crate) lookup: LookupArgs,
 }
 
 /// Options of `dht node`.

@@ -13,8 +13,8 @@ use unchoke_wire::HostPort;
 use crate::{commands, units};
 
 pub(crate) use dht::{
-    AnnounceArgs, DhtArgs, DhtCommand, DhtNetArgs, FindNodeArgs, GetItemArgs, GetPeersArgs, NodeArgs,
-    PingArgs, PutArgs, SampleArgs, WaitArgs,
+    AnnounceArgs, DhtArgs, DhtCommand, DhtNetArgs, FindNodeArgs, GetItemArgs, GetPeersArgs, LookupArgs,
+    NodeArgs, PingArgs, PutArgs, SampleArgs,
 };
 pub(crate) use sim::{ChurnArg, DhtSimArgs, SimArgs, SimNetwork, StartArg};
 pub(crate) use transfer::{Encryption, GetArgs, NetArgs, SeedArgs, Transport};

@@ -23,7 +23,7 @@ enum Part {
 
 pub(super) fn run(args: &AnnounceArgs) -> Result<ExitCode> {
     let Wanted { hashes, nodes } = Wanted::read(&args.source)?;
-    let setup = Setup::store(&args.net, &args.wait, args.keep);
+    let setup = Setup::store(&args.lookup, args.keep);
     let mut asker = Asker::start(Setup { nodes, ..setup })?;
     asker.join()?;
     let announce = Announce { port: args.port, implied_port: false, is_seed: args.seed };

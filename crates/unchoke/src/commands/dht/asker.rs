@@ -13,7 +13,7 @@ use unchoke_runtime::dht::{Command, Event};
 use unchoke_runtime::{DhtView, HubEvent, Role, Session, SessionConfig, SessionEvent};
 use unchoke_wire::HostPort;
 
-use crate::args::{DhtNetArgs, WaitArgs};
+use crate::args::{DhtNetArgs, LookupArgs};
 use crate::commands::{session, signals};
 use crate::output::lookup::Teller;
 use crate::state;
@@ -71,22 +71,22 @@ pub(super) struct Setup<'a> {
 
 impl<'a> Setup<'a> {
     /// A session that asks, for a lookup.
-    pub(super) fn lookup(net: &'a DhtNetArgs, wait: &WaitArgs) -> Self {
+    pub(super) fn lookup(args: &'a LookupArgs) -> Self {
         Setup {
-            net,
+            net: &args.net,
             role: Role::DhtVisitor,
             nodes: Vec::new(),
             asks: Vec::new(),
             has_usual_port: false,
-            dht_file: state::dht_nodes().filter(|_| net.nodes.is_empty()),
-            timeout: Some(wait.timeout),
-            steps: wait.trace,
+            dht_file: state::dht_nodes().filter(|_| args.net.nodes.is_empty()),
+            timeout: Some(args.timeout),
+            steps: args.trace,
         }
     }
 
     /// A session that stays and answers when it is kept.
-    pub(super) fn store(net: &'a DhtNetArgs, wait: &WaitArgs, is_kept: bool) -> Self {
-        let setup = Setup::lookup(net, wait);
+    pub(super) fn store(args: &'a LookupArgs, is_kept: bool) -> Self {
+        let setup = Setup::lookup(args);
         // the file belongs to the client of this user, who may be running
         match is_kept {
             true => Setup { role: Role::DhtNode, dht_file: None, ..setup },

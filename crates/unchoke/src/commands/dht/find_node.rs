@@ -12,7 +12,7 @@ use crate::units;
 
 pub(super) fn run(args: &FindNodeArgs) -> Result<ExitCode> {
     let target = args.target;
-    let mut asker = Asker::start(Setup::lookup(&args.net, &args.wait))?;
+    let mut asker = Asker::start(Setup::lookup(&args.lookup))?;
     asker.join()?;
     asker.ask(Command::FindNode { target });
     let mut open = Open::new(asker.ready(), [target]);

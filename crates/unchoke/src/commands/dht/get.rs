@@ -22,7 +22,7 @@ pub(super) fn run(args: &GetItemArgs) -> Result<ExitCode> {
         (None, Some(target)) => ItemKey::Immutable(target),
         (None, None) => unreachable!("the command line names one of both"),
     };
-    let mut asker = Asker::start(Setup::lookup(&args.net, &args.wait))?;
+    let mut asker = Asker::start(Setup::lookup(&args.lookup))?;
     asker.join()?;
     let found = newest(&mut asker, &key)?;
     asker.tell().finish();

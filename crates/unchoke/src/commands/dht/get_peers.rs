@@ -33,7 +33,7 @@ struct Found {
 
 pub(super) fn run(args: &GetPeersArgs) -> Result<ExitCode> {
     let Wanted { hashes, nodes } = Wanted::read(&args.source)?;
-    let mut asker = Asker::start(Setup { nodes, ..Setup::lookup(&args.net, &args.wait) })?;
+    let mut asker = Asker::start(Setup { nodes, ..Setup::lookup(&args.lookup) })?;
     asker.join()?;
     let mut parts = Vec::new();
     for target in hashes.iter().copied() {

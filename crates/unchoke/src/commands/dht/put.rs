@@ -32,7 +32,7 @@ pub(super) fn run(args: &PutArgs) -> Result<ExitCode> {
         (Some(path), false) => Some(key_file::read(path)?),
         (None, _) => None,
     };
-    let mut asker = Asker::start(Setup::store(&args.net, &args.wait, args.keep))?;
+    let mut asker = Asker::start(Setup::store(&args.lookup, args.keep))?;
     asker.join()?;
     let item = match &key {
         None => Item::Immutable { value },

@@ -17,7 +17,7 @@ pub(super) fn run(args: &SampleArgs) -> Result<ExitCode> {
         Some(target) => target,
         None => NodeId(random::bytes()?),
     };
-    let mut asker = Asker::start(Setup::lookup(&args.net, &args.wait))?;
+    let mut asker = Asker::start(Setup::lookup(&args.lookup))?;
     asker.join()?;
     asker.ask(Command::Sample { target });
     let mut open = Open::new(asker.ready(), [target]);
