@@ -1,14 +1,15 @@
 #!/bin/bash
-# interop/install.sh: the third-party clients the interop matrix runs against, from Debian and PyPI.
-# Starts no service, may be run again at any time, and does nothing when all is there. Needs root (or sudo).
-# libtorrent goes to a Python venv under ${UNCHOKE_PEERS:-$HOME/.cache/unchoke-peers}.
+# interop/install.sh: the third-party clients the interop matrix runs against, from Debian, PyPI, npm and crates.io.
+# Starts no service, may be run again at any time, and does nothing when all is there. Needs root (or sudo), and cargo.
+# libtorrent (a Python venv), bittorrent-dht and the mainline crate's program go to
+# ${UNCHOKE_PEERS:-$HOME/.cache/unchoke-peers}.
 set -euo pipefail
 
 peers=${UNCHOKE_PEERS:-$HOME/.cache/unchoke-peers}
 declare -A package=(
   [transmission-daemon]=transmission-daemon [transmission-remote]=transmission-cli
   [qbittorrent-nox]=qbittorrent-nox [aria2c]=aria2 [opentracker]=opentracker
-  [mktorrent]=mktorrent [curl]=curl [ip]=iproute2 [python3]=python3
+  [mktorrent]=mktorrent [curl]=curl [ip]=iproute2 [python3]=python3 [node]=nodejs [npm]=npm
 )
 
 missing=()
@@ -38,4 +39,14 @@ if ! "$peers/lt/bin/python" -c 'import libtorrent' 2>/dev/null; then
   "$peers/lt/bin/pip" install -q --disable-pip-version-check libtorrent
 fi
 
-echo "interop peers: $("$peers/lt/bin/python" -c 'import libtorrent as l; print("libtorrent", l.__version__)'), $(aria2c --version | head -1), $(transmission-daemon --version 2>&1 | head -1), $(qbittorrent-nox --version 2>/dev/null | head -1)"
+# Its releases after this one need not speak to our driver.
+if [ ! -e "$peers/npm/node_modules/bittorrent-dht/package.json" ]; then
+  mkdir -p "$peers/npm"
+  npm install --prefix "$peers/npm" --silent --no-fund --no-audit --ignore-scripts bittorrent-dht@11
+fi
+
+# Cargo does nothing when the program is up to date.
+cargo build --quiet --release --locked --manifest-path "${BASH_SOURCE[0]%/*}/mainline/Cargo.toml" \
+  --target-dir "$peers/mainline"
+
+echo "interop peers: $("$peers/lt/bin/python" -c 'import libtorrent as l; print("libtorrent", l.__version__)'), $(aria2c --version | head -1), $(transmission-daemon --version 2>&1 | head -1), $(qbittorrent-nox --version 2>/dev/null | head -1), bittorrent-dht $(node -p 'require(process.argv[1]).version' "$peers/npm/node_modules/bittorrent-dht/package.json"), mainline crate"

@@ -3,6 +3,8 @@
 //! A new target is a function here, its line in [`TARGETS`], a folder of seeds in `corpus/` and its name in
 //! `cargo-fuzz/Cargo.toml`; a test says which of them is missing. `README.md` tells how to run them.
 
+mod dht_node;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -11,7 +13,9 @@ use unchoke_wire::compact::{self, Family, Remainder};
 use unchoke_wire::extension::{self, ExtensionHandshake};
 use unchoke_wire::handshake::{self, Demux, Handshake};
 use unchoke_wire::http_tracker::{AnnounceReply, PeerAddress, ScrapeReply};
+use unchoke_wire::item::Item;
 use unchoke_wire::krpc::{self, Kind, Method};
+use unchoke_wire::lsd::Announce;
 use unchoke_wire::magnet::{Magnet, parse_hex_hash};
 use unchoke_wire::message::{self, Frame, Message};
 use unchoke_wire::metainfo::{FileEntry, Info, Metainfo, PieceHashes};
@@ -28,10 +32,12 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("bencode", bencode),
     ("bitfield", bitfield),
     ("compact", compact),
+    ("dht_node", dht_node::dht_node),
     ("extension_handshake", extension_handshake),
     ("handshake", handshake),
     ("http_tracker_reply", http_tracker_reply),
     ("krpc", krpc),
+    ("lsd", lsd),
     ("lt_donthave", lt_donthave),
     ("magnet", magnet),
     ("message", message),
@@ -194,6 +200,13 @@ pub fn krpc(data: &[u8]) {
             Method::AnnouncePeer { token, port, implied_port, .. } => {
                 assert!(token.len() <= limits::KRPC_TOKEN_LEN_MAX && (*port != 0 || *implied_port));
             }
+            Method::Put(put) => {
+                assert!(put.token.len() <= limits::KRPC_TOKEN_LEN_MAX);
+                is_item_value(put.item.value());
+                if let Item::Mutable(item) = &put.item {
+                    assert!(item.salt.len() <= limits::ITEM_SALT_LEN_MAX);
+                }
+            }
             method => assert!(method.name().len() <= limits::KRPC_TEXT_LEN_MAX),
         },
         Kind::Response(r) => {
@@ -203,10 +216,34 @@ pub fn krpc(data: &[u8]) {
             let addrs = lists.flatten().map(|n| n.addr).chain(r.values.iter().copied());
             assert!(addrs.into_iter().all(|a| a.port() != 0));
             assert!(r.token.as_ref().is_none_or(|t| t.len() <= limits::KRPC_TOKEN_LEN_MAX));
+            r.item.iter().filter_map(|item| item.value.as_deref()).for_each(is_item_value);
+            if let Some(samples) = &r.samples {
+                assert!(samples.hashes.len() <= limits::KRPC_SAMPLES_MAX);
+                assert!(samples.interval_s <= limits::KRPC_SAMPLE_INTERVAL_MAX);
+            }
         }
         Kind::Error { text, .. } => assert!(text.len() <= limits::KRPC_TEXT_LEN_MAX),
     }
     assert_eq!(krpc::Message::decode(&message.encode()), Ok(message));
+}
+
+/// An announce in the local network keeps the limits, and what was understood of it survives being written again.
+pub fn lsd(data: &[u8]) {
+    let Ok(announce) = Announce::decode(data) else { return };
+    assert!(data.len() <= limits::LSD_LEN_MAX);
+    assert!(announce.port != 0 && announce.cookie.len() <= limits::LSD_COOKIE_LEN_MAX);
+    assert!((1..=limits::LSD_HASHES_MAX).contains(&announce.hashes.len()));
+    for family in [Family::V4, Family::V6] {
+        let bytes = announce.encode(family);
+        assert!(bytes.len() <= limits::LSD_LEN_MAX);
+        assert_eq!(Announce::decode(&bytes).as_ref(), Ok(&announce));
+    }
+}
+
+/// A value within its cap, as bencode wants it.
+fn is_item_value(value: &[u8]) {
+    assert!(value.len() <= limits::ITEM_VALUE_LEN_MAX);
+    assert!(Document::parse(value).expect("a value is one of bencode").root().is_canonical());
 }
 
 /// `lt_donthave` is four bytes and nothing else.
@@ -224,7 +261,11 @@ pub fn magnet(data: &[u8]) {
         assert_eq!(hash.to_string(), text.to_ascii_lowercase());
     }
     let Ok(magnet) = text.parse::<Magnet>() else { return };
-    assert!(text.len() <= limits::MAGNET_LEN_MAX && magnet.info_hashes.best().is_some());
+    assert!(text.len() <= limits::MAGNET_LEN_MAX);
+    match &magnet.publisher {
+        Some(publisher) => assert!(publisher.salt.len() <= limits::ITEM_SALT_LEN_MAX),
+        None => assert!(magnet.info_hashes.best().is_some()),
+    }
     assert!(magnet.trackers.len() <= limits::TRACKERS_MAX && magnet.web_seeds.len() <= limits::WEB_SEEDS_MAX);
     assert!(magnet.peers.len() <= limits::MAGNET_PEERS_MAX && magnet.nodes.len() <= limits::NODES_MAX);
     assert!(magnet.select.len() <= limits::SELECT_RANGES_MAX);
@@ -376,7 +417,11 @@ pub fn ut_metadata(data: &[u8]) {
 pub fn ut_pex(data: &[u8]) {
     let Ok(mut message) = PexMessage::decode(data) else { return };
     assert!(data.len() <= limits::PEX_LEN_MAX);
-    assert!(message.added.len() <= limits::PEX_ADDED_MAX && message.dropped.len() <= limits::PEX_DROPPED_MAX);
+    // so many of each family are read, and of both together written
+    assert!(message.added.len() <= 2 * limits::PEX_ADDED_MAX);
+    assert!(message.dropped.len() <= 2 * limits::PEX_DROPPED_MAX);
+    message.added.truncate(limits::PEX_ADDED_MAX);
+    message.dropped.truncate(limits::PEX_DROPPED_MAX);
     assert!(
         message.added.iter().map(|p| p.addr).chain(message.dropped.iter().copied()).all(|a| a.port() != 0)
     );

@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 """libtorrent as an interop peer, DHT router, torrent maker and torrent reader.
 
-  lt.py seed|get SOURCE DIR IP:PORT [--peer IP:PORT] [--dht-node IP:PORT] [--rate BYTES_PER_S]
-      SOURCE is a .torrent path or a magnet. Prints READY when it serves (seed) or has started (get), UPLOADED N as it
-      sends payload; get exits 0 when the download is complete. --rate limits upload of a seed and download of a get.
+  lt.py seed|get SOURCE DIR IP:PORT [--peer IP:PORT] [--dht-node IP:PORT] [--rate BYTES_PER_S] [--lsd]
+      [--pex]
+      SOURCE is a .torrent path or a magnet. Prints READY when it serves (seed) or has started (get), METADATA when it
+      knows the files, UPLOADED N as it sends payload; get exits 0 when the download is complete. --rate limits upload
+      of a seed and download of a get.
   lt.py node IP:PORT...
       DHT nodes without torrents that know each other. Prints READY, then ANNOUNCE HASH for each peer announced to them.
+  lt.py serve IP:PORT NODE
+      One DHT node that begins at NODE and answers whoever asks, as often as they ask. Prints READY.
   lt.py make PATH OUT PIECE_LENGTH
       A v1 torrent of PATH with its files in byte order of their paths. Prints the info-hash.
   lt.py read TORRENT...
@@ -20,7 +24,7 @@ def host_port(text):
     return host, int(port)
 
 
-def session(listen, dht_node=None, dht=False):
+def session(listen, dht_node=None, dht=False, more={}):
     return lt.session({
         "listen_interfaces": listen,
         "outgoing_interfaces": host_port(listen.split(",")[0])[0],
@@ -34,12 +38,30 @@ def session(listen, dht_node=None, dht=False):
         "enable_natpmp": False,
         "allow_multiple_connections_per_ip": True,
         "ssrf_mitigation": False,
-        "alert_mask": lt.alert.category_t.dht_notification if dht else 0,
+        # It tries uTP with everyone first, and TCP with those who have none seconds later: not when a search is timed.
+        "enable_outgoing_utp": not dht,
+        "alert_mask": lt.alert.category_t.dht_notification | lt.alert.category_t.stats_notification if dht else 0,
+        **more,
     })
 
 
+def wait_for_dht(ses, node):
+    """A torrent that is added before any node is known is looked for much later."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        # What it is told before its DHT runs is forgotten.
+        ses.add_dht_node(host_port(node))
+        ses.post_session_stats()
+        ses.wait_for_alert(100)
+        if any(isinstance(a, lt.session_stats_alert) and a.values["dht.dht_nodes"] for a in ses.pop_alerts()):
+            return
+
+
 def peer(args):
-    ses = session(args.listen, args.dht_node, args.dht_node is not None)
+    # As a bootstrap node of the settings it would be a router to libtorrent, and never in its table.
+    ses = session(args.listen, None, args.dht_node is not None, {"enable_lsd": args.lsd})
+    if args.dht_node:
+        wait_for_dht(ses, args.dht_node)
     if args.source.startswith("magnet:"):
         params = lt.parse_magnet_uri(args.source)
     else:
@@ -47,6 +69,8 @@ def peer(args):
         params.ti = lt.torrent_info(args.source)
     params.save_path = args.dir
     params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
+    if not args.pex:
+        params.flags |= lt.torrent_flags.disable_pex
     if args.rate and args.role == "seed":
         params.upload_limit = args.rate
     elif args.rate:
@@ -54,9 +78,12 @@ def peer(args):
     handle = ses.add_torrent(params)
     if args.peer:
         handle.connect_peer(host_port(args.peer))
-    ready, sent = False, -1
+    ready, known, sent = False, False, -1
     while True:
         status = handle.status()
+        if not known and status.has_metadata:
+            known = True
+            print("METADATA", flush=True)
         if not ready and (args.role == "get" or status.is_seeding):
             ready = True
             print("READY", flush=True)
@@ -77,6 +104,19 @@ def node(args):
         for alert in ses.pop_alerts():
             if isinstance(alert, lt.dht_announce_alert):
                 print("ANNOUNCE", alert.info_hash, flush=True)
+
+
+def serve(args):
+    ses = session(args.listen, args.dht_node, dht=True, more={
+        "alert_mask": 0,
+        "dht_prefer_verified_node_ids": False,
+        "dht_upload_rate_limit": 500000000,
+        "dht_block_timeout": 1,
+        "dht_block_ratelimit": 1000000,
+    })
+    print("READY", flush=True)
+    while True:
+        time.sleep(3600)
 
 
 def make(args):
@@ -145,10 +185,16 @@ def main():
         p.add_argument("--peer")
         p.add_argument("--dht-node")
         p.add_argument("--rate", type=int)
+        p.add_argument("--lsd", action="store_true")
+        p.add_argument("--pex", action="store_true")
         p.set_defaults(run=peer)
     p = roles.add_parser("node")
     p.add_argument("listen", nargs="+")
     p.set_defaults(run=node)
+    p = roles.add_parser("serve")
+    p.add_argument("listen")
+    p.add_argument("dht_node")
+    p.set_defaults(run=serve)
     p = roles.add_parser("make")
     p.add_argument("path")
     p.add_argument("out")

@@ -28,6 +28,14 @@ pub(crate) struct Lab {
     root: TempDir,
 }
 
+/// Where `interop/install.sh` puts what no package manager installs.
+pub(crate) fn peers_dir() -> PathBuf {
+    match std::env::var_os("UNCHOKE_PEERS") {
+        Some(peers) => PathBuf::from(peers),
+        None => PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/unchoke-peers"),
+    }
+}
+
 /// A client of somebody else.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Other {
@@ -79,6 +87,18 @@ impl Lab {
             Ok(namespaces) => Ok(namespaces.site()),
             Err(error) => anyhow::bail!("no network namespaces: {error:#}"),
         }
+    }
+
+    /// A script of ours, written below the run's folder.
+    pub(crate) fn script(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let path = self.root.path().join(name);
+        if !path.is_file() {
+            // Whole or not there at all: other cases may be about to start it.
+            let mut file = tempfile::NamedTempFile::new_in(self.root.path())?;
+            std::io::Write::write_all(&mut file, text.as_bytes())?;
+            file.persist(&path)?;
+        }
+        Ok(path)
     }
 
     /// An empty folder for one case.

@@ -3,14 +3,20 @@
 //! Runs the matrix of transfers, discoveries, interruptions and file agreements between the `unchoke` binary and the
 //! clients that `interop/install.sh` brings. A case whose client is missing is skipped, aloud. The last line is
 //! `interop: N passed, N failed, N skipped`; the exit code is 1 when a case failed.
+//!
+//! `cargo run --release -p unchoke-interop -- bench-dht` measures the DHT node beside libtorrent's instead.
 
+mod bench;
 mod case;
 mod clients;
 mod create_agreement;
+mod dht;
 mod fixtures;
 mod lab;
+mod lsd;
 mod metainfo_samples;
 mod netns;
+mod pex;
 mod ports;
 mod proc;
 mod resume;
@@ -18,7 +24,7 @@ mod show_agreement;
 mod trackers;
 mod transfer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,9 +36,18 @@ use crate::case::{Case, Outcome};
 use crate::lab::{Lab, Other};
 
 fn main() -> ExitCode {
-    match Args::parse(std::env::args().skip(1)).and_then(|args| run(&args)) {
-        Ok(summary) if summary.failed == 0 => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
+    let args = || std::env::args().skip(1);
+    let is_well = if args().next().is_some_and(|first| first == "bench-dht") {
+        bench::Args::parse(args().skip(1)).and_then(|args| {
+            let unchoke = binary(args.unchoke.as_deref())?;
+            bench::run(&args, unchoke)
+        })
+    } else {
+        Args::parse(args()).and_then(|args| run(&args)).map(|summary| summary.failed == 0)
+    };
+    match is_well {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("interop: {error:#}");
             ExitCode::from(2)
@@ -83,16 +98,15 @@ struct Summary {
 }
 
 fn run(args: &Args) -> Result<Summary> {
-    let unchoke = match &args.unchoke {
-        Some(path) => path.canonicalize().with_context(|| format!("find {}", path.display()))?,
-        None if args.list => PathBuf::new(),
-        None => build_unchoke()?,
-    };
+    let unchoke = if args.list { PathBuf::new() } else { binary(args.unchoke.as_deref())? };
     let lab = Lab::new(unchoke)?;
     let mut cases = create_agreement::cases();
     cases.extend(show_agreement::cases());
     cases.extend(transfer::cases(&lab));
     cases.extend(resume::cases(&lab));
+    cases.extend(lsd::cases(&lab));
+    cases.extend(pex::cases(&lab));
+    cases.extend(dht::cases());
     cases.retain(|case| case.is_wanted(&args.filters));
     if cases.is_empty() {
         bail!("no case has {:?} in its name", args.filters);
@@ -139,6 +153,14 @@ fn run_all(lab: &Lab, cases: &[Case], jobs: usize) -> Summary {
         }
     });
     summary.into_inner().expect("the threads are joined and none panicked")
+}
+
+/// The binary under test: the one named, or one built for it.
+fn binary(named: Option<&Path>) -> Result<PathBuf> {
+    match named {
+        Some(path) => path.canonicalize().with_context(|| format!("find {}", path.display())),
+        None => build_unchoke(),
+    }
 }
 
 /// Builds the release binary with the cargo that runs us, and says where it is.

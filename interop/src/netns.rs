@@ -86,6 +86,9 @@ impl Namespaces {
             format!("-n {b} link set lo up"),
             format!("-n {a} link set wire-a up"),
             format!("-n {b} link set wire-b up"),
+            // Transmission sends its announces where the routes say.
+            format!("-n {a} route add 224.0.0.0/4 dev wire-a"),
+            format!("-n {b} route add 224.0.0.0/4 dev wire-b"),
         ];
         let dht_steps = dht_ips().map(|dht_ip| format!("-n {a} addr add {dht_ip}/24 dev wire-a"));
         for step in steps.into_iter().chain(dht_steps) {

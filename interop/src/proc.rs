@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,17 +19,33 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts `command` with stdout and stderr appended to `log`.
-    pub(crate) fn start(mut command: Command, log: &Path) -> Result<Self> {
+    pub(crate) fn start(command: Command, log: &Path) -> Result<Self> {
+        Self::spawn(command, log, Stdio::null())
+    }
+
+    /// As [`Process::start`], and gives the way to its input.
+    pub(crate) fn start_with_input(command: Command, log: &Path) -> Result<(Self, ChildStdin)> {
+        let mut process = Self::spawn(command, log, Stdio::piped())?;
+        let input = process.child.stdin.take().expect("its input is piped");
+        Ok((process, input))
+    }
+
+    fn spawn(mut command: Command, log: &Path, input: Stdio) -> Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(log).context("open a log")?;
         let log_start = file.metadata()?.len();
         let program = describe(&command);
         let child = command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(file.try_clone()?)
             .stderr(file)
             .spawn()
             .with_context(|| format!("start {program}"))?;
         Ok(Self { child, log: log.to_owned(), log_start })
+    }
+
+    /// Its number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// How the process ended, or `None` while it runs.
@@ -76,7 +92,7 @@ impl Process {
     /// Ends it with SIGTERM; an error if it is still there after `limit` (it is then killed).
     pub(crate) fn stop(mut self, limit: Duration) -> Result<()> {
         if self.exit_status()?.is_none() {
-            run(&mut command_with("kill", ["-TERM", &self.child.id().to_string()]), Duration::from_secs(5))?;
+            run(&mut command_with("kill", ["-TERM", &self.pid().to_string()]), Duration::from_secs(5))?;
         }
         wait_until("the end of a process after SIGTERM", limit, || Ok(self.exit_status()?.is_some()))
     }

@@ -18,17 +18,17 @@ use crate::trackers::{Dht, Opentracker};
 
 /// Who is the seeder.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Direction {
-    /// We download from the other client.
+pub(crate) enum Direction {
+    /// We download, or hear, from the other client.
     Get,
-    /// The other client downloads from us.
+    /// The other client downloads, or hears, from us.
     Seed,
 }
 
 impl Direction {
-    const BOTH: [Self; 2] = [Self::Get, Self::Seed];
+    pub(crate) const BOTH: [Self; 2] = [Self::Get, Self::Seed];
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Get => "get",
             Self::Seed => "seed",
@@ -36,7 +36,11 @@ impl Direction {
     }
 
     /// The seeder, then the downloader.
-    fn order<'a>(self, ours: &'a dyn Client, other: &'a dyn Client) -> (&'a dyn Client, &'a dyn Client) {
+    pub(crate) fn order<'a>(
+        self,
+        ours: &'a dyn Client,
+        other: &'a dyn Client,
+    ) -> (&'a dyn Client, &'a dyn Client) {
         match self {
             Self::Get => (other, ours),
             Self::Seed => (ours, other),
@@ -261,6 +265,8 @@ pub(crate) fn jobs<'a>(
         state: &folders.seeder,
         dial: None,
         dht_nodes: &[],
+        lsd: false,
+        pex: false,
         rate_limit: None,
     };
     let get = Job {
@@ -314,3 +320,23 @@ pub(crate) fn finish(peer: Peer) -> Result<()> {
 
 /// A transfer takes seconds; this leaves room for a loaded machine and for one missed announce or rechoke round.
 const COMPLETION_LIMIT: Duration = Duration::from_secs(120);
+
+/// A case in each direction with every client that speaks to the local network, in namespaces that share one.
+pub(crate) fn cases_on_one_wire(
+    group: &str,
+    lab: &Lab,
+    run: fn(&Lab, Other, Direction, &Path) -> Result<()>,
+) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for other in [Other::Libtorrent, Other::Transmission, Other::Qbittorrent] {
+        for direction in Direction::BOTH {
+            let name = format!("{group}/{}/{}", direction.name(), lab.client(other).name());
+            let missing = move |lab: &Lab| {
+                let site = || lab.namespaced_site().err().map(|error| format!("{error:#}"));
+                lab.client(other).missing().or_else(site)
+            };
+            cases.push(Case::new(name, missing, move |lab, dir| run(lab, other, direction, dir)));
+        }
+    }
+    cases
+}

@@ -32,6 +32,9 @@ pub enum Command {
     AddRouter(SocketAddr),
     /// A node of an earlier run, which is asked before it is trusted.
     AddSaved(NodeInfo),
+    /// Ids of earlier runs, the latest first: when others see us at an address that one of them fits, it is taken again
+    /// in place of a new one (BEP 42). At most [`FORMER_IDS_MAX`](crate::FORMER_IDS_MAX) are kept.
+    RememberIds(Vec<NodeId>),
     /// Look for our own neighbourhood again, at once.
     Bootstrap,
     /// Endpoints of our own (any family, UDP or TCP), which are never reported as peers nor asked as nodes.
@@ -78,6 +81,9 @@ pub enum Command {
         /// Any point of the id space.
         target: NodeId,
     },
+    /// Whether lookups of our own neighbourhood also ask for nodes of the other family (BEP 32), which are told by
+    /// [`Event::HeardOf`].
+    WantBoth(bool),
     /// The network said that nothing listens there (ICMP); what we asked there has failed.
     ReportUnreachable(SocketAddr),
 }
@@ -216,6 +222,11 @@ pub enum Event {
         target: NodeId,
         /// Nodes that answered.
         answers: usize,
+    },
+    /// Nodes of the other family, named by a node of ours; told only under [`Command::WantBoth`].
+    HeardOf {
+        /// The nodes; none has proven that it is there.
+        nodes: Vec<NodeInfo>,
     },
     /// Something happened in a lookup; told only when [`Settings::reports_steps`](crate::Settings::reports_steps).
     Step {

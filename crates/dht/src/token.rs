@@ -103,4 +103,31 @@ mod tests {
         let token = tokens.issue(ip, &key, rng, Instant::ZERO);
         assert!(!tokens.is_valid(&token, ip, &key, rng, Instant::ZERO + SECRET_LIFE * 2));
     }
+
+    /// A checksum in place of a keyed hash lets anyone make tokens for other addresses out of one of their own: the
+    /// difference of two tokens then depends on the addresses alone, not on the secret.
+    #[test]
+    fn a_token_of_ours_forges_none_for_others_as_with_a_checksum() {
+        let rng = &mut ChaCha12Rng::from_seed([1; 32]);
+        let key = NodeId([1; 20]);
+        let ips = [[1, 2, 3, 4], [1, 2, 3, 5], [200, 2, 3, 4]].map(IpAddr::from);
+        let differences = |rng: &mut ChaCha12Rng| {
+            let mut tokens = Tokens::new(rng, Instant::ZERO);
+            let [a, b, c] = ips.map(|ip| u64::from_be_bytes(tokens.issue(ip, &key, rng, Instant::ZERO)));
+            [a ^ b, a ^ c]
+        };
+        let (one, other) = (differences(rng), differences(rng));
+        assert!(one[0] != other[0] && one[1] != other[1]);
+    }
+
+    /// With a secret of 32 bits, who has one token finds the secret by trying them all.
+    #[test]
+    fn every_bit_of_a_128_bit_secret_counts_in_a_token() {
+        let (ip, key) = (IpAddr::from([1, 2, 3, 4]), NodeId([1; 20]));
+        let of = |secret: u128| sign(&secret.to_be_bytes(), ip, &key);
+        let mut all: Vec<u64> = (0..128).map(|bit| of(1 << bit)).chain([of(0)]).collect();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 129);
+    }
 }

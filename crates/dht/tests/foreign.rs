@@ -36,8 +36,7 @@ struct Bench {
 impl Bench {
     fn new(token: &'static [u8], delay: Duration) -> Self {
         let now = Instant::from_micros(1_000_000);
-        let settings =
-            Settings { family: Family::V4, own_id: None, is_read_only: false, reports_steps: false };
+        let settings = Settings::new(Family::V4);
         let other = Foreign { id: [0xf0; 20], token, is_up: true, delay, announced: Vec::new() };
         let node = Node::new(settings, [7; 32], now);
         let mut bench = Bench { node, foreign: other, now, answers: BTreeMap::new(), sent: 0 };

@@ -95,7 +95,7 @@ pub enum Input<'a> {
         /// Its payload.
         bytes: &'a [u8],
     },
-    /// Peers of a torrent were heard of outside the engine (DHT, the user).
+    /// Peers of a torrent were heard of outside the engine (DHT, local network, the user).
     PeersFound {
         /// The torrent.
         torrent: TorrentId,
@@ -103,6 +103,11 @@ pub enum Input<'a> {
         source: PeerSource,
         /// Their addresses.
         peers: &'a [SocketAddr],
+    },
+    /// The hub is sure that others see us at this address.
+    OwnAddress {
+        /// The address.
+        ip: IpAddr,
     },
     /// The owner wants something.
     Command(Command),
@@ -157,6 +162,8 @@ pub enum PeerSource {
     Magnet,
     /// A tracker.
     Tracker,
+    /// Itself, in the local network (BEP 14).
+    Lsd,
     /// The DHT.
     Dht,
     /// Another peer of the torrent (BEP 11).
@@ -179,7 +186,7 @@ pub enum TorrentSource {
 pub struct AddTorrent {
     /// What it is.
     pub source: TorrentSource,
-    /// Whether to look for peers by its own means: trackers and the DHT.
+    /// Whether to look for peers by its own means: trackers, the DHT and the local network.
     pub discovery: Discovery,
     /// Whether it begins paused.
     pub is_paused: bool,
@@ -196,13 +203,15 @@ pub struct Discovery {
     pub trackers: bool,
     /// The DHT may be used; never for a private torrent.
     pub dht: bool,
+    /// The local network may be asked; never for a private torrent.
+    pub lsd: bool,
     /// Peers that were heard of may be dialled. When `false` the torrent only answers, except peers the user named.
     pub dial: bool,
 }
 
 impl Default for Discovery {
     fn default() -> Self {
-        Discovery { trackers: true, dht: true, dial: true }
+        Discovery { trackers: true, dht: true, lsd: true, dial: true }
     }
 }
 

@@ -165,6 +165,18 @@ pub enum HubCommand {
         /// The hash.
         hash: WireHash,
     },
+    /// Find peers in the local network and be found there, until told to stop.
+    LsdAnnounce {
+        /// The torrent.
+        torrent: TorrentId,
+        /// Its hashes: both of a hybrid.
+        hashes: Vec<WireHash>,
+    },
+    /// Stop that.
+    LsdStop {
+        /// The hashes.
+        hashes: Vec<WireHash>,
+    },
     /// A DHT node was named: by a torrent's `nodes`, or a peer's PORT message.
     DhtNode {
         /// A name or an address.

@@ -47,6 +47,8 @@ pub struct Settings {
     pub dht: bool,
     /// Whether peers are exchanged with peers (BEP 11).
     pub pex: bool,
+    /// Whether peers are looked for in the local network (BEP 14).
+    pub lsd: bool,
     /// The address families trackers are asked over.
     pub families: Families,
 }
@@ -69,6 +71,7 @@ impl Default for Settings {
             fast: true,
             dht: true,
             pex: true,
+            lsd: true,
             families: Families { v4: true, v6: true },
         }
     }

@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let nowhere = |spec| Ok(Arc::new(MemoryStorage::new(spec)?) as Arc<dyn Storage>);
     let magnet = Magnet::new(InfoHashes { v1: Some(hash), v2: None });
     let mut add = AddTorrent::with_storage(magnet, Arc::new(nowhere));
-    add.discovery = Discovery { trackers: false, dht: true, dial: false };
+    add.discovery = Discovery { trackers: false, dht: true, lsd: false, dial: false };
     session.add(add)?;
     let deadline = Instant::now() + Duration::from_secs(60);
     while let Ok(event) = events.recv_deadline(deadline) {

@@ -125,7 +125,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for side in [&mut seed, &mut leech] {
         let add = Command::Add(Box::new(AddTorrent {
             source: TorrentSource::Metainfo(Box::new(metainfo.clone())),
-            discovery: Discovery { trackers: false, dht: false, dial: true },
+            discovery: Discovery { trackers: false, dht: false, lsd: false, dial: true },
             is_paused: false,
             is_sequential: false,
             totals: Totals::default(),

@@ -7,12 +7,32 @@ use unchoke_engine::Settings;
 use unchoke_wire::HostPort;
 
 /// Nodes asked first when nothing better is known.
-pub const DHT_ROUTERS: [(&str, u16); 3] =
-    [("dht.libtorrent.org", 25401), ("dht.transmissionbt.com", 6881), ("router.bittorrent.com", 6881)];
+pub const DHT_ROUTERS: [(&str, u16); 5] = [
+    ("dht.libtorrent.org", 25401),
+    ("dht.transmissionbt.com", 6881),
+    ("router.bt.ouinet.work", 6881),
+    ("router.bittorrent.com", 6881),
+    ("relay.pkarr.org", 6881),
+];
+
+/// What a session takes part in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Role {
+    /// Torrents, and the DHT.
+    #[default]
+    Client,
+    /// The DHT alone: connections are not accepted.
+    DhtNode,
+    /// The DHT alone, which it asks without answering (BEP 43): for programs that go away soon. The file of the DHT
+    /// is read, and left as it is.
+    DhtVisitor,
+}
 
 /// What a session is started with.
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
+    /// What it takes part in.
+    pub role: Role,
     /// Where TCP connections and datagrams are taken. All entries with port 0 share one free port.
     /// An unspecified IPv6 address is left out on machines without IPv6.
     pub listen: Vec<SocketAddr>,
@@ -22,7 +42,10 @@ pub struct SessionConfig {
     pub dht_nodes: Vec<HostPort>,
     /// Public routers: asked for nodes while few are known.
     pub dht_routers: Vec<HostPort>,
-    /// Where the DHT's nodes are kept between runs. Its folder exists.
+    /// Whether every step of the lookups that [`crate::Session::dht`] began is reported, as
+    /// [`unchoke_dht::Event::Step`].
+    pub dht_steps: bool,
+    /// Where the DHT's ids and nodes are kept between runs. Its folder exists.
     pub dht_file: Option<PathBuf>,
     /// Where resume records are kept. Without it every start checks the files.
     pub resume_dir: Option<PathBuf>,
@@ -40,6 +63,7 @@ pub struct SessionConfig {
 impl Default for SessionConfig {
     fn default() -> Self {
         SessionConfig {
+            role: Role::Client,
             listen: vec![(Ipv4Addr::UNSPECIFIED, 6881).into(), (Ipv6Addr::UNSPECIFIED, 6881).into()],
             dht: true,
             dht_nodes: Vec::new(),
@@ -47,6 +71,7 @@ impl Default for SessionConfig {
                 .iter()
                 .map(|(host, port)| HostPort::new(host, *port).expect("the names above are names"))
                 .collect(),
+            dht_steps: false,
             dht_file: None,
             resume_dir: None,
             shards: None,
@@ -58,11 +83,13 @@ impl Default for SessionConfig {
 }
 
 impl SessionConfig {
-    /// A session on loopback alone, on a free port, with a DHT that asks nobody at first: for tests and examples.
+    /// A session on loopback alone, on a free port, with a DHT that asks nobody at first and without discovery in the
+    /// local network: for tests and examples.
     pub fn loopback() -> Self {
         SessionConfig {
             listen: vec![(Ipv4Addr::LOCALHOST, 0).into()],
             dht_routers: Vec::new(),
+            engine: Settings { lsd: false, ..Settings::default() },
             ..SessionConfig::default()
         }
     }

@@ -17,8 +17,8 @@ use crate::session::{canonical, check_selection};
 use crate::shard::ShardMessage;
 use crate::torrent::{Phase, Torrent};
 
-/// How long a shard may take to answer; it never waits for anything, so it is late only when the machine is.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a shard or the hub may take to answer; it never waits for anything, so it is late only when the machine is.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The way to one torrent. Cheap to clone; it does not keep the torrent alive.
 #[derive(Clone, Debug)]

@@ -6,45 +6,58 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use mio::net::{TcpListener, TcpStream, UdpSocket};
+use crossbeam_channel::Sender;
+use mio::net::{TcpListener, TcpStream};
+use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use unchoke_engine::hub::{Hub, HubEvent, HubInput, HubOutput};
+use unchoke_dht::{Family, Node};
+use unchoke_engine::hub::{DhtState, Hub, HubEvent, HubInput, HubOutput};
 use unchoke_engine::id::RequestId;
-use unchoke_engine::input::PeerSource;
 use unchoke_engine::output::HubCommand;
 use unchoke_engine::{ShardId, Ticket};
+use unchoke_wire::limits::LSD_LEN_MAX;
 use unchoke_wire::time::Instant;
 
 use crate::clock::Clock;
 use crate::dht_file;
+use crate::dht_view::{self, DhtView, Traffic};
 use crate::event::{EventSink, SessionEvent};
 use crate::http::Reply;
 use crate::listen::Datagrams;
+use crate::lsd::LocalSockets;
 use crate::mailbox::{Inbox, Mailbox};
 use crate::resolver::{Addresses, Asker, Resolver};
 use crate::shard::ShardMessage;
-use crate::sys;
+use crate::sys::{self, Arrived, Outgoing};
 
 /// The token of the waker.
 pub(crate) const WAKER: Token = Token(0);
 /// The first token of datagram sockets; listeners are below.
 const UDP_TOKENS: usize = 1 << 8;
+/// The first token of sockets for the local network.
+const LSD_TOKENS: usize = 1 << 12;
 /// The first token of accepted connections.
 const CONN_TOKENS: usize = 1 << 16;
+/// Announces of the local network read from one socket in one turn.
+const LSD_DATAGRAMS_MAX: usize = 64;
 /// Events taken from one poll.
 const EVENTS_MAX: usize = 1024;
 /// Connections accepted on one socket in one turn.
 const ACCEPTS_MAX: usize = 64;
-/// Datagrams read from one socket in one turn.
-const DATAGRAMS_MAX: usize = 256;
+/// Batches of datagrams read from one socket in one turn: a flood of them leaves every turn its time for connections.
+const BATCHES_MAX: usize = 4;
+/// Refused datagrams told in one turn.
+const REFUSED_MAX: usize = 256;
 /// Bytes read of an accepted connection at once: a handshake and some.
 const READ_LEN: usize = 1024;
-/// Bytes of the largest datagram.
-const DATAGRAM_LEN_MAX: usize = 1 << 16;
+/// How often what the DHT knows is saved.
+const SAVE_EVERY: Duration = Duration::from_secs(10 * 60);
 /// How long accepting rests when not even refusing works.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -57,6 +70,8 @@ pub(crate) enum HubMessage {
     Resolved { request: RequestId, addresses: Addresses },
     /// The owner asks the DHT.
     Dht(unchoke_dht::Command),
+    /// The owner wants to see the DHT's nodes.
+    DhtViews { reply: Sender<Vec<DhtView>> },
     /// Save the DHT's nodes and end.
     Stop,
 }
@@ -71,6 +86,7 @@ pub(crate) struct HubParts {
     pub(crate) clock: Clock,
     pub(crate) listeners: Vec<TcpListener>,
     pub(crate) datagrams: Arc<Datagrams>,
+    pub(crate) local: LocalSockets,
     pub(crate) shards: Vec<Mailbox<ShardMessage>>,
     pub(crate) resolver: Resolver,
     pub(crate) sink: Arc<EventSink>,
@@ -82,17 +98,30 @@ pub(crate) struct HubParts {
 #[derive(Debug)]
 pub(crate) struct HubThread {
     parts: HubParts,
-    sockets: Vec<UdpSocket>,
+    /// Where datagrams are read from, and those to be sent by each.
+    sockets: Vec<(std::net::UdpSocket, Vec<Outgoing>)>,
+    arrived: Arrived,
+    /// What is being answered, and the socket it came by.
+    answering: Option<(SocketAddr, usize)>,
+    /// Room for what the hub wants.
+    outputs: Vec<HubOutput>,
     /// Accepted connections whose handshake is not in.
     conns: BTreeMap<Token, (TcpStream, SocketAddr)>,
     next_conn: usize,
     /// Sockets that may have something: listeners and datagram sockets, by token.
     ready: BTreeSet<Token>,
+    /// Datagram sockets that have refusals to tell.
+    refused: BTreeSet<Token>,
     /// A descriptor kept to be able to refuse connections when there are no others.
     reserve: Option<File>,
     /// When listeners that could not accept are looked at again.
     accept_at: Option<Instant>,
-    buf: Vec<u8>,
+    /// What passed the sockets of IPv6, and of IPv4.
+    traffic: [Traffic; 2],
+    /// When what the DHT knows is saved next; never without a file for it.
+    save_at: Option<Instant>,
+    /// Who saves it, as this thread does not wait for the disk.
+    saver: Option<JoinHandle<()>>,
 }
 
 impl HubThread {
@@ -104,28 +133,43 @@ impl HubThread {
         }
         let mut sockets = Vec::new();
         for (n, socket) in parts.datagrams.sockets().enumerate() {
-            let mut socket = UdpSocket::from_std(socket.try_clone()?);
-            registry.register(&mut socket, Token(UDP_TOKENS + n), Interest::READABLE)?;
-            sockets.push(socket);
+            let socket = socket.try_clone()?;
+            let mut source = SourceFd(&socket.as_raw_fd());
+            registry.register(&mut source, Token(UDP_TOKENS + n), Interest::READABLE)?;
+            sockets.push((socket, Vec::new()));
         }
+        parts.local.register(&registry, LSD_TOKENS)?;
+        let save_at = parts.dht_file.as_ref().map(|_| parts.clock.now() + SAVE_EVERY);
         Ok(HubThread {
             parts,
             sockets,
+            arrived: Arrived::new(),
+            answering: None,
+            outputs: Vec::new(),
             conns: BTreeMap::new(),
             next_conn: CONN_TOKENS,
             ready: BTreeSet::new(),
+            refused: BTreeSet::new(),
             reserve: File::open("/dev/null").ok(),
             accept_at: None,
-            buf: vec![0; DATAGRAM_LEN_MAX],
+            traffic: [Traffic::default(); 2],
+            save_at,
+            saver: None,
         })
     }
 
     /// Runs until told to stop.
     pub(crate) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS_MAX);
+        // the first questions of the DHT are waiting to be sent
+        self.input(HubInput::Timeout);
+        self.send();
         loop {
             let timeout = match self.ready.is_empty() {
-                true => self.parts.clock.until(self.parts.hub.next_timeout(), self.accept_at),
+                true => {
+                    let own = [self.accept_at, self.save_at].into_iter().flatten().min();
+                    self.parts.clock.until(self.parts.hub.next_timeout(), own)
+                }
                 false => Some(Duration::ZERO),
             };
             if let Err(e) = self.parts.poll.poll(&mut events, timeout)
@@ -134,20 +178,26 @@ impl HubThread {
                 tracing::error!(error = %e, "cannot poll");
                 return;
             }
-            for token in events.iter().map(mio::event::Event::token) {
+            for event in &events {
+                let token = event.token();
                 match token.0 {
                     CONN_TOKENS.. => self.read(token),
                     _ if token == WAKER => {}
                     _ => {
                         self.ready.insert(token);
+                        if event.is_error() {
+                            self.refused.insert(token);
+                        }
                     }
                 }
             }
             if !self.messages() {
                 self.save();
+                self.end_saving();
                 return;
             }
             self.turn();
+            self.send();
         }
     }
 
@@ -159,7 +209,8 @@ impl HubThread {
         }
         for token in std::mem::take(&mut self.ready) {
             let is_more = match token.0 {
-                UDP_TOKENS.. => self.datagrams(token.0 - UDP_TOKENS),
+                LSD_TOKENS.. => self.lsd_datagrams(token.0 - LSD_TOKENS),
+                UDP_TOKENS.. => self.datagrams(token),
                 _ => self.accept(token.0 - 1),
             };
             if is_more {
@@ -168,6 +219,12 @@ impl HubThread {
         }
         if self.parts.hub.next_timeout().is_some_and(|at| at <= now) {
             self.input(HubInput::Timeout);
+        }
+        if self.save_at.is_some_and(|at| at <= now) {
+            self.save_at = Some(now + SAVE_EVERY);
+            if self.saver.as_ref().is_none_or(JoinHandle::is_finished) {
+                self.save();
+            }
         }
     }
 
@@ -182,6 +239,12 @@ impl HubThread {
                     self.input(HubInput::Resolved { request, addresses });
                 }
                 HubMessage::Dht(command) => self.input(HubInput::Dht(command)),
+                HubMessage::DhtViews { reply } => {
+                    let traffic = |n: &Node| self.traffic[usize::from(n.family() == Family::V4)];
+                    let views = self.parts.hub.dht_nodes().iter().map(|n| dht_view::view(n, traffic(n)));
+                    // who asked may have stopped waiting
+                    let _ = reply.send(views.collect());
+                }
                 HubMessage::Stop => return false,
             }
         }
@@ -189,8 +252,14 @@ impl HubThread {
     }
 
     fn input(&mut self, input: HubInput<'_>) {
-        let outputs: Vec<HubOutput> = self.parts.hub.handle(input, self.parts.clock.now()).collect();
-        outputs.into_iter().for_each(|output| self.apply(output));
+        self.input_at(input, self.parts.clock.now());
+    }
+
+    fn input_at(&mut self, input: HubInput<'_>, now: Instant) {
+        let mut outputs = std::mem::take(&mut self.outputs);
+        outputs.extend(self.parts.hub.handle(input, now));
+        outputs.drain(..).for_each(|output| self.apply(output));
+        self.outputs = outputs;
     }
 
     fn apply(&mut self, output: HubOutput) {
@@ -206,29 +275,31 @@ impl HubThread {
             }
             HubOutput::Drop { ticket } => self.drop_conn(token_of(ticket)),
             HubOutput::Datagram { to, bytes } => {
-                self.parts.datagrams.send(&bytes, to);
-                self.trace(to, true, &bytes);
+                self.note(to, true, &bytes);
+                let asked = self.answering.filter(|(from, _)| *from == to).map(|(_, socket)| socket);
+                let socket = asked.or_else(|| self.parts.datagrams.socket_for(to));
+                if let Some((_, outgoing)) = socket.and_then(|at| self.sockets.get_mut(at)) {
+                    outgoing.push((to, bytes));
+                }
             }
             HubOutput::Resolve { request, host } => {
                 self.parts.resolver.resolve(request, host, Box::new(self.parts.own.clone()));
             }
-            HubOutput::Peers { shard, torrent, peers } => {
+            HubOutput::Peers { shard, torrent, source, peers } => {
                 if let Some(shard) = self.parts.shards.get(usize::from(shard.0)) {
-                    let _ = shard.offer(ShardMessage::Peers { torrent, source: PeerSource::Dht, peers });
+                    let _ = shard.offer(ShardMessage::Peers { torrent, source, peers });
                 }
+            }
+            HubOutput::LsdDatagram { family, bytes } => self.parts.local.send(family, &bytes),
+            HubOutput::OwnAddress { ip } => {
+                self.parts.shards.iter().for_each(|shard| shard.send(ShardMessage::OwnAddress { ip }));
             }
             HubOutput::TrackerDatagram { shard, from, bytes } => {
                 if let Some(shard) = self.parts.shards.get(usize::from(shard.0)) {
                     let _ = shard.offer(ShardMessage::Datagram { from, bytes });
                 }
             }
-            HubOutput::Event(HubEvent::DhtNodes { nodes }) => {
-                if let Some(path) = &self.parts.dht_file
-                    && let Err(e) = dht_file::save(path, &nodes)
-                {
-                    tracing::warn!(error = %e, "cannot save the DHT's nodes");
-                }
-            }
+            HubOutput::Event(HubEvent::DhtState(state)) => self.write(state),
             HubOutput::Event(event) => self.parts.sink.emit(SessionEvent::Dht(event)),
         }
     }
@@ -308,35 +379,72 @@ impl HubThread {
         }
     }
 
-    /// Reads datagrams; `true` if there may be more.
-    fn datagrams(&mut self, socket: usize) -> bool {
-        let mut buf = std::mem::take(&mut self.buf);
-        let is_more = self.read_datagrams(socket, &mut buf);
-        self.buf = buf;
-        let refused = self.parts.datagrams.sockets().nth(socket).map(refused_by).unwrap_or_default();
-        for to in refused {
-            self.input(HubInput::Unreachable { to });
+    /// Reads datagrams and answers them, a batch at a time; `true` if there may be more.
+    fn datagrams(&mut self, token: Token) -> bool {
+        let socket = token.0 - UDP_TOKENS;
+        let mut arrived = std::mem::take(&mut self.arrived);
+        let mut is_more = true;
+        for _ in 0..BATCHES_MAX {
+            match arrived.receive(&self.sockets[socket].0) {
+                Ok(()) => self.arrived(socket, &arrived),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    is_more = false;
+                    break;
+                }
+                // a refusal told in place of a datagram
+                Err(_) => {
+                    self.refused.insert(token);
+                }
+            }
+        }
+        self.arrived = arrived;
+        if self.refused.remove(&token) {
+            for to in refused_by(&self.sockets[socket].0) {
+                self.input(HubInput::Unreachable { to });
+            }
         }
         is_more
     }
 
-    fn read_datagrams(&mut self, socket: usize, buf: &mut [u8]) -> bool {
-        for _ in 0..DATAGRAMS_MAX {
-            match self.sockets[socket].recv_from(buf) {
-                Ok((len, from)) => {
-                    let from = SocketAddr::new(from.ip().to_canonical(), from.port());
-                    self.trace(from, false, &buf[..len]);
-                    self.input(HubInput::Datagram { from, bytes: &buf[..len] });
+    /// Reads announces of the local network; `true` if there may be more.
+    fn lsd_datagrams(&mut self, socket: usize) -> bool {
+        let mut buf = [0; LSD_LEN_MAX + 1];
+        for _ in 0..LSD_DATAGRAMS_MAX {
+            match self.parts.local.receive(socket, &mut buf) {
+                Ok((len, from, is_on_link)) => {
+                    self.input(HubInput::LsdDatagram { from, is_on_link, bytes: &buf[..len] });
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return false,
-                // a refusal told in place of a datagram
                 Err(_) => {}
             }
         }
         true
     }
 
-    fn trace(&self, remote: SocketAddr, is_sent: bool, bytes: &[u8]) {
+    fn arrived(&mut self, socket: usize, arrived: &Arrived) {
+        let now = self.parts.clock.now();
+        for (from, bytes) in arrived.iter() {
+            self.note(from, false, bytes);
+            self.answering = Some((from, socket));
+            self.input_at(HubInput::Datagram { from, bytes }, now);
+        }
+        self.answering = None;
+        self.send();
+    }
+
+    /// Sends what waits to be sent.
+    fn send(&mut self) {
+        for (at, (_, outgoing)) in self.sockets.iter_mut().enumerate() {
+            if !outgoing.is_empty() {
+                self.parts.datagrams.send_all(at, outgoing);
+                outgoing.clear();
+            }
+        }
+    }
+
+    /// Counts a datagram, and tells it when it is to be told.
+    fn note(&mut self, remote: SocketAddr, is_sent: bool, bytes: &[u8]) {
+        self.traffic[usize::from(remote.is_ipv4())].count(is_sent, bytes.len());
         if self.parts.trace {
             self.parts.sink.emit(SessionEvent::Datagram { remote, is_sent, bytes: bytes.to_vec() });
         }
@@ -345,6 +453,27 @@ impl HubThread {
     fn save(&mut self) {
         if self.parts.dht_file.is_some() {
             self.input(HubInput::SaveDht);
+        }
+    }
+
+    fn write(&mut self, state: DhtState) {
+        self.end_saving();
+        let Some(path) = self.parts.dht_file.clone() else { return };
+        let write = move || {
+            if let Err(e) = dht_file::save(&path, &state) {
+                tracing::warn!(error = %e, "cannot save what the DHT knows");
+            }
+        };
+        match std::thread::Builder::new().name("dht-file".to_owned()).spawn(write) {
+            Ok(saver) => self.saver = Some(saver),
+            Err(e) => tracing::warn!(error = %e, "cannot save what the DHT knows"),
+        }
+    }
+
+    /// Waits until what is being saved is saved.
+    fn end_saving(&mut self) {
+        if let Some(Err(_)) = self.saver.take().map(JoinHandle::join) {
+            tracing::error!("the thread that saves the DHT panicked");
         }
     }
 }
@@ -361,7 +490,7 @@ impl Asker for Mailbox<HubMessage> {
 
 /// Addresses whose datagrams were refused, a bounded number of them.
 fn refused_by(socket: &std::net::UdpSocket) -> Vec<SocketAddr> {
-    std::iter::from_fn(|| sys::take_unreachable(socket)).take(DATAGRAMS_MAX).collect()
+    std::iter::from_fn(|| sys::take_unreachable(socket)).take(REFUSED_MAX).collect()
 }
 
 fn ticket_of(token: Token) -> Ticket {

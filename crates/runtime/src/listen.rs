@@ -7,14 +7,14 @@ use mio::net::TcpListener;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::error::SessionError;
-use crate::sys;
+use crate::sys::{self, Outgoing};
 
 /// Connections the system holds until they are accepted.
 const BACKLOG: i32 = 1024;
 /// Free ports tried until one is free for datagrams as well.
 const TRIES_MAX: usize = 32;
-/// Bytes of datagrams the system holds for us.
-const DATAGRAM_BUFFER_LEN: usize = 1 << 20;
+/// Bytes of datagrams the system holds for us, each way.
+const DATAGRAM_BUFFER_LEN: usize = 2 << 20;
 
 /// Bound sockets.
 #[derive(Debug)]
@@ -32,19 +32,19 @@ pub(crate) struct Datagrams {
 }
 
 impl Listening {
-    /// Binds all addresses; those with port 0 share one free port.
-    pub(crate) fn bind(listen: &[SocketAddr]) -> Result<Self, SessionError> {
+    /// Binds all addresses, for connections only if they are taken; those with port 0 share one free port.
+    pub(crate) fn bind(listen: &[SocketAddr], takes_connections: bool) -> Result<Self, SessionError> {
         let is_free_wanted = listen.iter().any(|a| a.port() == 0);
         for _ in 0..TRIES_MAX {
-            match Self::try_bind(listen) {
+            match Self::try_bind(listen, takes_connections) {
                 Err(SessionError::PortInUse { .. }) if is_free_wanted => {}
                 other => return other,
             }
         }
-        Self::try_bind(listen)
+        Self::try_bind(listen, takes_connections)
     }
 
-    fn try_bind(listen: &[SocketAddr]) -> Result<Self, SessionError> {
+    fn try_bind(listen: &[SocketAddr], takes_connections: bool) -> Result<Self, SessionError> {
         let mut bound = Listening {
             listeners: Vec::new(),
             datagrams: Datagrams { sockets: Vec::new() },
@@ -56,7 +56,7 @@ impl Listening {
             if addr.port() == 0 {
                 addr.set_port(free_port);
             }
-            match bound.add(addr) {
+            match bound.add(addr, takes_connections) {
                 Ok(port) if asked.port() == 0 => free_port = port,
                 Ok(_) => {}
                 Err(e) if addr.is_ipv6() && addr.ip().is_unspecified() && is_family_missing(&e) => {}
@@ -69,22 +69,20 @@ impl Listening {
         Ok(bound)
     }
 
-    fn add(&mut self, addr: SocketAddr) -> io::Result<u16> {
-        let tcp = socket(addr, Type::STREAM, Protocol::TCP)?;
-        tcp.set_reuse_address(true)?;
-        tcp.bind(&addr.into())?;
-        tcp.listen(BACKLOG)?;
-        let listener = std::net::TcpListener::from(tcp);
-        let bound = listener.local_addr()?;
-        let udp = socket(bound, Type::DGRAM, Protocol::UDP)?;
+    fn add(&mut self, addr: SocketAddr, takes_connections: bool) -> io::Result<u16> {
+        let listener = takes_connections.then(|| listener(addr)).transpose()?;
+        let addr = listener.as_ref().map_or(Ok(addr), std::net::TcpListener::local_addr)?;
+        let udp = socket(addr, Type::DGRAM, Protocol::UDP)?;
         // the system may give less, and that is no reason not to start
         let _ = udp.set_recv_buffer_size(DATAGRAM_BUFFER_LEN);
-        udp.bind(&bound.into())?;
+        let _ = udp.set_send_buffer_size(DATAGRAM_BUFFER_LEN);
+        udp.bind(&addr.into())?;
         let udp = UdpSocket::from(udp);
+        let bound = udp.local_addr()?;
         if let Err(e) = sys::report_unreachable(&udp) {
             tracing::debug!(error = %e, "refused datagrams will not be told");
         }
-        self.listeners.push(TcpListener::from_std(listener));
+        self.listeners.extend(listener.map(TcpListener::from_std));
         self.datagrams.sockets.push((bound, udp));
         self.addrs.push(bound);
         Ok(bound.port())
@@ -94,18 +92,37 @@ impl Listening {
 impl Datagrams {
     /// Sends one; what cannot be sent is lost, as datagrams may be.
     pub(crate) fn send(&self, bytes: &[u8], to: SocketAddr) {
-        let socket = self.sockets.iter().find(|(addr, _)| addr.is_ipv4() == to.is_ipv4());
-        let Some((_, socket)) = socket else { return };
+        let Some((_, socket)) = self.socket_for(to).and_then(|at| self.sockets.get(at)) else { return };
         // an error told of an earlier datagram takes the place of this one's sending once
         if let Err(e) = socket.send_to(bytes, to).or_else(|_| socket.send_to(bytes, to)) {
             tracing::trace!(error = %e, "datagram not sent");
         }
     }
 
+    /// Sends many from one socket, by its number; what cannot be sent is lost.
+    pub(crate) fn send_all(&self, socket: usize, datagrams: &[Outgoing]) {
+        if let Some((_, socket)) = self.sockets.get(socket) {
+            sys::send_all(socket, datagrams);
+        }
+    }
+
+    /// The number of the socket that sends to `addr`, unless an answer has to leave by the one that was asked.
+    pub(crate) fn socket_for(&self, addr: SocketAddr) -> Option<usize> {
+        self.sockets.iter().position(|(bound, _)| bound.is_ipv4() == addr.is_ipv4())
+    }
+
     /// The sockets, for who reads.
     pub(crate) fn sockets(&self) -> impl Iterator<Item = &UdpSocket> {
         self.sockets.iter().map(|(_, socket)| socket)
     }
+}
+
+fn listener(addr: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let tcp = socket(addr, Type::STREAM, Protocol::TCP)?;
+    tcp.set_reuse_address(true)?;
+    tcp.bind(&addr.into())?;
+    tcp.listen(BACKLOG)?;
+    Ok(tcp.into())
 }
 
 fn socket(addr: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
@@ -130,19 +147,26 @@ mod tests {
     #[test]
     fn one_free_port_serves_connections_and_datagrams_of_all_addresses() {
         let bound =
-            Listening::bind(&["127.0.0.1:0".parse().unwrap(), "127.0.0.2:0".parse().unwrap()]).unwrap();
+            Listening::bind(&["127.0.0.1:0".parse().unwrap(), "127.0.0.2:0".parse().unwrap()], true).unwrap();
         let ports: Vec<u16> = bound.addrs.iter().map(SocketAddr::port).collect();
         assert_eq!(ports[0], ports[1]);
         assert!(bound.datagrams.sockets().all(|s| s.local_addr().unwrap().port() == ports[0]));
     }
 
     #[test]
+    fn without_connections_the_port_stays_free_for_a_listener() {
+        let bound = Listening::bind(&["127.0.0.1:0".parse().unwrap()], false).unwrap();
+        assert_eq!(bound.listeners.len(), 0);
+        assert!(std::net::TcpListener::bind(bound.addrs[0]).is_ok());
+    }
+
+    #[test]
     fn a_port_in_use_is_told_in_one_line() {
-        let bound = Listening::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
-        let error = Listening::bind(&bound.addrs).unwrap_err();
+        let bound = Listening::bind(&["127.0.0.1:0".parse().unwrap()], true).unwrap();
+        let error = Listening::bind(&bound.addrs, true).unwrap_err();
         assert!(matches!(error, SessionError::PortInUse { addr } if addr == bound.addrs[0]));
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let error = Listening::bind(&[udp.local_addr().unwrap()]).unwrap_err();
+        let error = Listening::bind(&[udp.local_addr().unwrap()], true).unwrap_err();
         assert!(matches!(error, SessionError::PortInUse { .. }));
         assert!(!error.to_string().contains('\n'));
     }

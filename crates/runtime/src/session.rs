@@ -21,17 +21,20 @@ use unchoke_wire::WireHash;
 
 use crate::add::{AddTorrent, Place};
 use crate::clock::Clock;
-use crate::config::SessionConfig;
+use crate::config::{Role, SessionConfig};
 use crate::dht_file;
+use crate::dht_view::DhtView;
 use crate::error::SessionError;
 use crate::event::{EventSink, SessionEvent};
-use crate::handle::TorrentHandle;
+use crate::handle::{ANSWER_TIMEOUT, TorrentHandle};
 use crate::hub::{self, HubMessage, HubParts, HubThread};
 use crate::keeper::{Adding, Keeper, KeeperLinks, KeeperMessage};
 use crate::listen::{Datagrams, Listening};
+use crate::lsd::LocalSockets;
 use crate::mailbox::{Inbox, Mailbox, mailbox};
 use crate::resolver::Resolver;
 use crate::shard::{self, Io, Links, Shard, ShardMessage};
+use crate::sys::interfaces;
 use crate::torrent::{Phase, Registry, Torrent, locked};
 use crate::workers::Workers;
 
@@ -83,7 +86,7 @@ impl Session {
     /// [`SessionError::PortInUse`] and [`SessionError::Listen`] for the sockets, [`SessionError::Storage`] for the
     /// folder of records, and what the system cannot give.
     pub fn start(config: SessionConfig) -> Result<Session, SessionError> {
-        let listening = Listening::bind(&config.listen)?;
+        let listening = Listening::bind(&config.listen, config.role == Role::Client)?;
         let store = config.resume_dir.as_deref().map(ResumeStore::open).transpose()?.map(Arc::new);
         let mut starter = Starter::new()?;
         let (hub_poll, hub_own, hub_inbox) = new_mailbox(hub::WAKER)?;
@@ -114,10 +117,14 @@ impl Session {
             clock: starter.clock,
             listeners,
             datagrams: Arc::clone(&links.datagrams),
+            local: match config.engine.lsd && config.role == Role::Client {
+                true => LocalSockets::open(&addrs),
+                false => LocalSockets::default(),
+            },
             shards: shards.clone(),
             resolver,
             sink: Arc::clone(&links.sink),
-            dht_file: config.dht_file.clone(),
+            dht_file: config.dht_file.clone().filter(|_| config.role != Role::DhtVisitor),
             trace: config.trace,
         })
         .map_err(|source| SessionError::System { action: "watch the sockets", source })?;
@@ -214,6 +221,14 @@ impl Session {
         self.hub.send(HubMessage::Dht(command));
     }
 
+    /// The DHT nodes of the session as they are at present, one a family; none after its end.
+    pub fn dht_views(&self) -> Vec<DhtView> {
+        let (reply, views) = crossbeam_channel::bounded(1);
+        self.hub.send(HubMessage::DhtViews { reply });
+        // a hub that is gone drops the reply
+        views.recv_timeout(ANSWER_TIMEOUT).unwrap_or_default()
+    }
+
     /// Where the session listens: the first address, with its real port. Unspecified when it listens nowhere.
     pub fn local_addr(&self) -> SocketAddr {
         self.addrs.first().copied().unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into())
@@ -296,11 +311,21 @@ impl Starter {
     }
 
     fn hub(&mut self, config: &SessionConfig, addrs: &[SocketAddr]) -> Hub {
+        let is_client = config.role == Role::Client;
+        let mut saved = config.dht_file.as_deref().map(dht_file::load).unwrap_or_default();
+        if config.role == Role::DhtVisitor {
+            // the ids are those of the one whose file it is, who may be running
+            saved.ids.clear();
+        }
         let settings = HubSettings {
             dht_v4: config.dht && addrs.iter().any(SocketAddr::is_ipv4),
             dht_v6: config.dht && addrs.iter().any(SocketAddr::is_ipv6),
+            is_dht_read_only: config.role == Role::DhtVisitor,
+            reports_dht_steps: config.dht_steps,
+            lsd_v4: is_client && config.engine.lsd && addrs.iter().any(SocketAddr::is_ipv4),
+            lsd_v6: is_client && config.engine.lsd && addrs.iter().any(SocketAddr::is_ipv6),
             listen_port: addrs.first().map_or(0, SocketAddr::port),
-            saved_nodes: config.dht_file.as_deref().map(dht_file::load).unwrap_or_default(),
+            saved,
             nodes: if config.dht { config.dht_nodes.clone() } else { Vec::new() },
             routers: if config.dht { config.dht_routers.clone() } else { Vec::new() },
         };
@@ -322,6 +347,7 @@ impl Starter {
                 v6: addrs.iter().any(SocketAddr::is_ipv6),
             },
             dht: config.dht && !addrs.is_empty(),
+            lsd: config.engine.lsd && !addrs.is_empty(),
             trace: config.trace,
             // the keeper splits the session's limits
             download_limit: None,
@@ -352,15 +378,20 @@ impl Starter {
     }
 }
 
-/// The addresses that reach us, as far as they are known: where the session listens on every address, the loopback
-/// ones stand for the others.
+/// The addresses that reach us, as far as they are known: where the session listens on every address, those of all
+/// interfaces and the loopback ones.
 fn own_addresses(addrs: &[SocketAddr]) -> Vec<SocketAddr> {
-    let own = |addr: &SocketAddr| match addr.ip() {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), addr.port()),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), addr.port()),
-        _ => *addr,
+    let interfaces = interfaces().unwrap_or_default();
+    let own = |addr: &SocketAddr| -> Vec<IpAddr> {
+        let loopback: IpAddr = match addr.ip() {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+            ip => return vec![ip],
+        };
+        let of_family = interfaces.iter().map(|i| i.ip).filter(|ip| ip.is_ipv4() == loopback.is_ipv4());
+        of_family.filter(|ip| *ip != loopback).chain([loopback]).collect()
     };
-    addrs.iter().map(own).collect()
+    addrs.iter().flat_map(|addr| own(addr).into_iter().map(|ip| SocketAddr::new(ip, addr.port()))).collect()
 }
 
 /// An address in the form it is compared in: IPv4 written as IPv6 becomes IPv4.

@@ -8,7 +8,7 @@ use crate::swarm::Content;
 use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use unchoke_engine::hub::{Hub, HubSettings};
+use unchoke_engine::hub::{DhtState, Hub, HubSettings};
 use unchoke_engine::{ConnId, Engine, Settings, ShardId, Ticket, TorrentId};
 use unchoke_storage::MemoryStorage;
 use unchoke_wire::HostPort;
@@ -32,6 +32,8 @@ pub struct HostSettings {
     pub engine: Settings,
     /// Whether it does not know its own address, as behind a NAT.
     pub is_unaware: bool,
+    /// The local network it is in: hosts of the same number hear each other's announces.
+    pub lan: Option<u32>,
     /// DHT nodes it begins with.
     pub bootstrap: Vec<HostPort>,
 }
@@ -74,6 +76,8 @@ pub struct Host {
     pub hub: Hub,
     /// Its engine.
     pub engine: Engine,
+    /// The local network it is in.
+    pub lan: Option<u32>,
     /// Its line.
     pub link: Link,
     /// Its disk.
@@ -90,6 +94,8 @@ pub struct Host {
     pub(crate) ends: BTreeMap<EndName, usize>,
     /// Dials that were not answered yet.
     pub(crate) dialling: BTreeSet<ConnId>,
+    /// Whom its engine dialled, in order.
+    pub dialled: Vec<SocketAddr>,
     /// Whom it sent datagrams.
     pub(crate) spoken: BTreeSet<SocketAddr>,
     /// When each machine is woken next.
@@ -100,10 +106,14 @@ impl Host {
     /// A host that knows nothing yet.
     pub fn new(ip: IpAddr, settings: HostSettings, seeds: [[u8; 32]; 2], now: Instant) -> Self {
         let hub = HubSettings {
+            is_dht_read_only: false,
+            reports_dht_steps: false,
             dht_v4: settings.engine.dht && ip.is_ipv4(),
             dht_v6: settings.engine.dht && ip.is_ipv6(),
+            lsd_v4: settings.lan.is_some() && ip.is_ipv4(),
+            lsd_v6: settings.lan.is_some() && ip.is_ipv6(),
             listen_port: PORT,
-            saved_nodes: Vec::new(),
+            saved: DhtState::default(),
             nodes: settings.bootstrap,
             routers: Vec::new(),
         };
@@ -115,6 +125,7 @@ impl Host {
         }
         Host {
             ip,
+            lan: settings.lan,
             hub: Hub::new(hub, seeds[0], now),
             engine: Engine::new(ShardId(0), engine, seeds[1], now),
             link: Link::new(settings.link),
@@ -125,6 +136,7 @@ impl Host {
             is_up: true,
             ends: BTreeMap::new(),
             dialling: BTreeSet::new(),
+            dialled: Vec::new(),
             spoken: BTreeSet::new(),
             wake: [None; 2],
         }

@@ -74,6 +74,8 @@ marks! {
     PexFound,
     /// Peers were found in the DHT.
     DhtFound,
+    /// Peers were found in the local network.
+    LsdFound,
     /// Peers were found by a tracker.
     TrackerFound,
     /// A tracker failed and another answered.
@@ -195,6 +197,7 @@ impl Marks {
             Event::PeersFound { source, new, .. } if *new > 0 => match source {
                 PeerSource::Pex => self.add(Mark::PexFound),
                 PeerSource::Dht => self.add(Mark::DhtFound),
+                PeerSource::Lsd => self.add(Mark::LsdFound),
                 PeerSource::Tracker => self.add(Mark::TrackerFound),
                 _ => {}
             },

@@ -171,9 +171,9 @@ fn add_source(world: &mut World, host: HostId, source: TorrentSource, discovery:
 }
 
 /// Only peers the user named are dialled, nothing is announced.
-pub const BY_HAND: Discovery = Discovery { trackers: false, dht: false, dial: true };
+pub const BY_HAND: Discovery = Discovery { trackers: false, dht: false, lsd: false, dial: true };
 /// Answers and is found by others, dials nobody.
-pub const QUIET: Discovery = Discovery { trackers: true, dht: true, dial: false };
+pub const QUIET: Discovery = Discovery { trackers: true, dht: true, lsd: true, dial: false };
 
 /// Tells a host of another as its user would.
 pub fn introduce(world: &mut World, host: HostId, torrent: TorrentId, other: HostId) {

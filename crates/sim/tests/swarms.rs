@@ -58,6 +58,16 @@ fn peers_come_from_peer_exchange_alone() {
 }
 
 #[test]
+fn liars_in_peer_exchange_keep_nobody_from_an_honest_peer() {
+    play("pex-poison", 10);
+}
+
+#[test]
+fn peers_come_from_the_local_network_alone() {
+    play("lan", 20);
+}
+
+#[test]
 fn peers_nobody_can_dial_complete() {
     play("nat", 10);
 }

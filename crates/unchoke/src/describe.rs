@@ -168,6 +168,13 @@ pub(crate) fn dht_message(bytes: &[u8]) -> Option<(Described, Vec<u8>)> {
                     ("token", json!(hex(token))),
                 ],
             ),
+            Method::Get { target, .. } => Described::new("get", vec![("target", json!(target.to_string()))]),
+            Method::Put(put) => {
+                Described::new("put", vec![("target", json!(put.item.key().target().to_string()))])
+            }
+            Method::SampleInfohashes { target } => {
+                Described::new("sample_infohashes", vec![("target", json!(target.to_string()))])
+            }
             Method::Unknown { name, .. } => Described::new(&String::from_utf8_lossy(name), vec![]),
         },
         Kind::Response(r) => {
@@ -179,6 +186,10 @@ pub(crate) fn dht_message(bytes: &[u8]) -> Option<(Described, Vec<u8>)> {
             let nodes = r.nodes.as_ref().map_or(0, Vec::len) + r.nodes6.as_ref().map_or(0, Vec::len);
             fields.push(("nodes", json!(nodes)));
             fields.extend(r.token.as_ref().map(|t| ("token", json!(hex(t)))));
+            fields.extend(r.item.as_ref().and_then(|i| i.seq).map(|seq| ("seq", json!(seq))));
+            let value = r.item.as_ref().and_then(|i| i.value.as_ref());
+            fields.extend(value.map(|v| ("value_length", json!(v.len()))));
+            fields.extend(r.samples.as_ref().map(|s| ("samples", json!(s.hashes.len()))));
             Described::new("reply", fields)
         }
         Kind::Error { code, text } => Described::new(

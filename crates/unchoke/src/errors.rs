@@ -8,6 +8,8 @@ use std::process::ExitCode;
 use unchoke_runtime::SessionError;
 use unchoke_storage::{ErrorKind, StorageError};
 
+use crate::args::definition;
+
 /// The command line itself is wrong: exit 2.
 #[derive(Debug)]
 pub(crate) struct Usage(pub(crate) String);
@@ -43,7 +45,10 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 fn text(error: &anyhow::Error) -> String {
     let mut parts = Vec::new();
     for cause in error.chain() {
-        parts.push(cause.to_string());
+        parts.push(match cause.downcast_ref::<io::Error>() {
+            Some(error) => reason(error),
+            None => without_number(&cause.to_string()).to_owned(),
+        });
         if cause.is::<StorageError>() || cause.is::<SessionError>() {
             break;
         }
@@ -109,21 +114,27 @@ pub(crate) fn one_line(text: &str) -> String {
 fn report_parse(error: &clap::Error) -> ExitCode {
     use clap::error::ErrorKind as Kind;
     if matches!(error.kind(), Kind::DisplayHelp | Kind::DisplayVersion) {
-        // a reader that went away has read enough
-        let _ = error.print();
-        return ExitCode::SUCCESS;
+        return match error.print() {
+            // a reader that went away has read enough
+            Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+                warn(format_args!("{Unread}: {}", reason(&e)));
+                ExitCode::FAILURE
+            }
+            _ => ExitCode::SUCCESS,
+        };
     }
-    warn(parse_line(error));
+    warn(parse_line(error, std::env::args().skip(1)));
     ExitCode::from(USAGE)
 }
 
-/// What clap says in a paragraph, as one line.
-fn parse_line(error: &clap::Error) -> String {
+/// What clap says in a paragraph of the command line `words`, as one line.
+fn parse_line(error: &clap::Error, words: impl Iterator<Item = String>) -> String {
     use clap::error::ErrorKind as Kind;
-    if error.kind() == Kind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return "no command given; `unchoke help` lists them".to_owned();
-    }
     let text = error.to_string();
+    let help = help_for(words);
+    if error.kind() == Kind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return format!("no command given; `{help}` lists them");
+    }
     let mut line = String::new();
     let told = text.lines().map(str::trim).take_while(|l| !l.starts_with("Usage:"));
     for part in told.filter(|l| !l.is_empty() && !l.starts_with("For more information")) {
@@ -136,12 +147,20 @@ fn parse_line(error: &clap::Error) -> String {
             line.push_str(part);
         }
     }
-    let usage = text.lines().find_map(|l| l.trim().strip_prefix("Usage: unchoke "));
-    let command = usage.and_then(|u| u.split(' ').next()).filter(|c| c.chars().all(char::is_alphabetic));
-    match command {
-        Some(command) => format!("{line}; see `unchoke help {command}`"),
-        None => format!("{line}; see `unchoke help`"),
+    format!("{line}; see `{help}`")
+}
+
+/// What shows the help of the command that begins with `words`.
+fn help_for(words: impl Iterator<Item = String>) -> String {
+    let mut command = definition();
+    let mut help = "unchoke help".to_owned();
+    for word in words {
+        let Some(next) = command.find_subcommand(&word).cloned() else { break };
+        help.push(' ');
+        help.push_str(&word);
+        command = next;
     }
+    help
 }
 
 /// Exit code of a wrong command line.
@@ -172,5 +191,20 @@ mod tests {
     fn the_system_is_quoted_without_its_numbers() {
         assert_eq!(reason(&io::Error::from_raw_os_error(2)), "no such file or folder");
         assert_eq!(reason(&io::Error::from_raw_os_error(32)), "Broken pipe");
+    }
+    #[test]
+    fn a_wrong_command_line_names_the_help_of_its_own_command() {
+        for (line, help) in [
+            ("dht find-node zz", "`unchoke help dht find-node`"),
+            ("sim dht --nodes 0", "`unchoke help sim dht`"),
+            ("dht", "`unchoke help dht`"),
+            ("nonsense", "`unchoke help`"),
+        ] {
+            let words = || line.split(' ').map(str::to_owned);
+            let all = std::iter::once("unchoke".to_owned()).chain(words());
+            let error = definition().try_get_matches_from(all).unwrap_err();
+            let text = parse_line(&error, words());
+            assert!(text.contains(help), "{line}: {text}");
+        }
     }
 }

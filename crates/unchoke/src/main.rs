@@ -8,6 +8,7 @@ mod describe;
 mod errors;
 mod hashing;
 mod output;
+mod random;
 mod selection;
 mod source;
 mod state;

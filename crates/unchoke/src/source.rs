@@ -31,6 +31,9 @@ pub(crate) fn read(text: &str) -> Result<TorrentSource> {
             let hashes = InfoHashes { v1: Some(hash), v2: None };
             Ok(TorrentSource::Magnet(Box::new(Magnet::new(hashes))))
         }
+        _ if is_damaged_hash(text) && !Path::new(text).exists() => {
+            bail!("cannot use {text}: an info-hash has 40 hex digits, this has {}", text.len())
+        }
         _ => torrent(Path::new(text)).map(|m| TorrentSource::Metainfo(Box::new(m))),
     }
 }
@@ -54,6 +57,11 @@ fn parse(bytes: &[u8], name: &str) -> Result<Metainfo> {
     Metainfo::parse(bytes).with_context(|| format!("cannot use {name}"))
 }
 
+/// Whether the user meant an info-hash that is not of 40 digits.
+fn is_damaged_hash(text: &str) -> bool {
+    (DAMAGED_DIGITS_MIN..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 /// A magnet may be long: enough of it to be recognised.
 fn shortened(text: &str) -> String {
     match text.char_indices().nth(NAMED_CHARS_MAX) {
@@ -64,5 +72,7 @@ fn shortened(text: &str) -> String {
 
 /// Characters of a magnet that a message repeats.
 const NAMED_CHARS_MAX: usize = 80;
+/// Hex digits that are taken for an info-hash rather than for the name of a file.
+const DAMAGED_DIGITS_MIN: usize = 32;
 /// How long a server may take to hand out a torrent.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);

@@ -38,7 +38,7 @@ impl StateDir {
         let is_same_disk = std::fs::read_to_string(&note).is_ok_and(|noted| noted == number);
         // a folder of records that was there already may still be one that cannot be written to
         match made.and_then(|()| std::fs::write(&note, number)) {
-            Ok(()) => Some(StateDir { records, dht_nodes: root.join("dht-nodes"), is_same_disk }),
+            Ok(()) => Some(StateDir { records, dht_nodes: root.join(DHT_NODES), is_same_disk }),
             Err(e) => {
                 warn(format_args!(
                     "nothing is kept for the next run: cannot write to {}: {}; set UNCHOKE_STATE to another folder",
@@ -57,6 +57,18 @@ impl StateDir {
     }
 }
 
+/// The file of the nodes that downloads and seeds know. It may not be there.
+pub(crate) fn dht_nodes() -> Option<PathBuf> {
+    root().map(|root| root.join(DHT_NODES))
+}
+
+/// The file of what `dht node` knows, in a folder that exists; `None` when there can be none.
+pub(crate) fn dht_node() -> Option<PathBuf> {
+    let root = root()?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&root).ok()?;
+    Some(root.join("dht-node"))
+}
+
 /// `$UNCHOKE_STATE`, else `$XDG_STATE_HOME/unchoke`, else `~/.local/state/unchoke`.
 fn root() -> Option<PathBuf> {
     let folder = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
@@ -64,6 +76,8 @@ fn root() -> Option<PathBuf> {
         .or_else(|| folder("XDG_STATE_HOME").map(|d| d.join("unchoke")))
         .or_else(|| folder("HOME").map(|d| d.join(".local/state/unchoke")))
 }
+
+const DHT_NODES: &str = "dht-nodes";
 
 /// A name for the folder `dir`.
 fn key(dir: &Path) -> String {

@@ -58,6 +58,15 @@ pub(crate) fn time(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(total))
 }
 
+/// A pause, as [`time`] but of a second at least.
+///
+/// # Errors
+/// One line when the text is no such time.
+pub(crate) fn pause(text: &str) -> Result<Duration, String> {
+    let long_enough = |t: &Duration| *t >= Duration::from_secs(1);
+    Some(time(text)?).filter(long_enough).ok_or_else(|| "a second is the shortest time".to_owned())
+}
+
 /// The piece length to create with: a power of two of at least 16 KiB.
 ///
 /// # Errors
@@ -98,6 +107,14 @@ pub(crate) fn clock() -> String {
     let second = since.as_secs() % 86_400;
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
     format!("{hour:02}:{minute:02}:{second:02}.{:03}", since.subsec_millis())
+}
+
+/// How long something took: `31 ms`, `2.5 s`.
+pub(crate) fn took(time: Duration) -> String {
+    match time.as_millis() {
+        ms @ ..1000 => format!("{ms} ms"),
+        _ => format!("{:.1} s", time.as_secs_f64()),
+    }
 }
 
 /// So many of something: `1 file`, `2 files`.
@@ -197,6 +214,12 @@ mod tests {
         for text in ["0", "1", "8KiB", "48KiB", "512M", "1MB", "8G"] {
             assert!(piece_length(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn short_times_are_told_in_milliseconds() {
+        assert_eq!(took(Duration::from_micros(31_900)), "31 ms");
+        assert_eq!(took(Duration::from_millis(2540)), "2.5 s");
     }
 
     #[test]

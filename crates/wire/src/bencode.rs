@@ -92,7 +92,9 @@ impl<'a> Document<'a> {
 
     /// Parses the value at the front and says how many bytes it took.
     pub fn parse_prefix(bytes: &'a [u8]) -> Result<(Self, usize), Error> {
-        Parser { bytes, at: 0, tokens: Vec::new(), open: Vec::new() }.run()
+        // a datagram's worth at once; longer documents grow
+        let tokens = Vec::with_capacity((bytes.len() / 6).min(64));
+        Parser { bytes, at: 0, tokens, open: Vec::with_capacity(4) }.run()
     }
 
     /// The outermost value.
@@ -298,6 +300,14 @@ impl<'d> Value<'d> {
         matches!(self.token().kind, Kind::Dict).then_some(Dict(*self))
     }
 
+    /// Whether it is written in the one way BEP 3 allows: the keys of every dictionary inside it are sorted. The rest
+    /// (no key twice, no leading zeros) holds for whatever was parsed.
+    pub fn is_canonical(&self) -> bool {
+        (self.at..self.token().next as usize)
+            .filter_map(|at| Value { at, ..*self }.as_dict())
+            .all(|dict| dict.entries().map(|(key, _)| key).is_sorted())
+    }
+
     fn children(&self) -> impl Iterator<Item = Value<'d>> + use<'d> {
         let this = *self;
         let end = self.token().next as usize;
@@ -345,6 +355,11 @@ impl Writer {
         Self::default()
     }
 
+    /// An empty writer with room for `len` bytes.
+    pub fn with_capacity(len: usize) -> Self {
+        Writer { out: Vec::with_capacity(len) }
+    }
+
     /// The bytes written.
     pub fn finish(self) -> Vec<u8> {
         self.out
@@ -352,13 +367,33 @@ impl Writer {
 
     /// Writes an integer.
     pub fn int(&mut self, i: i64) {
-        self.out.extend_from_slice(format!("i{i}e").as_bytes());
+        self.out.push(b'i');
+        if i < 0 {
+            self.out.push(b'-');
+        }
+        self.decimal(i.unsigned_abs());
+        self.out.push(b'e');
     }
 
     /// Writes a string.
     pub fn bytes(&mut self, s: &[u8]) {
-        self.out.extend_from_slice(format!("{}:", s.len()).as_bytes());
+        self.decimal(s.len() as u64);
+        self.out.push(b':');
         self.out.extend_from_slice(s);
+    }
+
+    fn decimal(&mut self, mut n: u64) {
+        let mut digits = [0; 20];
+        let mut at = digits.len();
+        loop {
+            at -= 1;
+            digits[at] = b"0123456789"[(n % 10) as usize];
+            n /= 10;
+            if n == 0 {
+                break;
+            }
+        }
+        self.out.extend_from_slice(&digits[at..]);
     }
 
     /// Writes a value that is bencoded already.
@@ -385,7 +420,8 @@ impl Writer {
 #[derive(Debug)]
 pub struct DictWriter<'w> {
     writer: &'w mut Writer,
-    last_key: Option<Vec<u8>>,
+    /// Where in the output the last key lies.
+    last_key: Option<(usize, usize)>,
 }
 
 impl DictWriter<'_> {
@@ -395,11 +431,12 @@ impl DictWriter<'_> {
     /// When `key` does not come after the key before it.
     pub fn key(&mut self, key: &[u8]) -> &mut Writer {
         assert!(
-            self.last_key.as_deref().is_none_or(|last| last < key),
+            self.last_key.is_none_or(|(from, to)| &self.writer.out[from..to] < key),
             "keys are written in ascending order"
         );
-        self.last_key = Some(key.to_vec());
         self.writer.bytes(key);
+        let end = self.writer.out.len();
+        self.last_key = Some((end - key.len(), end));
         self.writer
     }
 
@@ -421,6 +458,40 @@ mod tests {
 
     fn err(bytes: &[u8]) -> Error {
         Document::parse(bytes).expect_err("must be refused")
+    }
+
+    #[test]
+    fn numbers_are_written_as_they_are_read() {
+        for (i, text) in [(0, "i0e"), (-1, "i-1e"), (10, "i10e"), (i64::MIN, "i-9223372036854775808e")] {
+            let mut w = Writer::new();
+            w.int(i);
+            assert_eq!(w.finish(), text.as_bytes());
+        }
+        let mut w = Writer::with_capacity(20);
+        w.bytes(b"0123456789");
+        assert_eq!(w.finish(), b"10:0123456789");
+    }
+
+    #[test]
+    fn a_value_is_canonical_when_every_dictionary_in_it_is_sorted() {
+        for (text, is_canonical) in [
+            ("i1e", true),
+            ("de", true),
+            ("d1:ai1e1:bi2ee", true),
+            ("d1:bi1e1:ai2ee", false),
+            ("ld1:bi1e1:ai2eee", false),
+            ("d1:ad1:z0:1:y0:ee", false),
+            ("d1:al1:z1:yee", true),
+        ] {
+            assert_eq!(
+                Document::parse(text.as_bytes()).unwrap().root().is_canonical(),
+                is_canonical,
+                "{text}"
+            );
+        }
+        let doc = Document::parse(b"d1:zd1:ai1ee1:yi2ee").unwrap();
+        let inner = doc.root().as_dict().unwrap().get(b"z").unwrap();
+        assert!(inner.is_canonical() && !doc.root().is_canonical());
     }
 
     #[test]

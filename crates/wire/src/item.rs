@@ -71,6 +71,14 @@ impl Item {
         }
     }
 
+    /// Its sequence number, if its owner may replace it.
+    pub fn seq(&self) -> Option<i64> {
+        match self {
+            Item::Immutable { .. } => None,
+            Item::Mutable(item) => Some(item.seq),
+        }
+    }
+
     /// Where it is found.
     pub fn key(&self) -> ItemKey {
         match self {

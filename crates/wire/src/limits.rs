@@ -31,9 +31,11 @@ pub const EXTENDED_LEN_MAX: u32 = 128 << 10;
 pub const EXTENSION_HANDSHAKE_LEN_MAX: usize = 64 << 10;
 /// Bytes of a peer exchange message: 10,000 peers and more parse, of which [`PEX_ADDED_MAX`] count.
 pub const PEX_LEN_MAX: usize = 128 << 10;
-/// Peers one peer exchange message may add, both families together (BEP 11); the rest is counted, not kept.
+/// Peers of each family that are taken as added from one peer exchange message, and the most we add in one, both
+/// families together (BEP 11); the rest is counted, not kept.
 pub const PEX_ADDED_MAX: usize = 50;
-/// Peers one peer exchange message may drop, both families together (BEP 11).
+/// Peers of each family that are taken as dropped from one peer exchange message, and the most we drop in one, both
+/// families together (BEP 11).
 pub const PEX_DROPPED_MAX: usize = 50;
 /// Bytes of a block of metadata (BEP 9).
 pub const METADATA_BLOCK_LEN: u32 = 16 << 10;
@@ -106,5 +108,19 @@ pub const KRPC_TEXT_LEN_MAX: usize = 128;
 pub const ITEM_VALUE_LEN_MAX: usize = 1000;
 /// Bytes of a mutable item's salt (BEP 44).
 pub const ITEM_SALT_LEN_MAX: usize = 64;
+/// Info-hashes taken from one sample, the rest is ignored; honest replies carry up to 34 (BEP 51).
+pub const KRPC_SAMPLES_MAX: usize = 128;
+/// Seconds a node may ask us to wait before it is sampled again (BEP 51); more counts as this.
+pub const KRPC_SAMPLE_INTERVAL_MAX: u32 = 21_600;
 /// Bytes of a reply we send (BEP 32).
 pub const KRPC_REPLY_LEN_MAX: usize = 1024;
+// Local service discovery (BEP 14)
+
+/// Bytes of an announce in the local network, sent and taken: one frame of any network, as BEP 14 asks.
+pub const LSD_LEN_MAX: usize = 1400;
+/// Bytes of a header line of an announce; longer ones are passed over. Honest ones stay below 60.
+pub const LSD_LINE_LEN_MAX: usize = 128;
+/// Info-hashes in one announce: as many as its length leaves room for; the rest is ignored.
+pub const LSD_HASHES_MAX: usize = 24;
+/// Bytes of a cookie, which only its sender understands; longer ones are passed over.
+pub const LSD_COOKIE_LEN_MAX: usize = 64;

@@ -1,4 +1,4 @@
-//! Magnet links (BEP 9, 53): a torrent by its hash alone, and where to ask for the rest.
+//! Magnet links (BEP 9, 46, 53): a torrent by its hash or its publisher's key alone, and where to ask for the rest.
 
 use core::fmt;
 use core::ops::RangeInclusive;
@@ -8,12 +8,16 @@ use crate::host_port::HostPort;
 use crate::info_hash::{InfoHash, InfoHashes};
 use crate::limits;
 use crate::metainfo::{Metainfo, urls};
+use crate::mutable_torrent::Publisher;
 
 /// A magnet link.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Magnet {
-    /// At least one hash; both for a hybrid.
+    /// At least one hash, unless there is a publisher; both for a hybrid.
     pub info_hashes: InfoHashes,
+    /// Who names the newest version of a mutable torrent (`xs=urn:btpk`, `s`). A hash beside it is that of the
+    /// version the link was made for.
+    pub publisher: Option<Publisher>,
     /// What to call the torrent until its metadata is here. Not safe as a file name.
     pub display_name: Option<String>,
     /// Trackers, each a tier of its own.
@@ -45,6 +49,12 @@ pub enum MagnetError {
         "magnet without one info-hash: xt=urn:btih: wants 40 hex or 32 base32 digits, xt=urn:btmh: 1220 and 64 hex digits"
     )]
     InfoHash,
+    /// A public key that is malformed, or two that differ.
+    #[error("magnet without one public key: xs=urn:btpk: wants 64 hex digits")]
+    PublicKey,
+    /// A salt that is malformed.
+    #[error("magnet with a malformed salt: s= wants an even number of hex digits, at most {max}", max = 2 * limits::ITEM_SALT_LEN_MAX)]
+    Salt,
 }
 
 /// The info-hash in 40 hex digits, as people pass it around. Not a magnet: `None` for anything else.
@@ -62,6 +72,7 @@ impl Magnet {
         let text = core::str::from_utf8(value).unwrap_or_default();
         match name {
             "xt" => self.take_topic(text)?,
+            "xs" => self.take_source(text)?,
             "dn" if self.display_name.is_none() => {
                 let name = String::from_utf8_lossy(value).chars().filter(|c| !c.is_control()).collect();
                 self.display_name = Some(name).filter(|n: &String| !n.is_empty());
@@ -93,6 +104,18 @@ impl Magnet {
         };
         if is_known { Ok(()) } else { Err(MagnetError::InfoHash) }
     }
+
+    //= BEP 46: magnet:?xs=urn:btpk:[public key in hex]&s=[salt in hex]
+    /// Sources of other kinds are other networks' business.
+    fn take_source(&mut self, source: &str) -> Result<(), MagnetError> {
+        let (urn, key) = source.rsplit_once(':').unwrap_or_default();
+        if !urn.eq_ignore_ascii_case("urn:btpk") {
+            return Ok(());
+        }
+        let key = hex(key).ok_or(MagnetError::PublicKey)?;
+        let publisher = self.publisher.get_or_insert(Publisher { key, salt: Vec::new() });
+        if publisher.key == key { Ok(()) } else { Err(MagnetError::PublicKey) }
+    }
 }
 
 impl From<&Metainfo> for Magnet {
@@ -121,6 +144,7 @@ impl FromStr for Magnet {
         let scheme = text.get(..8).filter(|s| s.eq_ignore_ascii_case("magnet:?"));
         let query = &text[scheme.ok_or(MagnetError::NotMagnet)?.len()..];
         let mut magnet = Magnet::default();
+        let mut salt = None;
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = name.to_ascii_lowercase();
@@ -129,9 +153,18 @@ impl FromStr for Magnet {
                 Some((name, n)) if !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()) => name,
                 _ => &name,
             };
-            magnet.take(name, &unescape(value))?;
+            match name {
+                "s" => salt = salt.or(Some(value)),
+                _ => magnet.take(name, &unescape(value))?,
+            }
         }
-        magnet.info_hashes.best().ok_or(MagnetError::InfoHash)?;
+        match (&mut magnet.publisher, salt) {
+            (Some(publisher), Some(salt)) => publisher.salt = salt_of(salt).ok_or(MagnetError::Salt)?,
+            (Some(_), None) => {}
+            (None, _) => {
+                magnet.info_hashes.best().ok_or(MagnetError::InfoHash)?;
+            }
+        }
         Ok(magnet)
     }
 }
@@ -142,6 +175,10 @@ impl fmt::Display for Magnet {
         let v1 = v1.map(|h| format!("xt=urn:btih:{}", InfoHash::V1(h)));
         let v2 = v2.map(|h| format!("xt=urn:btmh:1220{}", InfoHash::V2(h)));
         let mut parts: Vec<String> = [v1, v2].into_iter().flatten().collect();
+        if let Some(Publisher { key, salt }) = &self.publisher {
+            parts.push(format!("xs=urn:btpk:{}", hex_of(key)));
+            parts.extend((!salt.is_empty()).then(|| format!("s={}", hex_of(salt))));
+        }
         parts.extend(self.display_name.iter().map(|n| format!("dn={}", escape(n))));
         parts.extend(self.length.map(|n| format!("xl={n}")));
         parts.extend(self.trackers.iter().map(|u| format!("tr={}", escape(u))));
@@ -177,6 +214,19 @@ fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
 
 fn hex_digit(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|d| u8::try_from(d).ok())
+}
+
+fn hex_of(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The salt of a mutable torrent, from hex.
+fn salt_of(text: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() > limits::ITEM_SALT_LEN_MAX || !rest.is_empty() {
+        return None;
+    }
+    pairs.iter().map(|[high, low]| Some(hex_digit(*high)? << 4 | hex_digit(*low)?)).collect()
 }
 
 /// 32 digits of five bits each (RFC 4648), in either case.
@@ -315,6 +365,60 @@ mod tests {
         assert_eq!(select("4294967295"), []);
         let many: Vec<String> = (0..=limits::SELECT_RANGES_MAX).map(|n| (n * 2).to_string()).collect();
         assert_eq!(select(&many.join(",")).len(), limits::SELECT_RANGES_MAX);
+    }
+
+    const PUBLIC_KEY: &str = "8543d3e6115f0f98c944077a4493dcd543e49c739fd998550a1f614ab36ed63e";
+
+    //= BEP 46: magnet:?xs=urn:btpk:[public key in hex]&s=[salt in hex]
+    #[test]
+    fn the_magnets_of_bep_46_name_a_publisher() {
+        for (link, salt, target) in [
+            (
+                format!("magnet:?xs=urn:btpk:{PUBLIC_KEY}"),
+                &b""[..],
+                "cc3f9d90b572172053626f9980ce261a850d050b",
+            ),
+            (
+                format!("magnet:?xs=urn:btpk:{PUBLIC_KEY}&s=6e"),
+                b"n",
+                "59ee7c2cb9b4f7eb1986ee2d18fd2fdb8a56554f",
+            ),
+        ] {
+            let magnet: Magnet = link.parse().unwrap();
+            let publisher = magnet.publisher.clone().unwrap();
+            assert_eq!(hex(PUBLIC_KEY), Some(publisher.key));
+            assert_eq!(publisher.salt, salt);
+            assert_eq!(publisher.item_key().target().to_string(), target);
+            assert_eq!((magnet.info_hashes, magnet.to_string()), (InfoHashes::default(), link));
+        }
+    }
+
+    #[test]
+    fn a_mutable_torrent_may_name_a_version_too_and_its_salt_first() {
+        let m = magnet(&format!("&s=00FF&xs=http://x.example/a.torrent&xs=urn:BTPK:{PUBLIC_KEY}&dn=a&s=11"));
+        assert_eq!(m.publisher.as_ref().unwrap().salt, [0, 0xff]);
+        assert_eq!(
+            m.to_string(),
+            format!("magnet:?xt=urn:btih:{HELLO}&xs=urn:btpk:{PUBLIC_KEY}&s=00ff&dn=a")
+        );
+        assert_eq!(m.to_string().parse(), Ok(m));
+        assert_eq!(magnet("&s=xyz").publisher, None, "without a key it may mean anything");
+    }
+
+    #[test]
+    fn keys_and_salts_of_bad_lengths_are_refused() {
+        let with_key = format!("magnet:?xs=urn:btpk:{PUBLIC_KEY}");
+        for key in ["", &PUBLIC_KEY[1..], &PUBLIC_KEY[2..], &format!("{PUBLIC_KEY}00"), &"g".repeat(64)] {
+            assert_eq!(err(&format!("magnet:?xs=urn:btpk:{key}")), MagnetError::PublicKey);
+        }
+        let other = "00".repeat(32);
+        assert_eq!(err(&format!("{with_key}&xs=urn:btpk:{other}")), MagnetError::PublicKey);
+        for salt in ["6", "6g", "%36", &"00".repeat(limits::ITEM_SALT_LEN_MAX + 1)] {
+            assert_eq!(err(&format!("{with_key}&s={salt}")), MagnetError::Salt, "{salt}");
+        }
+        let longest = "00".repeat(limits::ITEM_SALT_LEN_MAX);
+        assert!(format!("{with_key}&s={longest}").parse::<Magnet>().is_ok());
+        assert_eq!(err("magnet:?s=6e"), MagnetError::InfoHash);
     }
 
     #[test]

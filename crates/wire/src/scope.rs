@@ -1,8 +1,9 @@
 //! How far an address reaches, and whom we believe about it.
 //!
-//! One rule for peers, DHT nodes and all else that is sent to: an address is used only if it is global, or of the
-//! same scope as the one who told us. Rules that hold one operator to one place ([`site`], [`share_site`]) bind global
-//! addresses alone: on loopback and in private networks many nodes share an address.
+//! One rule, [`may_use`], for peers, DHT nodes, trackers, redirects and all else that is sent to: an address is used
+//! only if it is global, or of the same scope as the one who told us. Rules that hold one operator to one place
+//! ([`site`], [`share_site`]) bind global addresses alone: on loopback and in private networks many nodes share an
+//! address.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -64,23 +65,59 @@ fn embedded_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)))
 }
 
-/// Whether `addr` may be used when `teller` names it over the network, and told to `teller` when it asks.
+/// Who named an address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Teller {
+    /// The user, in so many words.
+    User,
+    /// A torrent the user chose, or the configuration: its trackers and its DHT nodes.
+    Torrent,
+    /// Somebody at this address.
+    At(IpAddr),
+    /// Nobody whose place is known: a link, or a list of unknown making.
+    Anybody,
+}
+
+/// Whether `addr` may be sent to when `teller` named it. An IPv4 address in IPv6 form counts as what it is.
 ///
-/// Beyond the scopes it refuses port 0, an IPv4 address in IPv6 form, a local one inside an IPv6 one, and IPv6
-/// link-local addresses, which mean nothing without a zone.
+/// Global addresses may be, whoever names them. Others only in the scope of who named them, which for the user is any,
+/// and for a torrent this machine and its site, where trackers are, but not the link, where what answers without
+/// asking who calls is. Nobody may name port 0, what cannot be sent to, an IPv6 link-local address without a zone
+/// (which no message carries), or, but for the user, a local address inside an IPv6 one.
+pub fn may_use(addr: SocketAddr, teller: Teller) -> bool {
+    let has_zone = match addr {
+        SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() => v6.scope_id() != 0,
+        _ => true,
+    };
+    let is_embedded = matches!(addr.ip(), IpAddr::V6(ip) if embedded_v4(ip).is_some());
+    addr.port() != 0
+        && has_zone
+        && match (Scope::of(addr.ip()), teller) {
+            (Scope::Unroutable, _) => false,
+            (Scope::Global, _) | (_, Teller::User) => true,
+            (Scope::LinkLocal, Teller::Torrent) | (_, Teller::Anybody) => false,
+            (_, Teller::Torrent) => !is_embedded,
+            (scope, Teller::At(ip)) => !is_embedded && Scope::of(ip) == scope,
+        }
+}
+
+/// Whether `addr` may be used when `teller` names it in a message, and told to `teller` when it asks.
+///
+/// As [`may_use`], and neither an IPv4 address in IPv6 form nor an IPv6 link-local one, whose zone no message carries.
 pub fn may_tell(addr: SocketAddr, teller: SocketAddr) -> bool {
     let is_plain = match addr.ip() {
         IpAddr::V4(_) => true,
         IpAddr::V6(ip) => ip.to_ipv4_mapped().is_none() && !ip.is_unicast_link_local(),
     };
-    let is_embedded = matches!(addr.ip(), IpAddr::V6(ip) if embedded_v4(ip).is_some());
-    addr.port() != 0
-        && is_plain
-        && match Scope::of(addr.ip()) {
-            Scope::Global => true,
-            Scope::Unroutable => false,
-            scope => !is_embedded && Scope::of(teller.ip()) == scope,
-        }
+    is_plain && may_use(addr, Teller::At(teller.ip()))
+}
+
+/// An IPv4 address mapped into IPv6 as what it is; others as they are, zone and all.
+pub fn canonical(addr: SocketAddr) -> SocketAddr {
+    match addr.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, addr.port()),
+        IpAddr::V6(_) => addr,
+    }
 }
 
 /// Whether `ip` is of the internet.
@@ -136,6 +173,51 @@ mod tests {
         ];
         for (ip, scope) in table {
             assert_eq!(Scope::of(ip.parse().unwrap()), scope, "{ip}");
+        }
+    }
+
+    #[test]
+    fn who_may_name_what() {
+        let at = |ip: &str| Teller::At(ip.parse().unwrap());
+        // address, then whether a user, a torrent, somebody on the internet, in a private network, on this machine,
+        // on the link, and anybody may name it
+        let table = [
+            ("8.8.8.8:1", "u t g p l k a"),
+            ("[2a00::1]:1", "u t g p l k a"),
+            ("[::ffff:8.8.8.8]:1", "u t g p l k a"),
+            ("8.8.8.8:0", ""),
+            ("10.0.0.1:1", "u t p"),
+            ("[fd00::1]:1", "u t p"),
+            ("100.64.0.1:1", "u t p"),
+            ("127.0.0.1:1", "u t l"),
+            ("[::1]:1", "u t l"),
+            ("[::ffff:127.0.0.1]:1", "u t l"),
+            ("169.254.169.254:80", "u k"),
+            ("[fe80::1%2]:1", "u k"),
+            ("[fe80::1]:1", ""),
+            ("[64:ff9b::a00:1]:1", "u"),
+            ("[2002:7f00:1::]:1", "u"),
+            ("[64:ff9b::808:808]:1", "u t g p l k a"),
+            ("0.0.0.0:1", ""),
+            ("[::]:1", ""),
+            ("239.192.152.143:6771", ""),
+            ("255.255.255.255:1", ""),
+            ("[ff15::efc0:988f]:6771", ""),
+        ];
+        let tellers = [
+            ("u", Teller::User),
+            ("t", Teller::Torrent),
+            ("g", at("1.1.1.1")),
+            ("p", at("192.168.7.7")),
+            ("l", at("::1")),
+            ("k", at("fe80::7")),
+            ("a", Teller::Anybody),
+        ];
+        for (addr, expected) in table {
+            let addr: SocketAddr = addr.parse().unwrap();
+            let may: Vec<&str> =
+                tellers.iter().filter(|(_, teller)| may_use(addr, *teller)).map(|(name, _)| *name).collect();
+            assert_eq!(may.join(" "), expected, "{addr}");
         }
     }
 

@@ -56,9 +56,9 @@ pub struct PexPeer {
 /// A message of `ut_pex`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PexMessage {
-    /// Peers that came, at most [`limits::PEX_ADDED_MAX`].
+    /// Peers that came, at most [`limits::PEX_ADDED_MAX`] to send, and as many of each family when received.
     pub added: Vec<PexPeer>,
-    /// Peers that went, at most [`limits::PEX_DROPPED_MAX`].
+    /// Peers that went, at most [`limits::PEX_DROPPED_MAX`] to send, and as many of each family when received.
     pub dropped: Vec<SocketAddr>,
     /// How many entries were received above these limits; always 0 in a message to send.
     pub surplus: usize,
@@ -67,7 +67,8 @@ pub struct PexMessage {
 impl PexMessage {
     //= BEP 11: peer exchange message
     /// Reads the payload of a `ut_pex` message. Missing keys and flags, values of a wrong type and bytes that are no
-    /// whole peer are let pass; entries with port 0 are left out. Both families get a share when there are too many.
+    /// whole peer are let pass; entries with port 0 are left out. Of each list
+    /// the first entries up to the limit count.
     ///
     /// # Errors
     /// When it is longer than [`limits::PEX_LEN_MAX`] or not one bencoded dictionary.
@@ -83,14 +84,17 @@ impl PexMessage {
                 .filter(|p| p.addr.port() != 0)
         };
         let addrs = |key: &[u8], family| compact::entries(get(key), family).filter(|a| a.port() != 0);
-        let (added, over) = share(
-            peers(b"added", b"added.f", Family::V4),
-            peers(b"added6", b"added6.f", Family::V6),
-            limits::PEX_ADDED_MAX,
-        );
-        let (dropped, over_dropped) =
-            share(addrs(b"dropped", Family::V4), addrs(b"dropped6", Family::V6), limits::PEX_DROPPED_MAX);
-        Ok(PexMessage { added, dropped, surplus: over + over_dropped })
+        let mut message = PexMessage::default();
+        let surplus = &mut message.surplus;
+        for (key, flags_key, family) in
+            [(&b"added"[..], &b"added.f"[..], Family::V4), (b"added6", b"added6.f", Family::V6)]
+        {
+            take(peers(key, flags_key, family), limits::PEX_ADDED_MAX, &mut message.added, surplus);
+        }
+        for (key, family) in [(&b"dropped"[..], Family::V4), (b"dropped6", Family::V6)] {
+            take(addrs(key, family), limits::PEX_DROPPED_MAX, &mut message.dropped, surplus);
+        }
+        Ok(message)
     }
 
     /// The payload of the message, with a flags byte for every added peer.
@@ -123,21 +127,10 @@ impl PexMessage {
     }
 }
 
-/// The first `max` of both lists taken in turn, and how many were left.
-fn share<T>(mut a: impl Iterator<Item = T>, mut b: impl Iterator<Item = T>, max: usize) -> (Vec<T>, usize) {
-    let mut kept = Vec::new();
-    while kept.len() < max {
-        let before = kept.len();
-        kept.extend(a.next());
-        if kept.len() < max {
-            kept.extend(b.next());
-        }
-        if kept.len() == before {
-            break;
-        }
-    }
-    let left = a.count() + b.count();
-    (kept, left)
+/// Appends the first `max` of a list, and counts the others.
+fn take<T>(mut from: impl Iterator<Item = T>, max: usize, to: &mut Vec<T>, surplus: &mut usize) {
+    to.extend(from.by_ref().take(max));
+    *surplus += from.count();
 }
 
 #[cfg(test)]
@@ -196,18 +189,18 @@ mod tests {
     }
 
     #[test]
-    fn peers_above_the_limit_are_counted_and_not_kept() {
-        let (v4, v6) = ([1, 1, 1, 1, 0, 1].repeat(10_000), [1; 18].repeat(10));
-        let m = PexMessage::decode(&dict(&[("added", &v4), ("added6", &v6), ("dropped", &v4[..51 * 6])]))
-            .unwrap();
-        assert_eq!(
-            (m.added.len(), m.dropped.len(), m.surplus),
-            (limits::PEX_ADDED_MAX, limits::PEX_DROPPED_MAX, 9961)
-        );
-        assert_eq!(m.added.iter().filter(|p| p.addr.is_ipv6()).count(), 10);
-        let m = PexMessage::decode(&dict(&[("added", &v4[..50 * 6]), ("dropped6", &[1; 18].repeat(50))]))
-            .unwrap();
-        assert_eq!((m.added.len(), m.dropped.len(), m.surplus), (50, 50, 0));
+    fn of_ten_thousand_peers_the_first_fifty_of_each_family_count() {
+        let (v4, v6) = ([1, 1, 1, 1, 0, 1].repeat(6_000), [1; 18].repeat(4_000));
+        let m = PexMessage::decode(&dict(&[
+            ("added", &v4),
+            ("added6", &v6),
+            ("dropped", &v4[..51 * 6]),
+            ("dropped6", &v6[..50 * 18]),
+        ]))
+        .unwrap();
+        let of_v6 = m.added.iter().filter(|p| p.addr.is_ipv6()).count();
+        assert_eq!((m.added.len(), of_v6), (2 * limits::PEX_ADDED_MAX, limits::PEX_ADDED_MAX));
+        assert_eq!((m.dropped.len(), m.surplus), (2 * limits::PEX_DROPPED_MAX, 5_950 + 3_950 + 1));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::{Client, Job, Peer, Role};
+use crate::lab::peers_dir;
 use crate::netns::Host;
 use crate::proc::Process;
 
@@ -18,21 +19,22 @@ pub(crate) struct Libtorrent {
 }
 
 impl Libtorrent {
-    /// Writes the script below `dir`; the environment is `${UNCHOKE_PEERS:-$HOME/.cache/unchoke-peers}/lt`.
+    /// Writes the script below `dir`.
     pub(crate) fn new(dir: &Path) -> Result<Self> {
         let script = dir.join("lt.py");
         fs::write(&script, include_str!("../../peers/lt.py"))?;
-        let peers = match std::env::var_os("UNCHOKE_PEERS") {
-            Some(peers) => PathBuf::from(peers),
-            None => PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/unchoke-peers"),
-        };
-        Ok(Self { python: peers.join("lt/bin/python"), script })
+        Ok(Self { python: peers_dir().join("lt/bin/python"), script })
     }
 
     /// The script, to be given its arguments.
     pub(crate) fn script(&self, host: &Host) -> Command {
+        self.python(host, &self.script)
+    }
+
+    /// Another script that imports the library, to be given its arguments.
+    pub(crate) fn python(&self, host: &Host, script: &Path) -> Command {
         let mut command = host.command(&self.python);
-        command.args(["-W", "ignore"]).arg(&self.script);
+        command.args(["-W", "ignore"]).arg(script);
         command
     }
 }
@@ -56,6 +58,8 @@ impl Client for Libtorrent {
         if let Some(node) = job.dht_nodes.first() {
             command.args(["--dht-node", &node.to_string()]);
         }
+        let wanted = [(job.lsd, "--lsd"), (job.pex, "--pex")];
+        command.args(wanted.iter().filter(|(is_on, _)| *is_on).map(|(_, flag)| flag));
         if let Some(rate) = job.rate_limit {
             command.args(["--rate", &rate.to_string()]);
         }

@@ -90,6 +90,10 @@ pub(crate) struct Job<'a> {
     pub(crate) dial: Option<SocketAddr>,
     /// Nodes of the DHT to begin at; none: DHT off.
     pub(crate) dht_nodes: &'a [SocketAddr],
+    /// Whether it looks for peers in the local network.
+    pub(crate) lsd: bool,
+    /// Whether it exchanges peers with peers.
+    pub(crate) pex: bool,
     /// Bytes a second: upload of a seeder, download of a downloader.
     pub(crate) rate_limit: Option<u32>,
 }

@@ -107,8 +107,8 @@ fn settings(job: &Job<'_>, control_port: u16) -> String {
          Session\\Port={port}\n\
          Session\\InterfaceAddress={ip}\n\
          Session\\DHTEnabled={dht}\n\
-         Session\\LSDEnabled=false\n\
-         Session\\PeXEnabled=false\n\
+         Session\\LSDEnabled={lsd}\n\
+         Session\\PeXEnabled={pex}\n\
          Session\\QueueingSystemEnabled=false\n\
          Session\\MultiConnectionsPerIp=true\n\
          Session\\SSRFMitigation=false\n\
@@ -124,6 +124,8 @@ fn settings(job: &Job<'_>, control_port: u16) -> String {
         port = job.port,
         ip = job.host.ip,
         dht = !job.dht_nodes.is_empty(),
+        lsd = job.lsd,
+        pex = job.pex,
         dir = job.dir.display(),
     )
 }

@@ -145,7 +145,7 @@ fn settings(job: &Job<'_>, control_port: u16) -> Value {
         "peer-port": job.port, "peer-port-random-on-start": false, "port-forwarding-enabled": false,
         // It would try uTP with everyone first, and TCP with those who have none only a quarter of a minute later.
         "utp-enabled": false,
-        "dht-enabled": !job.dht_nodes.is_empty(), "lpd-enabled": false, "pex-enabled": false,
+        "dht-enabled": !job.dht_nodes.is_empty(), "lpd-enabled": job.lsd, "pex-enabled": job.pex,
         "download-dir": job.dir, "incomplete-dir-enabled": false, "rename-partial-files": false,
         "start-added-torrents": true, "ratio-limit-enabled": false, "idle-seeding-limit-enabled": false,
         "speed-limit-up-enabled": up.is_some(), "speed-limit-up": up.unwrap_or(0),

@@ -57,13 +57,16 @@ impl Client for Unchoke {
     }
 
     fn start(&self, job: &Job<'_>) -> Result<Peer> {
-        if job.rate_limit.is_some() {
-            bail!("the other side of a case is the limited one");
-        }
         let mut command = job.host.command(&self.binary);
         command.arg(if job.role == Role::Seed { "seed" } else { "get" }).arg(job.source.argument());
         command.arg("--dir").arg(job.dir).arg("--listen").arg(job.host.at(job.port).to_string());
-        command.args(["--no-lsd", "--no-pex", "--no-port-map"]);
+        command.arg("--no-port-map");
+        let unwanted = [(job.lsd, "--no-lsd"), (job.pex, "--no-pex")];
+        command.args(unwanted.iter().filter(|(is_on, _)| !is_on).map(|(_, flag)| flag));
+        if let Some(rate) = job.rate_limit {
+            let which = if job.role == Role::Seed { "--limit-up" } else { "--limit-down" };
+            command.args([which, &rate.to_string()]);
+        }
         command.env("UNCHOKE_STATE", job.state.join("state"));
         match job.dht_nodes.first() {
             None => command.arg("--no-dht"),

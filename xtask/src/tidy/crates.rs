@@ -26,6 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("fuzz", &["engine", "storage", "wire"]),
     ("fuzz/cargo-fuzz", &["fuzz"]),
     ("interop", &["unchoke", "runtime", "storage", "wire"]),
+    ("interop/mainline", &[]),
     ("xtask", &[]),
 ];
 

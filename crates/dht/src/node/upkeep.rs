@@ -1,13 +1,14 @@
 //! Keeping the table alive: first contacts, bootstrap, pings, refreshes, expiry.
 
-use super::{Goal, Node};
+use super::Node;
+use super::goal::Goal;
 use crate::io::Event;
 use crate::routing_table::K;
 use crate::scope;
 use crate::search::SMALL_TABLE;
 use crate::transactions::{Pending, Purpose};
 use core::net::SocketAddr;
-use rand::RngExt;
+use rand::{Rng, RngExt};
 use std::collections::VecDeque;
 use unchoke_wire::krpc::{Method, NodeId, NodeInfo, Response};
 use unchoke_wire::time::{Duration, Instant};
@@ -38,6 +39,8 @@ const OWN_ID_PAUSE_SMALL: Duration = Duration::from_secs(10 * 60);
 const OWN_ID_PAUSE: Duration = Duration::from_secs(30 * 60);
 /// Pause between lookups of our own id from which on our neighbourhood counts as known.
 const OWN_ID_PAUSE_SETTLED: Duration = Duration::from_secs(3 * 60);
+/// Bytes of our id that its lookup seeks; the others are random.
+const OWN_ID_KEPT: usize = 12;
 
 #[derive(Debug)]
 pub(super) struct Upkeep {
@@ -46,6 +49,8 @@ pub(super) struct Upkeep {
     /// Endpoints to contact, and their ids where known.
     waiting: VecDeque<(SocketAddr, Option<NodeId>)>,
     contacts: VecDeque<Contact>,
+    /// Whether a contact has attempts left.
+    is_eager: bool,
     routers: Vec<SocketAddr>,
     next_attempt: Instant,
     attempt_pause: Duration,
@@ -69,6 +74,7 @@ impl Upkeep {
             next_tick: now + TICK,
             waiting: VecDeque::new(),
             contacts: VecDeque::new(),
+            is_eager: false,
             routers: Vec::new(),
             next_attempt: now,
             attempt_pause: FIRST_ATTEMPT_PAUSE,
@@ -78,6 +84,13 @@ impl Upkeep {
         }
     }
 
+    /// Goes over to what is done once our neighbourhood is known.
+    pub(super) fn settle(&mut self, rng: &mut impl Rng, now: Instant) {
+        self.is_bootstrapped = true;
+        self.own_id_pause = OWN_ID_PAUSE;
+        self.next_own_id = now + OWN_ID_PAUSE * rng.random_range(0..1000) / 1000;
+    }
+
     pub(super) fn is_router(&self, addr: &SocketAddr) -> bool {
         self.routers.contains(addr)
     }
@@ -85,31 +98,46 @@ impl Upkeep {
     fn remember(&mut self, addr: SocketAddr, tries_left: u8) {
         if let Some(contact) = self.contacts.iter_mut().find(|c| c.addr == addr) {
             contact.tries_left = tries_left;
-            return;
+        } else {
+            if self.contacts.len() >= CONTACTS_MAX {
+                self.contacts.pop_front();
+            }
+            self.contacts.push_back(Contact { addr, tries_left });
         }
-        if self.contacts.len() >= CONTACTS_MAX {
-            self.contacts.pop_front();
+        self.note_eager();
+    }
+
+    /// Notes that a contact answered.
+    fn on_answer(&mut self, addr: &SocketAddr) {
+        if let Some(contact) = self.contacts.iter_mut().find(|c| c.addr == *addr) {
+            contact.tries_left = 0;
+            self.note_eager();
         }
-        self.contacts.push_back(Contact { addr, tries_left });
+    }
+
+    fn note_eager(&mut self) {
+        self.is_eager = self.contacts.iter().any(|c| c.tries_left > 0);
     }
 
     /// Whether contacts or routers should be asked, given whether few nodes are known.
     fn wants_attempt(&self, is_sparse: bool) -> bool {
         let has_contact = !(self.contacts.is_empty() && self.routers.is_empty());
-        (is_sparse && has_contact) || self.contacts.iter().any(|c| c.tries_left > 0)
+        (is_sparse && has_contact) || self.is_eager
     }
 
-    /// The contacts of one attempt, and the routers if few nodes are known.
+    /// The contacts of one attempt, and the routers if few nodes are known. Those with attempts left go first, and who
+    /// is asked goes to the end, so that all have their turn.
     fn next_contacts(&mut self, is_sparse: bool) -> Vec<SocketAddr> {
-        let mut next = Vec::new();
-        for _ in 0..self.contacts.len() {
-            let Some(mut contact) = self.contacts.pop_front() else { break };
-            if next.len() < CONTACTS_IN_FLIGHT && (is_sparse || contact.tries_left > 0) {
-                contact.tries_left = contact.tries_left.saturating_sub(1);
-                next.push(contact.addr);
-            }
-            self.contacts.push_back(contact);
+        let is_wanted = |c: &Contact| is_sparse || c.tries_left > 0;
+        self.contacts.make_contiguous().sort_by_key(|c| c.tries_left == 0);
+        let count = self.contacts.iter().take_while(|c| is_wanted(c)).take(CONTACTS_IN_FLIGHT).count();
+        self.contacts.rotate_left(count);
+        let (mut next, others) = (Vec::new(), self.contacts.len() - count);
+        for contact in self.contacts.range_mut(others..) {
+            contact.tries_left = contact.tries_left.saturating_sub(1);
+            next.push(contact.addr);
         }
+        self.note_eager();
         if is_sparse {
             next.extend(&self.routers);
         }
@@ -151,7 +179,7 @@ impl Node {
 
     /// When the table, the store or our own id next need a look.
     fn tick_due(&self) -> Instant {
-        let due = [self.table.next_ping(), self.table.next_stale(), self.store.next_expiry()];
+        let due = [self.table.due(), self.store.next_expiry(), self.items.next_expiry()];
         due.into_iter().flatten().fold(self.upkeep.next_own_id, Instant::min)
     }
 
@@ -198,14 +226,12 @@ impl Node {
 
     pub(super) fn on_contact(&mut self, from: SocketAddr, response: &Response) {
         let heard = self.usable_nodes(from, response);
-        if let Some(contact) = self.upkeep.contacts.iter_mut().find(|c| c.addr == from) {
-            contact.tries_left = 0;
-        }
+        self.upkeep.on_answer(&from);
         if !self.upkeep.is_bootstrapped || self.is_sparse() {
             self.find_own_id();
         }
         for node in heard {
-            self.table.on_heard(node, self.now);
+            self.table.on_heard(node);
             self.lookups.values_mut().for_each(|r| r.lookup.add(node));
         }
     }
@@ -246,7 +272,7 @@ impl Node {
 
     /// Counts a query without an answer against the node that was asked.
     pub(super) fn note_failure(&mut self, pending: &Pending) {
-        if let Some(node) = self.table.on_fail(&pending.to, pending.id, self.now) {
+        if let Some(node) = self.table.on_fail(&pending.to, self.now) {
             self.upkeep.remember(node.addr, 0);
             if self.table.live_count() == 0 {
                 self.upkeep.is_bootstrapped = false;
@@ -257,6 +283,7 @@ impl Node {
 
     fn tick(&mut self) {
         self.store.expire(self.now);
+        self.items.expire(self.now);
         for node in self.table.due_for_ping(PINGS_PER_TICK, self.now) {
             if !self.transactions.is_full() && !self.transactions.is_asking(&node.addr) {
                 self.send_ping(node.addr, Some(node.id), Purpose::Ping);
@@ -273,13 +300,23 @@ impl Node {
             self.upkeep.next_own_id = self.now + self.upkeep.own_id_pause;
             self.find_own_id();
         }
+        self.table.find_due();
     }
 
     //= BEP 5: a node finds its neighbourhood by looking up its own id
     fn find_own_id(&mut self) {
         if !self.lookups.values().any(|r| r.goal == Goal::OwnId) {
-            self.start_lookup(self.id, Goal::OwnId);
+            let target = self.near_own_id();
+            self.start_lookup(target, Goal::OwnId);
         }
+    }
+
+    /// A point so near to our id that the same nodes are closest to both. Who is asked for it does not learn from that
+    /// where exactly we are, nor can it have an answer ready that was made for our id.
+    fn near_own_id(&mut self) -> NodeId {
+        let mut target = self.id;
+        self.rng.fill_bytes(&mut target.0[OWN_ID_KEPT..]);
+        target
     }
 
     /// Sends first contacts as far as they may be in flight.
@@ -294,6 +331,10 @@ impl Node {
                 self.contact(addr, id);
                 in_flight += 1;
             }
+        }
+        if self.upkeep.waiting.is_empty() {
+            // hundreds may have waited, once
+            self.upkeep.waiting.shrink_to(CONTACTS_IN_FLIGHT);
         }
     }
 
@@ -319,7 +360,7 @@ impl Node {
     /// First contact: it also asks for nodes near us, unless enough are known and this one was merely heard of.
     fn contact(&mut self, addr: SocketAddr, id: Option<NodeId>) {
         let method = if self.is_sparse() || id.is_none() {
-            Method::FindNode { target: self.id }
+            Method::FindNode { target: self.near_own_id() }
         } else {
             Method::Ping
         };

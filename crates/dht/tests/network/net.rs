@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet};
-use unchoke_dht::{Announce, Command, Event, Family, Input, Node, NodeId, Output, Settings};
+use unchoke_dht::{Announce, Command, Event, Family, Input, Node, NodeId, Output, Settings, compliant_id};
 use unchoke_wire::WireHash;
 use unchoke_wire::time::{Duration, Instant};
 
@@ -67,16 +67,15 @@ impl Net {
         }
     }
 
-    /// Adds a host with a random id at `addr`.
+    /// Adds a host at `addr` with a random id that follows from it.
     pub(crate) fn add(&mut self, addr: SocketAddr) -> usize {
         let mut seed = [0; 32];
         self.rng.fill_bytes(&mut seed);
+        let mut id = NodeId([0; 20]);
+        self.rng.fill_bytes(&mut id.0);
+        let own_id = Some(compliant_id(addr.ip(), id));
         let family = if addr.is_ipv4() { Family::V4 } else { Family::V6 };
-        let node = Node::new(
-            Settings { family, own_id: None, is_read_only: false, reports_steps: false },
-            seed,
-            self.now,
-        );
+        let node = Node::new(Settings { own_id, ..Settings::new(family) }, seed, self.now);
         let at = self.hosts.len();
         self.hosts.push(Host { addr, node, is_up: true, timer: None });
         self.by_addr.insert(addr, at);

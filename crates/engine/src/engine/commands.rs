@@ -96,9 +96,7 @@ impl Engine {
         (t.is_paused, t.is_sequential) = (is_paused, is_sequential);
         self.by_hash.insert(hash, torrent);
         self.event(Event::Added { torrent, hash });
-        for node in &nodes {
-            self.hub(HubCommand::DhtNode { host: node.host().to_owned(), port: node.port() });
-        }
+        self.name_dht_nodes(torrent, &nodes);
         let peers: Vec<_> = peers.iter().filter_map(|p| Some(SocketAddr::new(p.ip()?, p.port()))).collect();
         if !peers.is_empty() {
             self.peers_found(torrent, PeerSource::Magnet, &peers, None);
@@ -130,6 +128,7 @@ impl Engine {
         let metadata = info.is_none().then(|| MetadataFetch::new(hashes));
         self.torrents.insert(Torrent {
             hash,
+            hashes,
             peer_id,
             discovery,
             is_sequential: false,
@@ -146,6 +145,7 @@ impl Engine {
             peers,
             corrupt: 0,
             conns: Vec::new(),
+            swarm_version: 0,
             announcer,
             totals,
             totals_at_start: totals,
@@ -244,29 +244,69 @@ impl Engine {
             return;
         }
         t.looked_for_peers = (self.now, 0);
-        let (hash, is_complete) = (t.hash, t.is_seed());
-        self.hub(HubCommand::Register { torrent, hash });
+        let (hashes, is_complete) = (t.wire_hashes(), t.is_seed());
+        hashes.into_iter().for_each(|hash| self.hub(HubCommand::Register { torrent, hash }));
         self.announce(torrent, AnnounceInput::Start { is_complete });
         self.dht_search(torrent);
+        self.lsd_announce(torrent);
         self.touched.torrents.insert(torrent);
     }
 
+    //= BEP 27: a private torrent has nothing to do with the DHT
+    /// Names the DHT nodes a torrent came with, if it may use the DHT.
+    fn name_dht_nodes(&mut self, torrent: TorrentId, nodes: &[HostPort]) {
+        let t = &self.torrents[torrent];
+        if self.settings.dht && t.discovery.dht && !t.is_private() {
+            for node in nodes {
+                self.hub(HubCommand::DhtNode { host: node.host().to_owned(), port: node.port() });
+            }
+        }
+    }
+
+    //= BEP 52: a hybrid is in both swarms
     /// Searches the DHT and is announced there, if the torrent may be. Again when it became a seed.
     pub(super) fn dht_search(&mut self, torrent: TorrentId) {
         let t = &self.torrents[torrent];
         if self.settings.dht && t.discovery.dht && !t.is_private() && t.is_running() {
-            let wants_peers = t.discovery.dial;
-            self.hub(HubCommand::DhtSearch { torrent, hash: t.hash, is_seed: t.is_seed(), wants_peers });
+            let (is_seed, wants_peers) = (t.is_seed(), t.discovery.dial);
+            for hash in t.wire_hashes() {
+                self.hub(HubCommand::DhtSearch { torrent, hash, is_seed, wants_peers });
+            }
+        }
+    }
+
+    fn dht_stop(&mut self, torrent: TorrentId) {
+        for hash in self.torrents[torrent].wire_hashes() {
+            self.hub(HubCommand::DhtStop { hash });
+        }
+    }
+
+    //= BEP 14: every public torrent is announced in the local network
+    //= BEP 27: a private torrent is not
+    /// Is announced in the local network, if the torrent may be.
+    fn lsd_announce(&mut self, torrent: TorrentId) {
+        let t = &self.torrents[torrent];
+        if self.settings.lsd && t.discovery.lsd && !t.is_private() && t.is_running() {
+            self.hub(HubCommand::LsdAnnounce { torrent, hashes: t.wire_hashes() });
+        }
+    }
+
+    fn lsd_stop(&mut self, torrent: TorrentId) {
+        if self.settings.lsd {
+            let hashes = self.torrents[torrent].wire_hashes();
+            self.hub(HubCommand::LsdStop { hashes });
         }
     }
 
     /// Is reachable no more, closes all connections and tells the trackers.
     pub(super) fn stop_running(&mut self, torrent: TorrentId) {
         let t = &mut self.torrents[torrent];
-        let hash = t.hash;
         t.is_paused = true;
-        self.hub(HubCommand::Unregister { hash });
-        self.hub(HubCommand::DhtStop { hash });
+        for hash in t.wire_hashes() {
+            self.hub(HubCommand::Unregister { hash });
+        }
+        self.lsd_stop(torrent);
+        self.dht_stop(torrent);
         self.close_all(torrent, &CloseReason::Stopped);
         self.announce(torrent, AnnounceInput::Stop);
     }
@@ -334,10 +374,10 @@ impl Engine {
                 t.raw_info.clone_from(&raw);
                 t.metadata = None;
                 t.phase = Phase::Storage;
-                let hash = t.hash;
                 self.learn_piece_count(torrent, pieces);
                 if is_private {
-                    self.hub(HubCommand::DhtStop { hash });
+                    self.lsd_stop(torrent);
+                    self.dht_stop(torrent);
                     self.announce(torrent, AnnounceInput::Private);
                     self.forget_peers(torrent);
                 }

@@ -14,12 +14,14 @@ use core::net::{IpAddr, SocketAddr};
 use unchoke_wire::handshake::{HANDSHAKE_LEN, Handshake, PREFIX_LEN, Reserved, parse_prefix};
 use unchoke_wire::scope::Scope;
 use unchoke_wire::time::Duration;
-use unchoke_wire::{Bitfield, PeerId};
+use unchoke_wire::{Bitfield, PeerId, WireHash};
 
 /// How long a dial may take.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections of one torrent with one address in the internet: room for some people behind one router.
 const CONNECTIONS_PER_IP_MAX: usize = 8;
+/// Addresses of ours that later torrents are told of, those the owner knows and those others told.
+const OWN_ADDRESSES_MAX: usize = 64;
 /// A connection without interest on either side may be closed for a newcomer after this.
 const USELESS_AFTER: Duration = Duration::from_secs(60);
 
@@ -99,7 +101,9 @@ impl Engine {
             (c.stage, c.since, c.last_received) = (Stage::Handshake, self.now, self.now);
             self.dials -= 1;
             self.touched.room = true;
-            self.send_handshake(conn);
+            if let Some(hash) = self.torrents.get(self.conns[conn].torrent).map(|t| t.hash) {
+                self.send_handshake(conn, hash);
+            }
         }
     }
 
@@ -116,11 +120,11 @@ impl Engine {
     }
 
     //= BEP 3: handshake
-    fn send_handshake(&mut self, conn: ConnId) {
+    fn send_handshake(&mut self, conn: ConnId, info_hash: WireHash) {
         let Some(c) = self.conns.get(conn) else { return };
         let Some(t) = self.torrents.get(c.torrent) else { return };
         let reserved = self.reserved_bits(t);
-        let bytes = Handshake { reserved, info_hash: t.hash, peer_id: t.peer_id }.encode();
+        let bytes = Handshake { reserved, info_hash, peer_id: t.peer_id }.encode();
         self.conns[conn].send.push_bytes(&bytes);
         self.trace(conn, true, TraceMessage::Handshake(bytes.to_vec()));
         self.want_send(conn);
@@ -145,7 +149,7 @@ impl Engine {
     }
 
     /// Collects the peer's handshake. An acceptor answers once the hash is in, before the peer id came: some
-    /// initiators, and trackers that test reachability, wait for that.
+    /// initiators, and trackers that test reachability, wait for that. A hybrid answers to either of its hashes.
     fn receive_handshake(&mut self, conn: ConnId, bytes: &[u8]) -> Result<(), CloseReason> {
         let c = &mut self.conns[conn];
         let had = c.handshake.len();
@@ -153,11 +157,12 @@ impl Engine {
         c.handshake.extend_from_slice(head);
         let prefix = parse_prefix(&c.handshake).map_err(|e| CloseReason::Protocol(e.to_string()))?;
         if let Some(prefix) = prefix {
-            if self.torrents.get(c.torrent).is_none_or(|t| t.hash != prefix.info_hash) {
+            let hash = prefix.info_hash;
+            if self.torrents.get(c.torrent).is_none_or(|t| !t.wire_hashes().contains(&hash)) {
                 return Err(CloseReason::WrongInfoHash);
             }
             if had < PREFIX_LEN && !c.is_outgoing {
-                self.send_handshake(conn);
+                self.send_handshake(conn, hash);
             }
         }
         let whole = Handshake::decode(&self.conns[conn].handshake);
@@ -190,6 +195,7 @@ impl Engine {
         let t = &mut self.torrents[c.torrent];
         (c.stage, c.since, c.peer_id) = (Stage::Ready, self.now, peer_id);
         c.reserved = handshake.reserved.common(ours);
+        t.swarm_version += 1;
         c.send.have_cursor = t.have_log.len();
         if let Some(info) = &t.info {
             let none = Bitfield::none(info.layout.piece_count());
@@ -259,6 +265,7 @@ impl Engine {
         let Some(mut c) = self.conns.remove(conn) else { return };
         let Some(t) = self.torrents.get_mut(c.torrent) else { return };
         t.conns.retain(|id| *id != conn);
+        t.swarm_version += u64::from(c.is_ready());
         if c.stage == Stage::Dialling {
             self.dials -= 1;
         }
@@ -312,10 +319,12 @@ impl Engine {
         told_by: Option<core::net::IpAddr>,
     ) {
         let Some(t) = self.torrents.get_mut(torrent) else { return };
-        let open = matches!(source, PeerSource::Dht | PeerSource::Pex);
+        let open = matches!(source, PeerSource::Dht | PeerSource::Lsd | PeerSource::Pex);
         let is_barred = open && t.is_private() || !t.discovery.dial && source != PeerSource::User;
-        // the DHT node has judged the scope of its peers by the nodes that named them
-        let told_by = |addr: &SocketAddr| if source == PeerSource::Dht { Some(addr.ip()) } else { told_by };
+        // the DHT node has judged the scope of its peers by the nodes that named them; in the local network peers name
+        // themselves
+        let is_judged = matches!(source, PeerSource::Dht | PeerSource::Lsd);
+        let told_by = |addr: &SocketAddr| if is_judged { Some(addr.ip()) } else { told_by };
         let fresh = peers.iter().filter(|_| !is_barred);
         let new = fresh.filter(|addr| t.peers.add(**addr, source, told_by(addr), self.now)).count();
         if new > 0 && source != PeerSource::User {
@@ -323,6 +332,18 @@ impl Engine {
         }
         self.touched.torrents.insert(torrent);
         self.event(Event::PeersFound { torrent, source, new });
+    }
+
+    /// We are reached at this address, which nobody shall make us dial from now on.
+    pub(super) fn reached_at(&mut self, ip: IpAddr) {
+        let addr = SocketAddr::new(ip.to_canonical(), self.settings.listen_port);
+        if addr.port() == 0 || self.settings.own_addresses.contains(&addr) {
+            return;
+        }
+        if self.settings.own_addresses.len() < OWN_ADDRESSES_MAX {
+            self.settings.own_addresses.push(addr);
+        }
+        self.torrents.values_mut().for_each(|t| t.peers.add_own(addr));
     }
 
     /// Closes peers whose early claims contradict the metadata, and makes sets of the others'.

@@ -1,18 +1,14 @@
-//! Extension messages (BEP 10): handshake, metadata, peer exchange, lost pieces.
+//! Extension messages (BEP 10): handshake, metadata, lost pieces.
 
 use super::{Engine, protocol};
 use crate::event::CloseReason;
 use crate::id::{ConnId, TorrentId};
-use crate::input::PeerSource;
 use crate::peer::uploads::REQUEST_QUEUE_MAX;
-use crate::torrent::Phase;
 use crate::torrent::metadata::Progress;
-use core::net::SocketAddr;
-use std::collections::BTreeMap;
 use unchoke_wire::extension::{HANDSHAKE_ID, decode_upload_only, encode_upload_only};
 use unchoke_wire::message::Message;
 use unchoke_wire::ut_metadata::{MetadataMessage, block_count};
-use unchoke_wire::ut_pex::{PexFlags, PexMessage};
+use unchoke_wire::ut_pex::PexMessage;
 use unchoke_wire::{Extension, ExtensionHandshake, ExtensionIds, limits, lt_donthave};
 
 /// What we call ourselves in extension handshakes.
@@ -90,12 +86,14 @@ impl Engine {
         c.extension_ids.update(&h.ids);
         c.client = h.client.or(c.client.take());
         c.is_upload_only = h.upload_only.unwrap_or(c.is_upload_only);
+        c.prefers_encryption = h.prefers_encryption.unwrap_or(c.prefers_encryption);
         if let Some(reqq) = h.request_queue_len {
             c.requests.set_reqq(reqq);
         }
         if let Some(port) = h.port
             && !c.is_outgoing
         {
+            t.swarm_version += u64::from(c.listen_port != Some(port));
             c.listen_port = Some(port);
             let twin = t.peers.listens_on(c.key, port);
             let is_twin = |id: &ConnId| Some(self.conns[*id].key) == twin && self.conns[*id].is_ready();
@@ -109,11 +107,16 @@ impl Engine {
             fetch.add_source(conn, size);
             self.touched.torrents.insert(c.torrent);
         }
+        if let Some(ip) =
+            h.your_ip.and_then(|ip| self.own_address.peer_sees(ip, self.conns[conn].remote.ip()))
+        {
+            self.reached_at(ip);
+        }
         self.send_pex(conn);
         Ok(())
     }
 
-    fn push_extended(&mut self, conn: ConnId, extension: Extension, payload: &[u8]) {
+    pub(super) fn push_extended(&mut self, conn: ConnId, extension: Extension, payload: &[u8]) {
         if let Some(id) = self.conns[conn].extension_ids.id_of(extension) {
             self.push(conn, &Message::Extended { id, payload });
         }
@@ -195,47 +198,6 @@ impl Engine {
         }
         self.recount_interest_of(conn);
         Ok(())
-    }
-
-    //= BEP 11: peer exchange
-    fn pex_message(&mut self, conn: ConnId, message: &PexMessage) -> Result<(), CloseReason> {
-        let c = &mut self.conns[conn];
-        let (torrent, told_by) = (c.torrent, c.remote.ip());
-        if !c.pex.received(self.now) {
-            return Err(protocol("peer exchange too often"));
-        }
-        if self.settings.pex && !self.torrents[torrent].is_private() {
-            let peers: Vec<SocketAddr> = message.added.iter().map(|p| p.addr).collect();
-            self.peers_found(torrent, PeerSource::Pex, &peers, Some(told_by));
-        }
-        Ok(())
-    }
-
-    /// Tells a peer which peers came and went, once a minute.
-    pub(super) fn send_pex(&mut self, conn: ConnId) {
-        let c = &self.conns[conn];
-        let t = &self.torrents[c.torrent];
-        let speaks = c.extension_ids.id_of(Extension::UtPex).is_some();
-        if !self.settings.pex
-            || !speaks
-            || t.is_private()
-            || !c.pex.is_due(self.now)
-            || t.phase == Phase::Storage
-        {
-            return;
-        }
-        let others =
-            t.conns.iter().filter(|id| **id != conn).map(|id| &self.conns[*id]).filter(|o| o.is_ready());
-        let connected: BTreeMap<SocketAddr, PexFlags> = others
-            .filter_map(|o| {
-                let seed = if o.has.is_seed() { PexFlags::SEED } else { PexFlags::default() };
-                let flags = if o.is_outgoing { seed.with(PexFlags::REACHABLE) } else { seed };
-                o.listen_addr().map(|addr| (addr, flags))
-            })
-            .collect();
-        if let Some(message) = self.conns[conn].pex.message(&connected, self.now) {
-            self.push_extended(conn, Extension::UtPex, &message.encode());
-        }
     }
 
     //= BEP 21: upload only

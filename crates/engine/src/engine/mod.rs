@@ -11,6 +11,7 @@ mod connections;
 mod exchange;
 mod extended;
 mod messages;
+mod pex;
 mod send;
 mod stats;
 mod tick;
@@ -23,6 +24,7 @@ use crate::event::{CloseReason, Event};
 use crate::id::{ConnId, RequestId, ShardId, TorrentId};
 use crate::input::Input;
 use crate::output::{Output, Trace, TraceMessage};
+use crate::own_address::OwnAddress;
 use crate::peer::PeerConn;
 use crate::rate_limit::RateLimit;
 use crate::settings::Settings;
@@ -61,6 +63,7 @@ pub struct Engine {
     udp: BTreeMap<[u8; 4], TorrentId>,
     udp_order: VecDeque<[u8; 4]>,
     next_request: u64,
+    own_address: OwnAddress,
     out: VecDeque<Output>,
     rng: ChaCha12Rng,
     now: Instant,
@@ -120,6 +123,7 @@ impl Engine {
             udp: BTreeMap::new(),
             udp_order: VecDeque::new(),
             next_request: 0,
+            own_address: OwnAddress::default(),
             out: VecDeque::new(),
             rng,
             now,
@@ -153,6 +157,7 @@ impl Engine {
             Input::Resolved { request, addresses } => self.resolved(request, addresses),
             Input::Datagram { from, bytes } => self.tracker_datagram(from, bytes),
             Input::PeersFound { torrent, source, peers } => self.peers_found(torrent, source, peers, None),
+            Input::OwnAddress { ip } => self.reached_at(ip),
             Input::Command(command) => self.command(command),
         }
         self.end_turn();

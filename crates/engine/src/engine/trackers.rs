@@ -99,7 +99,12 @@ impl Engine {
             AnnounceOutput::Failed { url, error, next_in } => {
                 self.event(Event::TrackerFailed { torrent, url, error, next_in });
             }
-            AnnounceOutput::ExternalIp(ip) => self.event(Event::ExternalIp { ip }),
+            AnnounceOutput::ExternalIp(ip) => {
+                if let Some(ip) = self.own_address.tracker_sees(ip) {
+                    self.reached_at(ip);
+                }
+                self.event(Event::ExternalIp { ip });
+            }
             AnnounceOutput::Scraped { url, result } => self.event(Event::Scraped { torrent, url, result }),
             AnnounceOutput::PrivateTrackerChanged => self.forget_peers(torrent),
         }

@@ -1,9 +1,12 @@
 //! What a shell may tell the hub, and what the hub may ask of it.
 
 use crate::id::{RequestId, ShardId, Ticket, TorrentId};
+use crate::input::PeerSource;
 use crate::output::HubCommand;
 use core::net::{IpAddr, SocketAddr};
-use unchoke_wire::WireHash;
+use unchoke_wire::compact::Family;
+use unchoke_wire::krpc::{NodeId, NodeInfo};
+use unchoke_wire::{HostPort, WireHash};
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -41,6 +44,15 @@ pub enum HubInput<'a> {
         /// Where.
         to: SocketAddr,
     },
+    /// A datagram arrived on the session's socket for the local network (BEP 14).
+    LsdDatagram {
+        /// Where it came from.
+        from: SocketAddr,
+        /// Whether that is an address of a network this machine is in.
+        is_on_link: bool,
+        /// Its payload.
+        bytes: &'a [u8],
+    },
     /// A name was resolved, or not.
     Resolved {
         /// The request.
@@ -58,7 +70,7 @@ pub enum HubInput<'a> {
     /// The owner asks the DHT: the node of the family an address names, both nodes when none is named. Answered by
     /// [`HubEvent::Dht`].
     Dht(unchoke_dht::Command),
-    /// Read the settled nodes of both families for saving: answered by [`HubEvent::DhtNodes`].
+    /// Read what the next run should know of the DHT: answered by [`HubEvent::DhtState`].
     SaveDht,
 }
 
@@ -95,12 +107,26 @@ pub enum HubOutput {
         /// The name; never an address.
         host: String,
     },
-    /// Tell an engine as [`crate::Input::PeersFound`] with [`crate::input::PeerSource::Dht`].
+    /// Send this to the group of local service discovery on every interface (BEP 14).
+    LsdDatagram {
+        /// The group's family.
+        family: Family,
+        /// The payload.
+        bytes: Vec<u8>,
+    },
+    /// Tell every engine as [`crate::Input::OwnAddress`].
+    OwnAddress {
+        /// The address.
+        ip: IpAddr,
+    },
+    /// Tell an engine as [`crate::Input::PeersFound`].
     Peers {
         /// The engine.
         shard: ShardId,
         /// The torrent.
         torrent: TorrentId,
+        /// By whom they were found.
+        source: PeerSource,
         /// The peers.
         peers: Vec<SocketAddr>,
     },
@@ -148,11 +174,24 @@ pub enum HubEvent {
         /// What it is.
         event: unchoke_dht::Event,
     },
-    /// The nodes and ids worth saving: the id of each family's node, then `id`, address pairs.
-    DhtNodes {
-        /// Nodes that answered lately.
-        nodes: Vec<([u8; 20], SocketAddr)>,
-    },
+    /// What is worth saving.
+    DhtState(DhtState),
+}
+
+/// What one run of the DHT leaves to the next.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DhtState {
+    /// Our ids, at most [`DhtState::IDS_MAX`] a family, the latest first: each was ours at another address.
+    pub ids: Vec<(Family, NodeId)>,
+    /// Nodes that answered lately, at most [`DhtState::NODES_MAX`] a family.
+    pub nodes: Vec<NodeInfo>,
+}
+
+impl DhtState {
+    /// Ids kept of a family.
+    pub const IDS_MAX: usize = 1 + unchoke_dht::FORMER_IDS_MAX;
+    /// Nodes kept of a family: more than a full table has.
+    pub const NODES_MAX: usize = 500;
 }
 
 /// Settings of a hub.
@@ -162,12 +201,20 @@ pub struct HubSettings {
     pub dht_v4: bool,
     /// The same for IPv6.
     pub dht_v6: bool,
-    /// The port peers reach us on, announced in the DHT; zero: none, and the DHT is only asked.
+    /// Ask the DHT, but answer nothing and stay out of others' tables (BEP 43).
+    pub is_dht_read_only: bool,
+    /// Tell every step of the lookups that [`HubInput::Dht`] began.
+    pub reports_dht_steps: bool,
+    /// Whether the local network is asked, over IPv4 and over IPv6.
+    pub lsd_v4: bool,
+    /// The same over IPv6.
+    pub lsd_v6: bool,
+    /// The port peers reach us on, announced in the DHT and the local network; zero: none, and both are only asked.
     pub listen_port: u16,
-    /// Nodes saved by an earlier run.
-    pub saved_nodes: Vec<([u8; 20], SocketAddr)>,
+    /// What an earlier run left.
+    pub saved: DhtState,
     /// Nodes to begin with: names or addresses.
-    pub nodes: Vec<unchoke_wire::HostPort>,
+    pub nodes: Vec<HostPort>,
     /// Public routers: asked for nodes while few are known, never kept themselves.
-    pub routers: Vec<unchoke_wire::HostPort>,
+    pub routers: Vec<HostPort>,
 }

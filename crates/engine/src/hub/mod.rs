@@ -2,23 +2,25 @@
 
 mod accept;
 mod contract;
+mod dht_part;
+mod local;
+mod names;
 
-pub use contract::{HubEvent, HubInput, HubOutput, HubSettings};
+pub use contract::{DhtState, HubEvent, HubInput, HubOutput, HubSettings};
 
-use crate::id::{RequestId, ShardId, Ticket, TorrentId};
+use crate::id::{ShardId, Ticket, TorrentId};
+use crate::lsd;
 use crate::output::HubCommand;
 use accept::{Accepting, Verdict};
-use core::net::{IpAddr, SocketAddr};
-use rand::{Rng, SeedableRng};
+use core::net::SocketAddr;
+use dht_part::{DhtPart, Search};
+use local::Local;
+use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
 use std::collections::{BTreeMap, VecDeque};
 use unchoke_dht as dht;
-use unchoke_wire::krpc::{NodeId, NodeInfo};
+use unchoke_wire::WireHash;
 use unchoke_wire::time::Instant;
-use unchoke_wire::{HostPort, WireHash};
-
-/// Names of DHT nodes being resolved at once; more are left out.
-const RESOLVING_MAX: usize = 256;
 
 /// Where the connections and peers of a swarm belong.
 #[derive(Clone, Copy, Debug)]
@@ -27,25 +29,14 @@ struct Owner {
     torrent: TorrentId,
 }
 
-/// What a name is resolved for.
-#[derive(Clone, Copy, Debug)]
-struct Wanted {
-    port: u16,
-    is_router: bool,
-}
-
 /// The shared parts of a session.
 #[derive(Debug)]
 pub struct Hub {
-    settings: HubSettings,
     accepting: Accepting,
     /// Torrents that take connections.
     owners: BTreeMap<WireHash, Owner>,
-    /// Torrents that search the DHT, and whether they want peers.
-    searches: BTreeMap<WireHash, (Owner, bool)>,
-    nodes: Vec<dht::Node>,
-    resolving: BTreeMap<RequestId, Wanted>,
-    next_request: u64,
+    dht: DhtPart,
+    local: Local,
     out: VecDeque<HubOutput>,
 }
 
@@ -65,33 +56,14 @@ impl Hub {
     /// A hub that knows no torrents. `seed` fixes every random choice it will make.
     pub fn new(settings: HubSettings, seed: [u8; 32], now: Instant) -> Self {
         let mut rng = ChaCha12Rng::from_seed(seed);
-        let families = [(settings.dht_v4, dht::Family::V4), (settings.dht_v6, dht::Family::V6)];
-        let nodes = families.into_iter().filter(|(on, _)| *on).map(|(_, family)| {
-            let mut seed = [0; 32];
-            rng.fill_bytes(&mut seed);
-            let settings = dht::Settings { family, own_id: None, is_read_only: false, reports_steps: false };
-            dht::Node::new(settings, seed, now)
-        });
-        let nodes = nodes.collect();
         let mut hub = Hub {
             accepting: Accepting::default(),
             owners: BTreeMap::new(),
-            searches: BTreeMap::new(),
-            nodes,
-            resolving: BTreeMap::new(),
-            next_request: 0,
+            dht: DhtPart::new(&settings, &mut rng, now),
+            local: Local::new(&settings, &mut rng, now),
             out: VecDeque::new(),
-            settings,
         };
-        for (id, addr) in core::mem::take(&mut hub.settings.saved_nodes) {
-            hub.dht_command(addr, dht::Command::AddSaved(NodeInfo { id: NodeId(id), addr }), now);
-        }
-        for host in core::mem::take(&mut hub.settings.nodes) {
-            hub.dht_host(&host, false, now);
-        }
-        for host in core::mem::take(&mut hub.settings.routers) {
-            hub.dht_host(&host, true, now);
-        }
+        hub.dht_begin(settings, now);
         hub
     }
 
@@ -107,19 +79,16 @@ impl Hub {
             HubInput::AcceptedBytes { ticket, bytes } => self.accepted_bytes(ticket, bytes),
             HubInput::AcceptedClosed { ticket } => self.accepting.closed(ticket),
             HubInput::Datagram { from, bytes } => self.datagram(from, bytes, now),
-            HubInput::Unreachable { to } => {
-                self.dht_command(to, dht::Command::ReportUnreachable(to), now);
+            HubInput::Unreachable { to } => self.dht_told(to, dht::Command::ReportUnreachable(to), now),
+            HubInput::LsdDatagram { from, is_on_link, bytes } => {
+                self.lsd(lsd::Input::Datagram { from, is_on_link, bytes }, now);
             }
-            HubInput::Resolved { request, addresses } => self.resolved(request, addresses, now),
+            HubInput::Resolved { request, addresses } => self.dht_resolved(request, addresses, now),
             HubInput::Engine { shard, command } => self.engine_command(shard, command, now),
-            HubInput::Dht(command) => match named_address(&command) {
-                Some(addr) => self.dht_command(addr, command, now),
-                None => self.dht_all(&command, now),
-            },
+            HubInput::Dht(command) => self.dht_command(command, now),
             HubInput::SaveDht => {
-                let infos = self.nodes.iter().flat_map(dht::Node::nodes_to_save);
-                let nodes = infos.map(|n| (n.id.0, n.addr)).collect();
-                self.out.push_back(HubOutput::Event(HubEvent::DhtNodes { nodes }));
+                let state = self.dht.state();
+                self.out.push_back(HubOutput::Event(HubEvent::DhtState(state)));
             }
         }
         HubOutputs(&mut self.out)
@@ -127,24 +96,21 @@ impl Hub {
 
     /// When to call [`handle`](Self::handle) with [`HubInput::Timeout`], if nothing else happens before.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let nodes = self.nodes.iter().filter_map(dht::Node::next_timeout).min();
-        [self.accepting.next_timeout(), nodes].into_iter().flatten().min()
+        let parts = [self.accepting.next_timeout(), self.dht.next_timeout(), self.local.next_timeout()];
+        parts.into_iter().flatten().min()
     }
 
     /// The DHT node of each family the session has.
     pub fn dht_nodes(&self) -> &[dht::Node] {
-        &self.nodes
+        self.dht.nodes()
     }
 
     fn timeout(&mut self, now: Instant) {
         for ticket in self.accepting.expired(now) {
             self.out.push_back(HubOutput::Drop { ticket });
         }
-        for i in 0..self.nodes.len() {
-            if self.nodes[i].next_timeout().is_some_and(|at| at <= now) {
-                self.dht(i, dht::Input::Timeout, now);
-            }
-        }
+        self.lsd_timeout(now);
+        self.dht_timeout(now);
     }
 
     fn accepted_bytes(&mut self, ticket: Ticket, bytes: &[u8]) {
@@ -165,11 +131,7 @@ impl Hub {
     /// an action below 4, and the top byte of their transaction id names the engine that asked.
     fn datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
         match bytes {
-            [b'd', ..] => {
-                if let Some(i) = self.node_for(from) {
-                    self.dht(i, dht::Input::Datagram { from, bytes }, now);
-                }
-            }
+            [b'd', ..] => self.dht_datagram(from, bytes, now),
             [0, 0, 0, 0..=3, shard, ..] => {
                 let shard = ShardId(*shard);
                 self.out.push_back(HubOutput::TrackerDatagram { shard, from, bytes: bytes.to_vec() });
@@ -187,111 +149,15 @@ impl Hub {
                 self.owners.remove(&hash);
             }
             HubCommand::DhtSearch { torrent, hash, is_seed, wants_peers } => {
-                self.searches.insert(hash, (Owner { shard, torrent }, wants_peers));
-                let port = self.settings.listen_port;
-                let announce = dht::Announce { port, implied_port: false, is_seed };
-                let announce = Some(announce).filter(|_| port != 0);
-                self.dht_all(&dht::Command::Search { target: hash, announce, is_urgent: wants_peers }, now);
+                let search = Search { owner: Owner { shard, torrent }, is_seed, wants_peers };
+                self.dht_search(hash, search, now);
             }
-            HubCommand::DhtStop { hash } => {
-                if self.searches.remove(&hash).is_some() {
-                    self.dht_all(&dht::Command::StopSearch { target: hash }, now);
-                }
+            HubCommand::DhtStop { hash } => self.dht_stop(hash, now),
+            HubCommand::LsdAnnounce { torrent, hashes } => {
+                self.lsd_announce(Owner { shard, torrent }, &hashes, now);
             }
-            HubCommand::DhtNode { host, port } => {
-                if let Ok(host) = HostPort::new(&host, port) {
-                    self.dht_host(&host, false, now);
-                }
-            }
+            HubCommand::LsdStop { hashes } => self.lsd_stop(&hashes, now),
+            HubCommand::DhtNode { host, port } => self.dht_name(&host, port, now),
         }
-    }
-
-    /// A node or router that was named: asked at once when it is an address, after its name is resolved otherwise.
-    fn dht_host(&mut self, host: &HostPort, is_router: bool, now: Instant) {
-        let wanted = Wanted { port: host.port(), is_router };
-        match host.ip() {
-            Some(ip) => self.dht_addr(ip, wanted, now),
-            None if self.resolving.len() < RESOLVING_MAX && !self.nodes.is_empty() => {
-                self.next_request += 1;
-                let request = RequestId(self.next_request);
-                self.resolving.insert(request, wanted);
-                self.out.push_back(HubOutput::Resolve { request, host: host.host().to_owned() });
-            }
-            None => {}
-        }
-    }
-
-    fn resolved(&mut self, request: RequestId, addresses: &[IpAddr], now: Instant) {
-        if let Some(wanted) = self.resolving.remove(&request) {
-            addresses.iter().for_each(|ip| self.dht_addr(*ip, wanted, now));
-        }
-    }
-
-    fn dht_addr(&mut self, ip: IpAddr, wanted: Wanted, now: Instant) {
-        let addr = SocketAddr::new(ip.to_canonical(), wanted.port);
-        let command =
-            if wanted.is_router { dht::Command::AddRouter(addr) } else { dht::Command::AddNode(addr) };
-        self.dht_command(addr, command, now);
-    }
-
-    fn node_for(&self, addr: SocketAddr) -> Option<usize> {
-        let family = if addr.is_ipv4() { dht::Family::V4 } else { dht::Family::V6 };
-        self.nodes.iter().position(|n| n.family() == family)
-    }
-
-    /// A command that concerns an address, for the node of its family.
-    fn dht_command(&mut self, addr: SocketAddr, command: dht::Command, now: Instant) {
-        if let Some(i) = self.node_for(addr) {
-            self.dht(i, dht::Input::Command(command), now);
-        }
-    }
-
-    fn dht_all(&mut self, command: &dht::Command, now: Instant) {
-        for i in 0..self.nodes.len() {
-            self.dht(i, dht::Input::Command(command.clone()), now);
-        }
-    }
-
-    fn dht(&mut self, node: usize, input: dht::Input<'_>, now: Instant) {
-        let is_v6 = self.nodes[node].family() == dht::Family::V6;
-        let outputs: Vec<dht::Output> = self.nodes[node].handle(input, now).collect();
-        for output in outputs {
-            match output {
-                dht::Output::Datagram { to, bytes } => self.out.push_back(HubOutput::Datagram { to, bytes }),
-                dht::Output::Event(event) => self.dht_event(event, is_v6),
-            }
-        }
-    }
-
-    fn dht_event(&mut self, event: dht::Event, is_v6: bool) {
-        let event = match event {
-            dht::Event::PeersFound { target, peers } if self.searches.contains_key(&target) => {
-                if let Some((Owner { shard, torrent }, true)) = self.searches.get(&target).copied() {
-                    self.out.push_back(HubOutput::Peers { shard, torrent, peers });
-                }
-                return;
-            }
-            dht::Event::SearchDone { target, peers_found, .. } if self.searches.contains_key(&target) => {
-                HubEvent::DhtSearched { hash: target, peers: peers_found }
-            }
-            dht::Event::Announced { target, to } if self.searches.contains_key(&target) => {
-                HubEvent::DhtAnnounced { hash: target, nodes: to }
-            }
-            dht::Event::Bootstrapped { good_nodes } => HubEvent::DhtReady { is_v6, nodes: good_nodes },
-            event => HubEvent::Dht { is_v6, event },
-        };
-        self.out.push_back(HubOutput::Event(event));
-    }
-}
-
-/// The address a command is about.
-fn named_address(command: &dht::Command) -> Option<SocketAddr> {
-    match command {
-        dht::Command::AddNode(addr)
-        | dht::Command::AddRouter(addr)
-        | dht::Command::AddSaved(NodeInfo { addr, .. })
-        | dht::Command::Ping(addr)
-        | dht::Command::ReportUnreachable(addr) => Some(*addr),
-        _ => None,
     }
 }

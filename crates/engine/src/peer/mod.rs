@@ -105,6 +105,8 @@ pub struct PeerConn {
     pub listen_port: Option<u16>,
     /// Whether it says it downloads nothing.
     pub is_upload_only: bool,
+    /// Whether it says it prefers encrypted connections.
+    pub prefers_encryption: bool,
     /// Metadata blocks it asked for.
     pub metadata_served: u32,
     /// What peer exchange told and was told.
@@ -169,6 +171,7 @@ impl PeerConn {
             client: None,
             listen_port: None,
             is_upload_only: false,
+            prefers_encryption: false,
             metadata_served: 0,
             pex: PexPeers::default(),
             down: RateMeter::default(),

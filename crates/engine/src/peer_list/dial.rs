@@ -109,8 +109,8 @@ impl PeerList {
     /// Lower is dialled first.
     fn rank(&self, peer: &Peer) -> Rank {
         let is_far = Scope::of(peer.addr.ip()) == Scope::Global;
-        let own = self.own.iter().filter(|own| Scope::of(own.ip()) == Scope::Global);
-        let priority = own.filter_map(|own| peer_priority(*own, peer.addr)).max().unwrap_or(0);
+        let own = self.gate.own().filter(|own| Scope::of(own.ip()) == Scope::Global);
+        let priority = own.filter_map(|own| peer_priority(own, peer.addr)).max().unwrap_or(0);
         (peer.fails, is_far, peer.tried_at, source_rank(peer.source), Reverse(priority), peer.lot)
     }
 }
@@ -124,9 +124,10 @@ pub(super) fn source_rank(source: PeerSource) -> u8 {
         PeerSource::User => 0,
         PeerSource::Magnet => 1,
         PeerSource::Tracker => 2,
-        PeerSource::Dht => 3,
-        PeerSource::Pex => 4,
-        PeerSource::Incoming => 5,
+        PeerSource::Lsd => 3,
+        PeerSource::Dht => 4,
+        PeerSource::Pex => 5,
+        PeerSource::Incoming => 6,
     }
 }
 

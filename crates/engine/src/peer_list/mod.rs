@@ -1,13 +1,13 @@
 //! The peers a torrent knows of, connected or not, and which of them to dial next.
 //!
-//! An address gets in through one gate ([`may_be_dialled`]). Idle peers lie in an index by the time they may
+//! An address gets in through one [`Gate`]. Idle peers lie in an index by the time they may
 //! be dialled again, so that an idle torrent costs nothing.
 
 pub mod blame;
 mod dial;
 mod gate;
 
-pub use gate::may_be_dialled;
+pub use gate::Gate;
 
 use crate::id::PeerKey;
 use crate::input::PeerSource;
@@ -18,7 +18,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use slotmap::SlotMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use unchoke_wire::scope::Scope;
+use unchoke_wire::scope::{Teller, canonical};
 use unchoke_wire::time::{Duration, Instant};
 use unchoke_wire::{PeerId, PieceIndex};
 
@@ -32,8 +32,8 @@ pub struct PeerList {
     by_addr: BTreeMap<SocketAddr, PeerKey>,
     /// Idle peers that may be dialled, by when.
     due: BTreeSet<(Instant, PeerKey)>,
-    /// Where we are reached ourselves.
-    own: BTreeSet<SocketAddr>,
+    /// Which addresses may get in.
+    gate: Gate,
     /// Addresses that sent corrupt data, until when.
     banned: BTreeMap<IpAddr, Instant>,
     /// Global addresses dialled in the last [`dial::PORTS_WINDOW`], oldest first.
@@ -75,7 +75,7 @@ impl PeerList {
             peers: SlotMap::with_key(),
             by_addr: BTreeMap::new(),
             due: BTreeSet::new(),
-            own: own.into_iter().map(canonical).collect(),
+            gate: Gate::new(own),
             banned: BTreeMap::new(),
             dialled: VecDeque::new(),
             is_seed: false,
@@ -84,9 +84,8 @@ impl PeerList {
         }
     }
 
-    /// Takes in the address of a listening peer that `told_by` told us of, `None` for somebody on the internet.
-    /// `true` if it is new. Refused are ports of zero, addresses outside the scope of who told, our own and banned
-    /// ones.
+    /// Takes in the address of a listening peer that `told_by` told us of, `None` for nobody in particular. `true` if it
+    /// is new. Refused is what the [`Gate`] does not admit, and who is banned.
     pub fn add(
         &mut self,
         addr: SocketAddr,
@@ -95,9 +94,12 @@ impl PeerList {
         now: Instant,
     ) -> bool {
         let addr = canonical(addr);
-        let told_by = told_by.map_or(Scope::Global, Scope::of);
-        let may_dial = may_be_dialled(Scope::of(addr.ip()), source, told_by);
-        if addr.port() == 0 || !may_dial || self.own.contains(&addr) || self.is_banned(addr.ip(), now) {
+        let teller = match (source, told_by) {
+            (PeerSource::User, _) => Teller::User,
+            (_, Some(ip)) => Teller::At(ip),
+            (_, None) => Teller::Anybody,
+        };
+        if !self.gate.admits(addr, teller) || self.is_banned(addr.ip(), now) {
             return false;
         }
         let Some(key) = self.by_addr.get(&addr).copied() else {
@@ -198,7 +200,7 @@ impl PeerList {
         let before = core::mem::replace(&mut self.peers[key].addr, addr);
         self.by_addr.remove(&before);
         self.by_addr.insert(addr, key);
-        self.peers[key].is_dialable = !self.own.contains(&addr);
+        self.peers[key].is_dialable = self.gate.admits(addr, Teller::At(addr.ip()));
         self.index(key);
         None
     }
@@ -207,7 +209,7 @@ impl PeerList {
     pub fn note_ourselves(&mut self, key: PeerKey) {
         if let Some(peer) = self.peers.get_mut(key) {
             if peer.is_dialable {
-                self.own.insert(peer.addr);
+                self.gate.learn(peer.addr);
             }
             peer.is_dialable = false;
             self.index(key);
@@ -217,7 +219,7 @@ impl PeerList {
     /// We are reached at this address.
     pub fn add_own(&mut self, addr: SocketAddr) {
         let addr = canonical(addr);
-        self.own.insert(addr);
+        self.gate.learn(addr);
         if let Some(key) = self.by_addr.get(&addr).copied() {
             self.peers[key].is_dialable = false;
             self.index(key);
@@ -239,9 +241,13 @@ impl PeerList {
         }
     }
 
-    /// The peer that listens at this address has all pieces, another peer says (BEP 11).
+    /// The peer that listens at this address has all pieces, another peer says (BEP 11). Of a peer that was met, or
+    /// dialled, hearsay changes nothing.
     pub fn note_seed_at(&mut self, addr: SocketAddr) {
-        if let Some(key) = self.by_addr.get(&canonical(addr)).copied() {
+        if let Some(key) = self.by_addr.get(&canonical(addr)).copied()
+            && !self.peers[key].is_busy
+            && self.peers[key].tried_at.is_none()
+        {
             self.note_seed(key);
         }
     }
@@ -383,14 +389,6 @@ pub fn is_newer_kept(
 
 fn better(a: PeerSource, b: PeerSource) -> PeerSource {
     if dial::source_rank(b) < dial::source_rank(a) { b } else { a }
-}
-
-/// An IPv4 address mapped into IPv6 as what it is.
-fn canonical(addr: SocketAddr) -> SocketAddr {
-    match addr.ip().to_canonical() {
-        ip @ IpAddr::V4(_) => SocketAddr::new(ip, addr.port()),
-        IpAddr::V6(_) => addr,
-    }
 }
 
 /// How long an address is banned.

@@ -12,7 +12,7 @@ use metadata::MetadataFetch;
 use piece_buffers::PieceBuffers;
 use unchoke_wire::metainfo::Info;
 use unchoke_wire::time::Instant;
-use unchoke_wire::{Bitfield, BlockRef, PeerId, PieceIndex, WireHash};
+use unchoke_wire::{Bitfield, BlockRef, InfoHash, InfoHashes, PeerId, PieceIndex, WireHash};
 
 /// How far a torrent has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +30,8 @@ pub enum Phase {
 pub struct Torrent {
     /// The hash of its swarm.
     pub hash: WireHash,
+    /// All hashes it is known by.
+    pub hashes: InfoHashes,
     /// Our id in it: fresh for every torrent of every run.
     pub peer_id: PeerId,
     /// By which means it finds peers.
@@ -60,6 +62,8 @@ pub struct Torrent {
     pub peers: PeerList,
     /// Its connections, oldest first.
     pub conns: Vec<ConnId>,
+    /// Counts changes to who is connected and where they listen.
+    pub swarm_version: u64,
     /// Its trackers.
     pub announcer: Announcer,
     /// Block bytes over its life.
@@ -111,6 +115,12 @@ impl Torrent {
     /// Whether peer exchange, the DHT and other open means are barred (BEP 27).
     pub fn is_private(&self) -> bool {
         self.info.as_ref().is_some_and(|i| i.private)
+    }
+
+    /// The wire forms of all its hashes: two of a hybrid.
+    pub fn wire_hashes(&self) -> Vec<WireHash> {
+        let all = [self.hashes.v1.map(InfoHash::V1), self.hashes.v2.map(InfoHash::V2)];
+        all.into_iter().flatten().map(|hash| hash.wire()).collect()
     }
 
     /// The pieces that are verified and written.

@@ -10,6 +10,7 @@ use unchoke_wire::compact::Family;
 use unchoke_wire::http_tracker::{
     AnnounceEvent, AnnounceParams, AnnounceReply, RetryIn, ScrapeReply, ScrapeStats, announce_url, scrape_url,
 };
+use unchoke_wire::scope::{Teller, may_use};
 use unchoke_wire::time::{Duration, Instant};
 use unchoke_wire::udp_tracker::{AnnounceRequest, Reply, Request};
 
@@ -151,7 +152,14 @@ impl Announcer {
         let Attempt { lane, tracker, .. } = attempt;
         let family = self.lanes[lane].family;
         let of_family = |family, ip: &&IpAddr| ip.is_ipv4() == (family == Family::V4);
-        let canonical: Vec<IpAddr> = addresses.iter().map(IpAddr::to_canonical).collect();
+        let port = self.trackers[tracker].url.port();
+        let canonical = addresses.iter().map(IpAddr::to_canonical);
+        let canonical: Vec<IpAddr> =
+            canonical.filter(|ip| may_use(SocketAddr::new(*ip, port), Teller::Torrent)).collect();
+        if canonical.is_empty() {
+            self.fail(attempt, "host leads to a network that a torrent may not name", None, now);
+            return;
+        }
         let mine: Vec<&IpAddr> = canonical.iter().filter(|ip| of_family(family, ip)).collect();
         if mine.is_empty() {
             let is_of_another = |l: &super::Lane| canonical.iter().any(|ip| of_family(l.family, &ip));

@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by unwrapping what is not there")]
 
 mod choking;
+mod dht;
+mod exchange;
 mod fast;
+mod gate;
 mod handshake;
 mod have;
 mod hostile;
@@ -12,6 +15,7 @@ mod limits;
 mod many_torrents;
 mod metadata;
 mod net;
+mod private;
 mod requests;
 mod seeding;
 mod timers;

@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, VecDeque};
-use unchoke_engine::hub::{HubInput, HubOutput, HubSettings};
+use unchoke_engine::hub::{DhtState, HubInput, HubOutput, HubSettings};
 use unchoke_engine::input::{AddTorrent, ClosedBy, Discovery, TorrentSource, Totals, VerifyOutcome};
 use unchoke_engine::input::{HttpReply, PartialPiece, PeerSource};
 use unchoke_engine::output::{HttpRequest, HubCommand, SendPart, VerifyJob};
@@ -78,6 +78,11 @@ pub struct Host {
     pub events: Vec<Event>,
     pub hub_commands: Vec<HubCommand>,
     pub tracker_datagrams: usize,
+    /// Datagrams its hub sent, to DHT nodes and to the group of the local network.
+    pub datagrams: Vec<Vec<u8>>,
+    pub lsd_datagrams: Vec<Vec<u8>>,
+    /// Whom its engine dialled.
+    pub dials: Vec<SocketAddr>,
     /// HTTP requests that wait for an answer.
     pub http: Vec<HttpRequest>,
     /// Verify jobs wait here while they are held back.
@@ -138,10 +143,14 @@ impl Net {
         let addr = SocketAddr::from(([80, 0, n, 1], 6881));
         let settings = Settings { listen_port: 6881, own_addresses: vec![addr], ..settings };
         let hub = HubSettings {
+            is_dht_read_only: false,
+            reports_dht_steps: false,
             dht_v4: settings.dht,
             dht_v6: false,
+            lsd_v4: settings.lsd,
+            lsd_v6: false,
             listen_port: 6881,
-            saved_nodes: Vec::new(),
+            saved: DhtState::default(),
             nodes: Vec::new(),
             routers: Vec::new(),
         };
@@ -152,6 +161,9 @@ impl Net {
             events: Vec::new(),
             hub_commands: Vec::new(),
             tracker_datagrams: 0,
+            datagrams: Vec::new(),
+            lsd_datagrams: Vec::new(),
+            dials: Vec::new(),
             http: Vec::new(),
             held: Vec::new(),
             holds_jobs: false,
@@ -453,14 +465,17 @@ impl Net {
                     self.engine(host, Input::Accepted { ticket, torrent, remote, received: &received });
                 }
                 HubOutput::Drop { ticket } => self.drop_ticket(host, ticket),
-                HubOutput::Peers { torrent, peers, .. } => {
-                    self.engine(host, Input::PeersFound { torrent, source: PeerSource::Dht, peers: &peers });
+                HubOutput::Peers { torrent, source, peers, .. } => {
+                    self.engine(host, Input::PeersFound { torrent, source, peers: &peers });
                 }
                 HubOutput::TrackerDatagram { from, bytes, .. } => {
                     self.hosts[host].tracker_datagrams += 1;
                     self.engine(host, Input::Datagram { from, bytes: &bytes });
                 }
-                HubOutput::Datagram { .. } | HubOutput::Resolve { .. } | HubOutput::Event(_) => {}
+                HubOutput::OwnAddress { ip } => self.engine(host, Input::OwnAddress { ip }),
+                HubOutput::Datagram { bytes, .. } => self.hosts[host].datagrams.push(bytes),
+                HubOutput::LsdDatagram { bytes, .. } => self.hosts[host].lsd_datagrams.push(bytes),
+                HubOutput::Resolve { .. } | HubOutput::Event(_) => {}
             }
         }
     }
@@ -496,7 +511,10 @@ impl Net {
                 self.hosts[host].ends.insert(conn, (wire, side));
             }
             Output::Refuse { ticket } => self.drop_ticket(host, ticket),
-            Output::Connect { conn, addr, .. } => self.todo.push_back(Todo::Dial(host, conn, addr)),
+            Output::Connect { conn, addr, .. } => {
+                self.hosts[host].dials.push(addr);
+                self.todo.push_back(Todo::Dial(host, conn, addr));
+            }
             Output::WantSend { conn } => self.todo.push_back(Todo::Ready(host, conn)),
             Output::Send { conn, plan } => {
                 let mut bytes = Vec::new();

@@ -67,6 +67,8 @@ pub(crate) enum ShardMessage {
     Datagram { from: std::net::SocketAddr, bytes: Vec<u8> },
     /// Peers of a torrent were heard of.
     Peers { torrent: TorrentId, source: PeerSource, peers: Vec<std::net::SocketAddr> },
+    /// Others see us at this address.
+    OwnAddress { ip: std::net::IpAddr },
     /// Where the pieces of a torrent are from now on.
     Storage { torrent: TorrentId, storage: Arc<dyn Storage> },
     /// A command for the engine.
@@ -240,6 +242,7 @@ impl Shard {
             ShardMessage::Peers { torrent, source, peers } => {
                 self.input(Input::PeersFound { torrent, source, peers: &peers });
             }
+            ShardMessage::OwnAddress { ip } => self.input(Input::OwnAddress { ip }),
             ShardMessage::Storage { torrent, storage } => {
                 self.io.storages.insert(torrent, storage);
             }

@@ -76,6 +76,13 @@ impl Fixture {
         self
     }
 
+    /// Only trackers may name peers; another hash.
+    pub fn made_private(mut self) -> Self {
+        self.builder.private = true;
+        self.metainfo = Metainfo::parse(&self.builder.build().unwrap()).unwrap();
+        self
+    }
+
     pub fn hash(&self) -> WireHash {
         self.metainfo.info_hashes.best().unwrap().wire()
     }

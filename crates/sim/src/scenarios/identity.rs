@@ -19,7 +19,7 @@ pub(super) fn strict_id(setup: &Setup) -> Result<Played, String> {
     let tracker = world.add_tracker(Tracker::new);
     let trackers = vec![vec![world.tracker(tracker).http_url()]];
     let content = Content::random(setup.seed, 1 << 18, 32 << 10, About { trackers, ..About::default() });
-    let only = Discovery { trackers: true, dht: false, dial: true };
+    let only = Discovery { trackers: true, dht: false, lsd: false, dial: true };
     let seed = home(&mut world, false);
     swarm::add(&mut world, seed, &content, Bitfield::all(8), Discovery { dial: false, ..only });
     world.run_for(Duration::from_secs(1));

@@ -5,6 +5,7 @@ mod hostile;
 mod identity;
 mod limits;
 mod magnet;
+mod near;
 mod notes;
 mod sharing;
 mod trackers;
@@ -132,6 +133,8 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "tracker-udp", what: "a swarm of a UDP tracker", run: trackers::udp },
     Scenario { name: "tracker-failover", what: "bad trackers before a good one", run: trackers::failover },
     Scenario { name: "pex", what: "peers found by peer exchange alone", run: trackers::pex },
+    Scenario { name: "pex-poison", what: "liars in peer exchange beside an honest peer", run: near::poison },
+    Scenario { name: "lan", what: "peers found in the local network alone (--peers, 6)", run: near::lan },
     Scenario { name: "strict-id", what: "wrong peer ids, strict and lenient", run: identity::strict_id },
     Scenario { name: "self-dial", what: "a host is told its own address", run: identity::self_dial },
     Scenario { name: "cross-dial", what: "two hosts dial each other", run: identity::cross_dial },

@@ -11,7 +11,7 @@ use unchoke_wire::Bitfield;
 use unchoke_wire::http_tracker::AnnounceEvent;
 use unchoke_wire::time::Duration;
 
-const ONLY_TRACKERS: Discovery = Discovery { trackers: true, dht: false, dial: true };
+const ONLY_TRACKERS: Discovery = Discovery { trackers: true, dht: false, lsd: false, dial: true };
 
 fn by_tracker(setup: &Setup, format: PeerFormat, url: fn(&Tracker) -> String) -> Result<Played, String> {
     let n = setup.peers.unwrap_or(8).max(2);

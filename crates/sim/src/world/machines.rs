@@ -8,7 +8,7 @@ use crate::log::What;
 use crate::tracker::HttpAnswer;
 use core::net::{IpAddr, SocketAddr};
 use unchoke_engine::hub::{HubInput, HubOutput};
-use unchoke_engine::input::{PeerSource, VerifyOutcome};
+use unchoke_engine::input::VerifyOutcome;
 use unchoke_engine::output::{HttpRequest, VerifyJob};
 use unchoke_engine::{Event, Input, Output, ShardId};
 use unchoke_wire::time::{Duration, Instant};
@@ -76,8 +76,10 @@ impl World {
                 let addresses: Vec<IpAddr> = self.names.get(&name).copied().into_iter().collect();
                 self.hub(host, HubInput::Resolved { request, addresses: &addresses });
             }
-            HubOutput::Peers { torrent, peers, .. } => {
-                self.engine(host, Input::PeersFound { torrent, source: PeerSource::Dht, peers: &peers });
+            HubOutput::LsdDatagram { bytes, .. } => self.send_to_lan(host, &bytes),
+            HubOutput::OwnAddress { ip } => self.engine(host, Input::OwnAddress { ip }),
+            HubOutput::Peers { torrent, source, peers, .. } => {
+                self.engine(host, Input::PeersFound { torrent, source, peers: &peers });
             }
             HubOutput::TrackerDatagram { from, bytes, .. } => {
                 self.engine(host, Input::Datagram { from, bytes: &bytes });
@@ -121,6 +123,7 @@ impl World {
             Output::Refuse { ticket } => self.close_named(host, EndName::Ticket(ticket)),
             Output::Connect { conn, addr, timeout } => {
                 self.hosts[host.0].dialling.insert(conn);
+                self.hosts[host.0].dialled.push(addr);
                 let delay = self.delay_to(host, addr.ip());
                 self.at(self.now + delay, Pending::Dial(host, conn, addr));
                 self.at(self.now + timeout, Pending::DialTimeout(host, conn));
@@ -251,6 +254,19 @@ impl World {
         let h = &self.hosts[host.0];
         if !h.link.settings.is_behind_nat || h.spoken.contains(&from) {
             self.hub(host, HubInput::Datagram { from, bytes });
+        }
+    }
+
+    /// Everybody in a host's local network hears this, itself too; each copy may be lost by itself.
+    fn send_to_lan(&mut self, host: HostId, bytes: &[u8]) {
+        let (lan, from) = (self.hosts[host.0].lan, self.hosts[host.0].addr());
+        let near: Vec<usize> = (0..self.hosts.len()).filter(|i| self.hosts[*i].lan == lan).collect();
+        for i in near {
+            let link = &self.hosts[i].link;
+            if !link.loses(&mut self.rng) {
+                let at = self.now + link.delay(&mut self.rng);
+                self.at(at, Pending::LanDatagram(HostId(i), from, bytes.to_vec()));
+            }
         }
     }
 

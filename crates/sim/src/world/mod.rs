@@ -46,6 +46,7 @@ enum Pending {
     Gone(usize),
     /// A datagram arrives.
     Datagram(SocketAddr, SocketAddr, Vec<u8>),
+    LanDatagram(HostId, SocketAddr, Vec<u8>),
     /// A disk is done with a verify job.
     Verified(HostId, VerifyJob),
     /// A tracker's HTTP answer arrives.
@@ -356,6 +357,9 @@ impl World {
             Pending::PlanLeft(end, bytes) => self.plan_left(end, bytes),
             Pending::Gone(end) => self.gone(end),
             Pending::Datagram(from, to, bytes) => self.datagram(from, to, &bytes),
+            Pending::LanDatagram(host, from, bytes) => {
+                self.hub(host, HubInput::LsdDatagram { from, is_on_link: true, bytes: &bytes });
+            }
             Pending::Verified(host, job) => self.verified(host, &job),
             Pending::Http(host, request, answer) => {
                 let reply = answer.reply.as_ref().map_err(Clone::clone).map(|(status, body)| HttpReply {

@@ -1,5 +1,7 @@
 //! The command line: one definition, from which help, manual pages and completions are made.
 
+mod dht;
+mod sim;
 mod transfer;
 
 use std::path::PathBuf;
@@ -10,6 +12,11 @@ use unchoke_wire::HostPort;
 
 use crate::{commands, units};
 
+pub(crate) use dht::{
+    AnnounceArgs, DhtArgs, DhtCommand, DhtNetArgs, FindNodeArgs, GetItemArgs, GetPeersArgs, LookupArgs,
+    NodeArgs, PingArgs, PutArgs, SampleArgs,
+};
+pub(crate) use sim::{ChurnArg, DhtSimArgs, SimArgs, SimNetwork, StartArg};
 pub(crate) use transfer::{Encryption, GetArgs, NetArgs, SeedArgs, Transport};
 
 /// A BitTorrent client: downloads, seeds, makes and checks torrents.
@@ -37,6 +44,8 @@ pub(crate) enum Command {
     Magnet(MagnetArgs),
     /// Check files against their torrent
     Verify(VerifyArgs),
+    /// Ask the DHT, store in it, or run a node of it
+    Dht(DhtArgs),
     /// Play a trackerless swarm of three on this machine, told step by step
     Demo(DemoArgs),
     /// Play a swarm in virtual time; the same seed gives the same run
@@ -56,22 +65,6 @@ pub(crate) struct DemoArgs {
     /// Print one JSON object for every message
     #[arg(long, conflicts_with = "trace")]
     pub(crate) json: bool,
-}
-
-/// Options of `sim`.
-#[derive(Debug, Args)]
-pub(crate) struct SimArgs {
-    /// Scenario to play, `all`, or `list`
-    pub(crate) scenario: String,
-    /// What fixes everything left to chance
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) seed: u64,
-    /// Seeds to play, counted up from --seed
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) runs: u64,
-    /// Peers, in scenarios that leave it open
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=1000))]
-    pub(crate) peers: Option<u16>,
 }
 
 /// Options of `create`.
@@ -182,12 +175,13 @@ mod tests {
 
     #[test]
     fn every_option_and_command_says_what_it_is_for() {
-        let definition = definition();
-        for command in definition.get_subcommands() {
+        let mut commands: Vec<clap::Command> = definition().get_subcommands().cloned().collect();
+        while let Some(command) = commands.pop() {
             assert!(command.get_about().is_some(), "{}", command.get_name());
             for arg in command.get_arguments() {
                 assert!(arg.get_help().is_some(), "{} of {}", arg.get_id(), command.get_name());
             }
+            commands.extend(command.get_subcommands().cloned());
         }
     }
 }

@@ -32,6 +32,10 @@ pub(crate) struct GetArgs {
     /// Go on seeding when everything is there
     #[arg(long)]
     pub(crate) seed: bool,
+    /// Go on with newer versions of a mutable torrent, asked for every T, an hour by default
+    #[arg(long, value_name = "T", num_args = 0..=1, require_equals = true, default_missing_value = "1h",
+        value_parser = units::pause)]
+    pub(crate) follow: Option<Duration>,
     /// With --seed: end when so many times the size was uploaded
     #[arg(long, value_name = "R", value_parser = selection::ratio, requires = "seed")]
     pub(crate) ratio: Option<f64>,

@@ -3,13 +3,17 @@
 mod completions;
 mod create;
 mod demo;
+mod dht;
+mod follow;
 mod get;
 mod magnet;
 mod man;
 mod seed;
 mod session;
 mod show;
+mod signals;
 mod sim;
+mod sim_dht;
 mod transfer;
 mod verify;
 
@@ -20,6 +24,8 @@ use anyhow::Result;
 use crate::args::Command;
 
 pub(crate) use create::{tracker_tier, web_seed};
+pub(crate) use dht::{public_key, salt_text, target};
+pub(crate) use follow::Version;
 pub(crate) use transfer::{Phase, Tracked};
 
 /// Runs the command.
@@ -34,6 +40,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Show(args) => show::run(&args),
         Command::Magnet(args) => magnet::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Dht(args) => dht::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -27,6 +27,7 @@ pub(super) fn start(args: &NetArgs, state: Option<&StateDir>) -> Result<Session>
             download_limit: args.limit_down.0,
             upload_limit: args.limit_up.0,
             pex: !args.no_pex,
+            lsd: !args.no_lsd,
             ..Settings::default()
         },
         trace: args.trace.is_some(),
@@ -36,13 +37,21 @@ pub(super) fn start(args: &NetArgs, state: Option<&StateDir>) -> Result<Session>
         [] => config,
         nodes => SessionConfig { dht_nodes: nodes.to_vec(), dht_routers: Vec::new(), ..config },
     };
-    listen(args, config)
+    listen(&args.listen, everywhere, config)
 }
 
-/// Listens where the user said; else on the first free one of the usual ports, and at last on any.
-fn listen(args: &NetArgs, config: SessionConfig) -> Result<Session> {
-    if !args.listen.is_empty() {
-        let config = SessionConfig { listen: args.listen.clone(), ..config };
+/// Listens where the user said; else, on what `addresses` makes of a port, on the first free one of the usual ports,
+/// and at last on any.
+///
+/// # Errors
+/// One line: a port that is taken, or what the session says.
+pub(super) fn listen(
+    wanted: &[SocketAddr],
+    addresses: impl Fn(u16) -> Vec<SocketAddr>,
+    config: SessionConfig,
+) -> Result<Session> {
+    if !wanted.is_empty() {
+        let config = SessionConfig { listen: wanted.to_vec(), ..config };
         return Session::start(config).map_err(|e| match e {
             SessionError::PortInUse { addr } => {
                 anyhow::anyhow!(
@@ -53,15 +62,16 @@ fn listen(args: &NetArgs, config: SessionConfig) -> Result<Session> {
         });
     }
     for port in USUAL_PORTS {
-        match Session::start(SessionConfig { listen: everywhere(port), ..config.clone() }) {
+        match Session::start(SessionConfig { listen: addresses(port), ..config.clone() }) {
             Err(SessionError::PortInUse { .. }) => {}
             started => return Ok(started?),
         }
     }
-    Ok(Session::start(SessionConfig { listen: everywhere(0), ..config })?)
+    Ok(Session::start(SessionConfig { listen: addresses(0), ..config })?)
 }
 
-fn everywhere(port: u16) -> Vec<SocketAddr> {
+/// Every address of this machine.
+pub(super) fn everywhere(port: u16) -> Vec<SocketAddr> {
     vec![(Ipv4Addr::UNSPECIFIED, port).into(), (Ipv6Addr::UNSPECIFIED, port).into()]
 }
 

@@ -6,9 +6,11 @@ use std::process::ExitCode;
 use anyhow::Result;
 use unchoke_engine::input::TorrentSource;
 use unchoke_wire::metainfo::{FileEntry, Metainfo};
+use unchoke_wire::mutable_torrent::Publisher;
 use unchoke_wire::{HostPort, InfoHashes, Magnet};
 
 use crate::args::ShowArgs;
+use crate::describe::hex;
 use crate::errors::one_line;
 use crate::output::{self, json};
 use crate::{source, units};
@@ -62,6 +64,13 @@ fn of_magnet(m: &Magnet) -> String {
     let mut text = Table::default();
     text.maybe("name", m.display_name.as_deref());
     text.hashes(&m.info_hashes);
+    if let Some(Publisher { key, salt }) = &m.publisher {
+        text.row("mutable", "its publisher says in the DHT which torrent is the newest version");
+        text.row("public key", hex(key));
+        if !salt.is_empty() {
+            text.row("salt", format_args!("{} ({})", hex(salt), salt.escape_ascii()));
+        }
+    }
     if let Some(length) = m.length {
         text.row("size", format_args!("{} ({length} bytes), as claimed", units::bytes(length)));
     }

@@ -7,20 +7,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
+use anyhow::Result;
 use unchoke_engine::Event;
 use unchoke_engine::input::TorrentSource;
-use unchoke_runtime::{AddTorrent, Session, SessionError, SessionEvent, State, Stats, TorrentHandle};
+use unchoke_runtime::{
+    AddTorrent, HubEvent, Session, SessionError, SessionEvent, State, Stats, TorrentHandle, dht,
+};
 use unchoke_wire::WireHash;
 use unchoke_wire::metainfo::Info;
 
+use super::follow::{Follow, Version};
+use super::signals;
 use crate::args::NetArgs;
-use crate::errors::{INTERRUPTED, interrupted, warn, without_number};
+use crate::errors::{interrupted, warn, without_number};
 use crate::output::{self, Report, trace::Tracer};
 use crate::selection::{self, Pick};
-use crate::units;
+use crate::{random, units};
 
 /// What is to be reached.
 #[derive(Debug)]
@@ -66,6 +68,8 @@ pub(crate) enum Phase {
     Complete(Instant),
     /// It was seeded as long as asked.
     Seeded,
+    /// A newer version takes its place.
+    Replaced,
     /// It cannot go on, for this reason.
     Failed(String),
 }
@@ -75,6 +79,11 @@ pub(super) struct Transfer {
     session: Session,
     goal: Goal,
     torrents: Vec<Tracked>,
+    follows: Vec<Follow>,
+    /// Versions to be added once the one before is out of the session.
+    replacing: Vec<(TorrentHandle, AddTorrent)>,
+    /// Whether a DHT node of ours knows others.
+    is_dht_ready: bool,
     report: Box<dyn Report>,
     tracer: Option<Tracer>,
     started: Instant,
@@ -93,18 +102,24 @@ impl Transfer {
     /// When the trace cannot be written or signals cannot be caught.
     pub(super) fn new(session: Session, goal: Goal, args: &NetArgs) -> Result<Self> {
         let tracer = args.trace.as_ref().map(|to| Tracer::open(to.as_deref(), args.json)).transpose()?;
-        let stop = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
-            // in this order: the first signal finds the flag down, and raises it
-            flag::register_conditional_shutdown(signal, i32::from(INTERRUPTED), Arc::clone(&stop))
-                .and_then(|_| flag::register(signal, Arc::clone(&stop)))
-                .context("cannot catch signals")?;
-        }
+        let stop = signals::catch()?;
         let is_traced_here = tracer.as_ref().is_some_and(Tracer::is_on_stdout);
         let report = output::report(args.json, args.quiet, is_traced_here);
         let (peers, troubles) = (args.peers.clone(), BTreeSet::new());
-        let (torrents, started) = (Vec::new(), Instant::now());
-        Ok(Transfer { session, goal, torrents, report, tracer, started, peers, troubles, stop })
+        Ok(Transfer {
+            session,
+            goal,
+            torrents: Vec::new(),
+            follows: Vec::new(),
+            replacing: Vec::new(),
+            is_dht_ready: false,
+            report,
+            tracer,
+            started: Instant::now(),
+            peers,
+            troubles,
+            stop,
+        })
     }
 
     /// Adds a torrent.
@@ -127,6 +142,11 @@ impl Transfer {
         self.report.added(&torrent)?;
         self.torrents.push(torrent);
         Ok(())
+    }
+
+    /// Adds a mutable torrent, which gets a torrent once the DHT tells of a version.
+    pub(super) fn add_mutable(&mut self, follow: Follow) {
+        self.follows.push(follow);
     }
 
     /// Follows the session until the goal is reached, nothing can go on, or the user ends it.
@@ -194,6 +214,9 @@ impl Transfer {
         }
         let index = hash_of(event).and_then(|hash| self.index(hash));
         self.report.happened(index.map(|i| &self.torrents[i]), event)?;
+        if let SessionEvent::Dht(event) = event {
+            self.take_dht(event);
+        }
         let Some(index) = index else { return Ok(()) };
         match event {
             SessionEvent::Torrent { event: Event::MetadataReceived { info, .. }, .. } => {
@@ -207,7 +230,8 @@ impl Transfer {
                 let next =
                     if next_in.is_some() { "it is asked again later" } else { "it is not asked again" };
                 let error = without_number(error);
-                self.tell_trouble(index, &format!("the tracker {url} failed: {error}; {next}"));
+                let what = format!("the tracker {url} failed: {error}; {next}");
+                self.tell_trouble(&self.torrents[index].name.clone(), &what);
                 Ok(())
             }
             SessionEvent::Ready { have, pieces, .. }
@@ -227,6 +251,81 @@ impl Transfer {
         }
     }
 
+    fn take_dht(&mut self, event: &HubEvent) {
+        match event {
+            HubEvent::DhtReady { .. } => self.is_dht_ready = true,
+            HubEvent::Dht { event: dht::Event::ItemDone { key, item, copies }, .. } => {
+                for follow in &mut self.follows {
+                    if let Some(put) = follow.on_answer(key, item.as_ref(), *copies) {
+                        self.session.dht(put);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Asks for versions of mutable torrents, and changes over to those that were found.
+    fn tick_follows(&mut self) -> Result<()> {
+        let now = Instant::now();
+        let families: BTreeSet<bool> = self.session.local_addrs().iter().map(SocketAddr::is_ipv6).collect();
+        let nodes = if self.is_dht_ready { families.len() } else { 0 };
+        for index in 0..self.follows.len() {
+            let follow = &mut self.follows[index];
+            if let Some(question) = follow.next_question(nodes, now) {
+                self.session.dht(question);
+            }
+            let [byte] = random::bytes()?;
+            if let Some(version) = follow.end_round(f64::from(byte) / 255.0, now) {
+                self.change(index, version)?;
+            }
+        }
+        let replacing = std::mem::take(&mut self.replacing);
+        for (old, add) in replacing {
+            match old.wait_removed(Duration::ZERO) {
+                Ok(()) => self.add_version(add)?,
+                Err(_) => self.replacing.push((old, add)),
+            }
+        }
+        if self.started.elapsed() >= LONELY_AFTER {
+            let lonely = self.follows.iter().filter(|f| f.current.is_none()).map(Follow::name);
+            for name in lonely.collect::<Vec<_>>() {
+                self.tell_trouble(&name, "the DHT tells of no version yet; it goes on asking");
+            }
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, index: usize, version: Version) -> Result<()> {
+        let follow = &mut self.follows[index];
+        let before = follow.current.map(|v| v.hash);
+        let add = follow.change(version);
+        self.report.version(&follow.name(), &follow.publisher, version)?;
+        let Some(add) = add else { return Ok(()) };
+        let old = before.and_then(|hash| self.index(hash));
+        // another mutable torrent may have come to the same version, and goes on with it
+        let is_shared = before.is_some() && self.follows.iter().any(|f| f.current.map(|v| v.hash) == before);
+        let Some(old) = old.filter(|_| !is_shared) else { return self.add_version(add) };
+        let old = &mut self.torrents[old];
+        old.refresh();
+        old.phase = Phase::Replaced;
+        // both may lie in the same files
+        old.handle.remove(false);
+        self.replacing.push((old.handle.clone(), add));
+        Ok(())
+    }
+
+    /// Adds a version; what is against it is told, and the next one may do better.
+    fn add_version(&mut self, add: AddTorrent) -> Result<()> {
+        match self.add(add) {
+            Err(e) if e.is::<SessionError>() => {
+                self.report.aside(&mut || warn(&e));
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
     /// Tells once of a torrent that has not met anybody although it had the time.
     fn tell_if_lonely(&mut self, index: usize) {
         let torrent = &self.torrents[index];
@@ -236,19 +335,17 @@ impl Transfer {
         }
         if !self.peers.is_empty() {
             let peers: Vec<String> = self.peers.iter().map(ToString::to_string).collect();
-            self.tell_trouble(
-                index,
-                &format!("no connection to {} yet; it goes on trying", peers.join(", ")),
-            );
+            let what = format!("no connection to {} yet; it goes on trying", peers.join(", "));
+            self.tell_trouble(&self.torrents[index].name.clone(), &what);
         } else if !torrent.can_ask {
             let why =
                 "nobody to ask for peers: it has no tracker and cannot use the DHT; name some with --peer";
-            self.tell_trouble(index, why);
+            self.tell_trouble(&self.torrents[index].name.clone(), why);
         }
     }
 
-    fn tell_trouble(&mut self, index: usize, what: &str) {
-        let text = format!("{}: {what}", self.torrents[index].name);
+    fn tell_trouble(&mut self, name: &str, what: &str) {
+        let text = format!("{name}: {what}");
         if self.troubles.insert(text.clone()) {
             self.report.trouble(&text);
         }
@@ -301,7 +398,9 @@ impl Transfer {
         for index in 0..self.torrents.len() {
             let torrent = &mut self.torrents[index];
             torrent.refresh();
-            if let State::Error(why) = torrent.stats.state.clone() {
+            if let State::Error(why) = torrent.stats.state.clone()
+                && torrent.phase != Phase::Replaced
+            {
                 self.failed(index, why)?;
             }
         }
@@ -315,6 +414,7 @@ impl Transfer {
         if self.started.elapsed() >= LONELY_AFTER {
             (0..self.torrents.len()).for_each(|index| self.tell_if_lonely(index));
         }
+        self.tick_follows()?;
         self.report.progress(&self.torrents)
     }
 
@@ -323,13 +423,15 @@ impl Transfer {
         let is_done = |t: &Tracked| match t.phase {
             Phase::Running => false,
             Phase::Complete(_) => matches!(self.goal, Goal::Get { seed: None, .. }),
-            Phase::Seeded | Phase::Failed(_) => true,
+            Phase::Seeded | Phase::Replaced | Phase::Failed(_) => true,
         };
-        self.torrents.iter().all(is_done)
+        let is_changing = !self.replacing.is_empty() || self.follows.iter().any(Follow::keeps_running);
+        !is_changing && self.torrents.iter().all(is_done)
     }
 
     fn index(&self, hash: WireHash) -> Option<usize> {
-        self.torrents.iter().position(|t| t.handle.info_hash() == hash)
+        // a version that was replaced may have come back
+        self.torrents.iter().rposition(|t| t.handle.info_hash() == hash)
     }
 }
 

@@ -8,10 +8,11 @@ use anyhow::Result;
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 use unchoke_runtime::State;
 use unchoke_wire::WireHash;
+use unchoke_wire::mutable_torrent::Publisher;
 
 use super::lines::{figures, peers, summary_line};
-use super::{Report, line, seeding_line};
-use crate::commands::{Phase, Tracked};
+use super::{Report, line, seeding_line, version_line};
+use crate::commands::{Phase, Tracked, Version};
 use crate::errors::{one_line, warn};
 use crate::units::bytes;
 
@@ -30,6 +31,10 @@ impl Bars {
 }
 
 impl Report for Bars {
+    fn version(&mut self, name: &str, _: &Publisher, version: Version) -> Result<()> {
+        self.say(&version_line(name, version))
+    }
+
     fn added(&mut self, torrent: &Tracked) -> Result<()> {
         let style = ProgressStyle::with_template("{prefix:20!} {bar:12} {percent:>3}%  {wide_msg}");
         let style = style.expect("the template above is well-formed");
@@ -42,7 +47,7 @@ impl Report for Bars {
     fn progress(&mut self, torrents: &[Tracked]) -> Result<()> {
         for torrent in torrents {
             let Some(bar) = self.bars.get(&torrent.handle.info_hash()) else { continue };
-            if matches!(torrent.phase, Phase::Failed(_) | Phase::Seeded) {
+            if matches!(torrent.phase, Phase::Failed(_) | Phase::Seeded | Phase::Replaced) {
                 bar.abandon();
                 continue;
             }

@@ -9,9 +9,11 @@ use unchoke_engine::event::CloseReason;
 use unchoke_engine::input::PeerSource;
 use unchoke_runtime::{Event, HubEvent, SessionEvent, State};
 use unchoke_wire::metainfo::Info;
+use unchoke_wire::mutable_torrent::Publisher;
 
 use super::{Report, line};
-use crate::commands::{Phase, Tracked};
+use crate::commands::{Phase, Tracked, Version};
+use crate::describe::hex;
 use crate::units;
 
 /// Prints events.
@@ -30,7 +32,7 @@ impl Events {
 }
 
 /// The object of an event: its name, the time, the torrent, then what belongs to it alone.
-pub(super) fn event(name: &str, hash: Option<String>, fields: Value) -> Value {
+pub(crate) fn event(name: &str, hash: Option<String>, fields: Value) -> Value {
     let mut object = Map::new();
     object.insert("event".into(), name.into());
     object.insert("time".into(), units::unix_seconds().into());
@@ -44,6 +46,16 @@ pub(super) fn event(name: &str, hash: Option<String>, fields: Value) -> Value {
 }
 
 impl Report for Events {
+    fn version(&mut self, name: &str, publisher: &Publisher, version: Version) -> Result<()> {
+        let fields = json!({
+            "name": name,
+            "key": hex(&publisher.key),
+            "salt": hex(&publisher.salt),
+            "seq": version.seq,
+        });
+        line(event("version", Some(version.hash.to_string()), fields))
+    }
+
     fn added(&mut self, torrent: &Tracked) -> Result<()> {
         self.say("added", Some(torrent), json!({"name": torrent.name}))
     }
@@ -72,7 +84,9 @@ impl Report for Events {
             return Ok(());
         }
         self.told = Some(Instant::now());
-        let running = torrents.iter().filter(|t| !matches!(t.phase, Phase::Failed(_) | Phase::Seeded));
+        let running = torrents
+            .iter()
+            .filter(|t| !matches!(t.phase, Phase::Failed(_) | Phase::Seeded | Phase::Replaced));
         running.into_iter().try_for_each(|t| self.say("progress", Some(t), figures(t)))
     }
 
@@ -96,6 +110,7 @@ impl Report for Events {
                 "result": match &torrent.phase {
                     Phase::Complete(_) | Phase::Seeded => "complete",
                     Phase::Failed(_) => "failed",
+                    Phase::Replaced => "replaced",
                     Phase::Running => "incomplete",
                 },
                 "downloaded": down,
@@ -190,7 +205,7 @@ fn of_dht(event: &HubEvent) -> Option<(&'static str, Value)> {
         HubEvent::DhtAnnounced { hash, nodes } => {
             ("dht", json!({"what": "announced", "info_hash": hash.to_string(), "nodes": nodes}))
         }
-        HubEvent::DhtNodes { .. } | HubEvent::Dht { .. } => return None,
+        HubEvent::DhtState(_) | HubEvent::Dht { .. } => return None,
     })
 }
 

@@ -4,6 +4,8 @@ use serde_json::{Map, Value, json};
 use unchoke_wire::metainfo::{FileEntry, Metainfo};
 use unchoke_wire::{InfoHash, InfoHashes, Magnet};
 
+use crate::describe::hex;
+
 /// The object that `show --json` prints for a `.torrent` file.
 pub(crate) fn torrent(m: &Metainfo) -> Value {
     let (v1, v2) = hashes(&m.info_hashes);
@@ -46,6 +48,8 @@ pub(crate) fn magnet(m: &Magnet) -> Value {
         "web_seeds": m.web_seeds,
         "nodes": m.nodes.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "peers": m.peers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "public_key": m.publisher.as_ref().map(|p| hex(&p.key)),
+        "salt": m.publisher.as_ref().map(|p| hex(&p.salt)),
     })
 }
 

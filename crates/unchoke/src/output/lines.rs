@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use unchoke_runtime::State;
 use unchoke_wire::WireHash;
+use unchoke_wire::mutable_torrent::Publisher;
 
-use super::{Report, line, seeding_line};
-use crate::commands::{Phase, Tracked};
+use super::{Report, line, seeding_line, version_line};
+use crate::commands::{Phase, Tracked, Version};
 use crate::errors::{one_line, warn};
 use crate::units::{bytes, count};
 
@@ -21,6 +22,10 @@ pub(crate) struct Lines {
 }
 
 impl Report for Lines {
+    fn version(&mut self, name: &str, _: &Publisher, version: Version) -> Result<()> {
+        line(version_line(name, version))
+    }
+
     fn progress(&mut self, torrents: &[Tracked]) -> Result<()> {
         for torrent in torrents.iter().filter(|t| t.phase == Phase::Running) {
             let what = verb(torrent);

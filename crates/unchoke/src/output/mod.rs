@@ -4,6 +4,7 @@ pub(crate) mod bars;
 pub(crate) mod events;
 pub(crate) mod json;
 pub(crate) mod lines;
+pub(crate) mod lookup;
 pub(crate) mod progress;
 pub(crate) mod trace;
 
@@ -13,8 +14,9 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
 use unchoke_runtime::SessionEvent;
+use unchoke_wire::mutable_torrent::Publisher;
 
-use crate::commands::Tracked;
+use crate::commands::{Tracked, Version};
 use crate::errors::{Unread, one_line};
 
 /// Prints one line on stdout at once.
@@ -39,6 +41,11 @@ pub(crate) fn bytes(bytes: &[u8]) -> Result<()> {
 pub(crate) trait Report {
     /// A torrent was added.
     fn added(&mut self, _torrent: &Tracked) -> Result<()> {
+        Ok(())
+    }
+
+    /// A mutable torrent, called `name`, has come to this version.
+    fn version(&mut self, _name: &str, _publisher: &Publisher, _version: Version) -> Result<()> {
         Ok(())
     }
 
@@ -103,6 +110,15 @@ struct Quiet;
 impl Report for Quiet {
     fn seeding(&mut self, torrent: &Tracked, at: SocketAddr) -> Result<()> {
         line(seeding_line(torrent, at))
+    }
+}
+
+/// The line that says which version of a mutable torrent it is.
+fn version_line(name: &str, version: Version) -> String {
+    let name = one_line(name);
+    match version.seq {
+        Some(seq) => format!("{name}: version {seq} is {}", version.hash),
+        None => format!("{name}: the DHT tells of no version; the link names {}", version.hash),
     }
 }
 

@@ -30,6 +30,22 @@ const BAD_COMMAND_LINES: &[(&[&str], &str)] = &[
     (&["create", "x", "--web-seed", "udp://w.example:1"], "'udp://w.example:1'"),
     (&["verify", "x.torrent"], "--dir"),
     (&["completions", "cmd"], "'cmd'"),
+    (&["dht"], "`unchoke help dht`"),
+    (&["dht", "pong"], "'pong'"),
+    (&["dht", "ping"], "`unchoke help dht ping`"),
+    (&["dht", "ping", "localhost"], "'localhost'"),
+    (&["dht", "find-node", "1234"], "40 hex digits"),
+    (&["dht", "announce", "x.torrent"], "--port"),
+    (&["dht", "announce", "x.torrent", "--port", "0"], "'0'"),
+    (&["dht", "put"], "VALUE"),
+    (&["dht", "put", "x", "--file", "y"], "--file"),
+    (&["dht", "put", "x", "--seq", "1"], "--key"),
+    (&["dht", "put", "--torrent", "x.torrent"], "--key"),
+    (&["dht", "get"], "TARGET"),
+    (&["dht", "get", "--key", "1234"], "64 hex digits"),
+    (&["dht", "node", "--every", "0"], "'0'"),
+    (&["dht", "sample", "-4", "-6"], "--ipv6"),
+    (&["get", "x.torrent", "--follow=now"], "'now'"),
     (&["man", "fetch"], "'fetch'"),
 ];
 
@@ -99,6 +115,8 @@ const BAD_MAGNETS: &[&str] = &[
     "magnet:?xt=urn:btih:zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz",
     "magnet:?xt=urn:sha1:aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d",
     "magnet:?xt=urn:btmh:1220aaf4",
+    "magnet:?xs=urn:btpk:aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d",
+    "magnet:?xs=urn:btpk:8543d3e6115f0f98c944077a4493dcd543e49c739fd998550a1f614ab36ed63e&s=6",
     "magnet:?xt=urn:btih:aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d&xt=urn:btih:baf4c61ddcc5e8a2dabede0f3b482cd9aea9434d",
 ];
 

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use crate::support::{Place, Seed, interrupt, is_same_tree};
 use serde_json::json;
 
-const GET: [&str; 4] = ["get", "--no-dht", "--listen", "127.0.0.1:0"];
+const GET: [&str; 5] = ["get", "--no-dht", "--no-lsd", "--listen", "127.0.0.1:0"];
 
 /// A torrent that is being seeded, and a folder `out`.
 fn swarm(extra: &[&str]) -> (Place, Seed) {
@@ -75,10 +75,12 @@ fn an_interrupted_download_goes_on_where_it_stopped() {
     assert_eq!(before["result"], "incomplete");
     let ended = place.run(&get(&seed, &["t.torrent", "--json"]));
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert_eq!(ended.event("ready")["have"], before["have"]);
+    // a piece may arrive between the summary's figures and the end
+    let have = |e: &serde_json::Value| e["have"].as_u64().unwrap();
+    assert!(have(&ended.event("ready")) >= have(&before), "{ended:?}");
     let bytes = |e: &serde_json::Value| e["downloaded"].as_u64().unwrap();
     let total = bytes(&before) + bytes(&ended.event("summary"));
-    assert_eq!(total, 2_500_000, "nothing is downloaded twice");
+    assert!(total <= 2_500_000, "nothing is downloaded twice: {total}");
     assert!(is_same_tree(&place.path("t"), &place.path("out/t")));
 }
 
@@ -196,6 +198,7 @@ fn seeding_ends_when_enough_was_given() {
         "seed",
         "t.torrent",
         "--no-dht",
+        "--no-lsd",
         "--listen",
         "127.0.0.1:0",
         "--seed-time",

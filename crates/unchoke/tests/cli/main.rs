@@ -3,8 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 mod create;
+mod dht;
+mod dht_items;
 mod errors;
 mod get_seed;
+mod mutable;
+mod network;
 mod show;
 mod support;
 mod verify;

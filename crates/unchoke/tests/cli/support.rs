@@ -81,9 +81,14 @@ impl Place {
         assert_eq!((ended.code, ended.out.as_str()), (Some(code), ""), "{args:?}: {ended:?}");
     }
 
-    /// Starts `seed` and waits until it is ready.
+    /// Starts `seed` without a DHT, and waits until it is ready.
     pub fn seed(&self, args: &[&str]) -> Seed {
-        let mut command = self.command(&["seed", "--listen", "127.0.0.1:0", "--no-dht"]);
+        self.seed_with(&[args, &["--no-dht"]].concat())
+    }
+
+    /// Starts `seed` and waits until it is ready.
+    pub fn seed_with(&self, args: &[&str]) -> Seed {
+        let mut command = self.command(&["seed", "--listen", "127.0.0.1:0", "--no-lsd"]);
         let mut child = command.args(args).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let ready = lines.find(|l| l.as_ref().is_ok_and(|l| l.starts_with("seeding ")));

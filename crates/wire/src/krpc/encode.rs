@@ -1,13 +1,18 @@
 //! [`Message`] → bytes, keys sorted as bencode wants.
 
-use super::{Kind, Message, Method, Query, Response, compact_nodes};
+use super::{ItemReply, Kind, Message, Method, Put, Query, Response, compact_nodes};
 use crate::bencode::{DictWriter, Writer};
 use crate::compact;
+use crate::item::Item;
+use crate::limits::KRPC_REPLY_LEN_MAX;
 
 impl Message {
     /// The canonical bytes of this message.
     pub fn encode(&self) -> Vec<u8> {
-        let mut w = Writer::new();
+        let mut w = Writer::with_capacity(match &self.kind {
+            Kind::Response(_) => KRPC_REPLY_LEN_MAX,
+            Kind::Query(_) | Kind::Error { .. } => 256,
+        });
         w.dict(|top| {
             match &self.kind {
                 Kind::Query(query) => top.key(b"a").dict(|a| arguments(a, query)),
@@ -55,19 +60,33 @@ impl Method {
             Method::FindNode { .. } => b"find_node",
             Method::GetPeers { .. } => b"get_peers",
             Method::AnnouncePeer { .. } => b"announce_peer",
+            Method::Get { .. } => b"get",
+            Method::Put(_) => b"put",
+            Method::SampleInfohashes { .. } => b"sample_infohashes",
             Method::Unknown { name, .. } => name,
         }
     }
 }
 
 fn arguments(a: &mut DictWriter<'_>, query: &Query) {
+    if let Method::Put(put) = &query.method
+        && let Some(cas) = put.cas
+    {
+        a.int(b"cas", cas);
+    }
     a.bytes(b"id", &query.id.0);
     match &query.method {
-        Method::Ping => {}
-        Method::FindNode { target } | Method::Unknown { target: Some(target), .. } => {
+        Method::Ping | Method::Unknown { target: None, .. } => {}
+        Method::FindNode { target }
+        | Method::SampleInfohashes { target }
+        | Method::Unknown { target: Some(target), .. } => a.bytes(b"target", &target.0),
+        Method::Get { target, seq } => {
+            if let Some(seq) = seq {
+                a.int(b"seq", *seq);
+            }
             a.bytes(b"target", &target.0);
         }
-        Method::Unknown { target: None, .. } => {}
+        Method::Put(put) => item(a, put),
         Method::GetPeers { info_hash, no_seeds, scrape } => {
             a.bytes(b"info_hash", &info_hash.0);
             if *no_seeds {
@@ -101,16 +120,57 @@ fn arguments(a: &mut DictWriter<'_>, query: &Query) {
     }
 }
 
+/// The arguments of `put` after `id`. BEP 44 has no `target` among them, but nodes of the mainline crate take no
+/// `put` without it.
+fn item(a: &mut DictWriter<'_>, put: &Put) {
+    if let Item::Mutable(item) = &put.item {
+        a.bytes(b"k", &item.key);
+        if !item.salt.is_empty() {
+            a.bytes(b"salt", &item.salt);
+        }
+        a.int(b"seq", item.seq);
+        a.bytes(b"sig", &item.signature);
+    }
+    a.bytes(b"target", &put.item.key().target().0);
+    a.bytes(b"token", &put.token);
+    a.key(b"v").raw(put.item.value());
+}
+
 fn results(r: &mut DictWriter<'_>, response: &Response) {
+    let nothing = ItemReply::default();
+    let item = response.item.as_deref().unwrap_or(&nothing);
+    if let Some(scrape) = &response.scrape {
+        r.bytes(b"BFpe", scrape.downloaders.as_bytes());
+        r.bytes(b"BFsd", scrape.seeds.as_bytes());
+    }
     r.bytes(b"id", &response.id.0);
+    if let Some(samples) = &response.samples {
+        r.int(b"interval", i64::from(samples.interval_s));
+    }
+    if let Some(key) = &item.key {
+        r.bytes(b"k", key);
+    }
     if let Some(nodes) = &response.nodes {
         r.bytes(b"nodes", &compact_nodes::node_list(nodes));
     }
     if let Some(nodes) = &response.nodes6 {
         r.bytes(b"nodes6", &compact_nodes::node_list(nodes));
     }
+    if let Some(samples) = &response.samples {
+        r.int(b"num", i64::try_from(samples.stored).unwrap_or(i64::MAX));
+        r.bytes(b"samples", samples.hashes.iter().map(|hash| hash.0).collect::<Vec<_>>().as_flattened());
+    }
+    if let Some(seq) = item.seq {
+        r.int(b"seq", seq);
+    }
+    if let Some(signature) = &item.signature {
+        r.bytes(b"sig", signature);
+    }
     if let Some(token) = &response.token {
         r.bytes(b"token", token);
+    }
+    if let Some(value) = &item.value {
+        r.key(b"v").raw(value);
     }
     if !response.values.is_empty() {
         r.key(b"values").list(|l| {

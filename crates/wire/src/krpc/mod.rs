@@ -1,17 +1,23 @@
-//! KRPC, the DHT's messages (BEP 5, 32): bencoded queries, responses and errors in one datagram each.
+//! KRPC, the DHT's messages (BEP 5, 32, 33, 44, 51): bencoded queries, responses and errors in one datagram each.
 //!
 //! Receiving is liberal: unknown keys, trailing bytes, long lists and cut-off node lists are tolerated. Sending is
-//! canonical.
+//! canonical. The value of an item is the exception: it is taken and given as the bytes it was written in.
 
+mod bloom;
 mod compact_nodes;
 mod decode;
 mod encode;
+#[cfg(test)]
+mod item_tests;
 mod node_id;
 #[cfg(test)]
 mod tests;
 
+use crate::WireHash;
+use crate::item::{Item, ItemKey, KEY_LEN, MutableItem, SIGNATURE_LEN};
 use core::net::SocketAddr;
 
+pub use bloom::BloomFilter;
 pub use node_id::{Distance, NodeId};
 
 /// Error code: no further reason (BEP 5).
@@ -22,6 +28,16 @@ pub const ERROR_SERVER: i64 = 202;
 pub const ERROR_PROTOCOL: i64 = 203;
 /// Error code: method unknown (BEP 5).
 pub const ERROR_METHOD_UNKNOWN: i64 = 204;
+/// Error code: the value of an item is too big (BEP 44).
+pub const ERROR_VALUE_TOO_BIG: i64 = 205;
+/// Error code: the signature of an item does not fit it (BEP 44).
+pub const ERROR_BAD_SIGNATURE: i64 = 206;
+/// Error code: the salt of an item is too big (BEP 44).
+pub const ERROR_SALT_TOO_BIG: i64 = 207;
+/// Error code: the stored item has another sequence number than `cas` (BEP 44).
+pub const ERROR_CAS_MISMATCH: i64 = 301;
+/// Error code: the stored item is newer (BEP 44).
+pub const ERROR_SEQ_TOO_OLD: i64 = 302;
 
 /// One datagram.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -106,6 +122,20 @@ pub enum Method {
         /// `seed`: the peer has everything (BEP 33).
         is_seed: bool,
     },
+    /// The item stored under `target` (BEP 44).
+    Get {
+        /// See [`ItemKey::target`].
+        target: NodeId,
+        /// `seq`: a mutable item is sent only if it is newer.
+        seq: Option<i64>,
+    },
+    /// Store this item (BEP 44).
+    Put(Box<Put>),
+    /// Some of the info-hashes you store, and the nodes closest to `target` (BEP 51).
+    SampleInfohashes {
+        /// Any point of the id space.
+        target: NodeId,
+    },
     /// A method this codec does not know.
     Unknown {
         /// Its name, cut to [`KRPC_TEXT_LEN_MAX`](crate::limits::KRPC_TEXT_LEN_MAX) bytes.
@@ -113,6 +143,17 @@ pub enum Method {
         /// Its `target` or `info_hash`, by which it may be answered like `find_node`.
         target: Option<NodeId>,
     },
+}
+
+/// The arguments of `put`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Put {
+    /// The item, within the caps of BEP 44 and canonical; a signature need not be good.
+    pub item: Item,
+    /// `cas`: store only if the stored item has this sequence number. Without meaning for an immutable item.
+    pub cas: Option<i64>,
+    /// The token the receiver gave for the item's target.
+    pub token: Vec<u8>,
 }
 
 /// A response; which fields are there depends on the query it answers.
@@ -128,12 +169,92 @@ pub struct Response {
     pub token: Option<Vec<u8>>,
     /// `values`: peers of either family, none with port 0. An empty list is not sent.
     pub values: Vec<SocketAddr>,
+    /// `BFsd`, `BFpe`: the swarm's filters (BEP 33).
+    pub scrape: Option<Box<Scrape>>,
+    /// `v`, `k`, `seq`, `sig`: the item, or what was told of it (BEP 44).
+    pub item: Option<Box<ItemReply>>,
+    /// `samples`, `num`, `interval`: some of the info-hashes stored (BEP 51).
+    pub samples: Option<Samples>,
+}
+
+/// The peers of a swarm as two filters (BEP 33); one that was not sent is empty.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Scrape {
+    /// `BFsd`: those that have everything.
+    pub seeds: BloomFilter,
+    /// `BFpe`: those that do not.
+    pub downloaders: BloomFilter,
+}
+
+/// What `get` brought of an item; nothing of it is proven.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ItemReply {
+    /// `v`: the bencoded value, canonical and within its cap.
+    pub value: Option<Vec<u8>>,
+    /// `k`: the owner of a mutable item.
+    pub key: Option<[u8; KEY_LEN]>,
+    /// `seq`: its sequence number.
+    pub seq: Option<i64>,
+    /// `sig`: its signature.
+    pub signature: Option<[u8; SIGNATURE_LEN]>,
+}
+
+impl ItemReply {
+    /// What a node that stores `item` tells of it.
+    pub fn of(item: &Item) -> Self {
+        match item {
+            Item::Immutable { value } => ItemReply { value: Some(value.clone()), ..Self::default() },
+            Item::Mutable(item) => ItemReply {
+                value: Some(item.value.clone()),
+                key: Some(item.key),
+                seq: Some(item.seq),
+                signature: Some(item.signature),
+            },
+        }
+    }
+
+    /// The item, if it is whole and the one sought: an immutable one has the right hash; a mutable one has the right
+    /// owner, and the caller checks its signature.
+    pub fn into_item(self, sought: &ItemKey) -> Option<Item> {
+        let item = match sought {
+            ItemKey::Immutable(_) => Item::Immutable { value: self.value? },
+            ItemKey::Mutable { key, salt } => Item::Mutable(MutableItem {
+                key: self.key.filter(|k| k == key)?,
+                salt: salt.clone(),
+                seq: self.seq?,
+                value: self.value?,
+                signature: self.signature?,
+            }),
+        };
+        (item.key() == *sought).then_some(item)
+    }
+}
+
+/// Some of the info-hashes a node stores (BEP 51).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Samples {
+    /// `interval`: seconds for which the node will give the same answer, at most
+    /// [`KRPC_SAMPLE_INTERVAL_MAX`](crate::limits::KRPC_SAMPLE_INTERVAL_MAX).
+    pub interval_s: u32,
+    /// `num`: info-hashes it stores.
+    pub stored: u64,
+    /// `samples`: some of them.
+    pub hashes: Vec<WireHash>,
 }
 
 impl Response {
     /// A response that says no more than who answers.
     pub fn new(id: NodeId) -> Self {
-        Response { id, nodes: None, nodes6: None, token: None, values: Vec::new() }
+        Response {
+            id,
+            nodes: None,
+            nodes6: None,
+            token: None,
+            values: Vec::new(),
+            scrape: None,
+            item: None,
+            samples: None,
+        }
     }
 }
 
@@ -159,11 +280,13 @@ pub enum Error {
         /// The key at fault.
         what: &'static str,
     },
-    /// A query whose arguments are malformed; it may be answered with [`ERROR_PROTOCOL`].
+    /// A query whose arguments are malformed; it may be answered with `code`.
     #[error("malformed query: {what}")]
     BadQuery {
         /// The query's `t`.
         transaction: Vec<u8>,
+        /// The error it earned: see `ERROR_…`.
+        code: i64,
         /// The key at fault.
         what: &'static str,
     },

@@ -95,11 +95,11 @@ fn the_cut_off_node_lists_of_bep_5s_examples_hold_no_node() {
 #[test]
 fn everything_sent_comes_back_the_same() {
     let full = Response {
-        id: BOB,
         nodes: Some(vec![NodeInfo { id: ALICE, addr: v4(1, 1) }, NodeInfo { id: BOB, addr: v4(2, 65535) }]),
         nodes6: Some(vec![NodeInfo { id: ALICE, addr: v6(1, 1) }]),
         token: Some(b"12345678".to_vec()),
         values: vec![v4(3, 3), v6(4, 4), v4(5, 5)],
+        ..Response::new(BOB)
     };
     let announce = Method::AnnouncePeer {
         info_hash: BOB,
@@ -184,6 +184,18 @@ fn a_transaction_id_is_one_to_sixty_four_bytes() {
 }
 
 #[test]
+fn a_message_cut_at_any_byte_is_none_and_a_string_beyond_the_end_too() {
+    let whole =
+        "d1:ad2:id20:abcdefghij01234567896:target20:mnopqrstuvwxyz123456e1:q9:find_node1:t2:aa1:y1:qe";
+    let long = "d1:ad2:id20:abcdefghij0123456789e1:q4:ping1:t99:aa1:y1:qe";
+    for bytes in (0..whole.len()).map(|len| &whole[..len]).chain([long]) {
+        let decoded = Message::decode(bytes.as_bytes());
+        assert!(matches!(decoded, Err(Error::Bencode(_) | Error::NotKrpc { .. })), "{bytes}");
+    }
+    assert!(Message::decode(whole.as_bytes()).is_ok());
+}
+
+#[test]
 fn a_port_is_needed_unless_implied_and_never_wraps() {
     let announce = |entries: &str| {
         let text =
@@ -206,7 +218,7 @@ fn a_port_is_needed_unless_implied_and_never_wraps() {
     ] {
         assert_eq!(announce(&entries).is_ok(), is_good, "{entries}");
     }
-    let bad = Error::BadQuery { transaction: b"aa".to_vec(), what: "port" };
+    let bad = Error::BadQuery { transaction: b"aa".to_vec(), code: ERROR_PROTOCOL, what: "port" };
     assert_eq!(announce(hash), Err(bad));
 }
 
@@ -216,8 +228,9 @@ fn unknown_methods_keep_what_they_seek() {
         Kind::Query(Query { method, .. }) => method,
         other => panic!("not a query: {other:?}"),
     };
-    let sample = "d1:ad2:id20:abcdefghij01234567896:target20:mnopqrstuvwxyz123456e1:q17:sample_infohashes1:t2:aa1:y1:qe";
-    assert_eq!(decode(sample), Method::Unknown { name: b"sample_infohashes".to_vec(), target: Some(BOB) });
+    let by_target =
+        "d1:ad2:id20:abcdefghij01234567896:target20:mnopqrstuvwxyz123456e1:q14:sample_nothing1:t2:aa1:y1:qe";
+    assert_eq!(decode(by_target), Method::Unknown { name: b"sample_nothing".to_vec(), target: Some(BOB) });
     let by_hash =
         "d1:ad2:id20:abcdefghij01234567899:info_hash20:mnopqrstuvwxyz123456e1:q4:find1:t2:aa1:y1:qe";
     assert_eq!(decode(by_hash), Method::Unknown { name: b"find".to_vec(), target: Some(BOB) });
@@ -235,7 +248,7 @@ fn a_query_with_bad_arguments_can_be_refused_and_the_rest_is_noise() {
         ("d1:ad2:id20:abcdefghij0123456789e1:q9:find_node1:t2:aa1:y1:qe", "target"),
         ("d1:ad2:id20:abcdefghij0123456789e1:q9:get_peers1:t2:aa1:y1:qe", "info_hash"),
     ] {
-        let bad = Error::BadQuery { transaction: b"aa".to_vec(), what };
+        let bad = Error::BadQuery { transaction: b"aa".to_vec(), code: ERROR_PROTOCOL, what };
         assert_eq!(Message::decode(text.as_bytes()), Err(bad), "{text}");
     }
     for noise in [
@@ -293,7 +306,7 @@ fn want_names_families_and_ignores_others() {
 #[test]
 fn the_largest_reply_we_make_fits_1024_bytes() {
     let reply = |values: Vec<SocketAddr>, nodes, nodes6| {
-        let r = Response { id: BOB, nodes, nodes6, token: Some(vec![1; 8]), values };
+        let r = Response { nodes, nodes6, token: Some(vec![1; 8]), values, ..Response::new(BOB) };
         let transaction = vec![b't'; limits::KRPC_TRANSACTION_LEN_MAX];
         let ip = Some(v6(1, 1));
         Message { transaction, version: Some(*b"UK\x00\x01"), ip, ..message(Kind::Response(r)) }

@@ -1,137 +1,21 @@
 //! One node, addressed by hand: what it answers, what it refuses, what it believes.
 
+mod bench;
+mod families;
+mod items;
+mod limits;
+mod samples;
+mod scrape;
+mod traps;
+
+use bench::*;
 use core::net::SocketAddr;
 use proptest::prelude::*;
-use unchoke_dht::{Announce, Command, Event, Family, Input, Node, NodeId, NodeInfo, Output, Settings};
+use std::collections::BTreeSet;
+use unchoke_dht::{Announce, Command, Event, Family, Input, NodeId, NodeInfo, Step};
 use unchoke_wire::WireHash;
 use unchoke_wire::krpc::{Kind, Message, Method, Query, Response, Want};
-use unchoke_wire::time::{Duration, Instant};
-
-const OWN: NodeId = NodeId(*b"abcdefghij0123456789");
-const OTHER: NodeId = NodeId(*b"mnopqrstuvwxyz123456");
-const KEY: NodeId = NodeId(*b"0123456789abcdefghij");
-const MINUTE: Duration = Duration::from_secs(60);
-
-struct Bench {
-    node: Node,
-    now: Instant,
-}
-
-impl Bench {
-    fn new() -> Self {
-        Self::with(|_| {})
-    }
-
-    fn with(change: impl FnOnce(&mut Settings)) -> Self {
-        let mut settings =
-            Settings { family: Family::V4, own_id: Some(OWN), is_read_only: false, reports_steps: false };
-        change(&mut settings);
-        let now = Instant::from_micros(1_000_000);
-        Bench { node: Node::new(settings, [7; 32], now), now }
-    }
-
-    fn input(&mut self, input: Input<'_>) -> (Vec<(SocketAddr, Vec<u8>)>, Vec<Event>) {
-        let (mut sent, mut events) = (Vec::new(), Vec::new());
-        for output in self.node.handle(input, self.now) {
-            match output {
-                Output::Datagram { to, bytes } => sent.push((to, bytes)),
-                Output::Event(event) => events.push(event),
-            }
-        }
-        (sent, events)
-    }
-
-    fn command(&mut self, command: Command) -> (Vec<(SocketAddr, Message)>, Vec<Event>) {
-        let (sent, events) = self.input(Input::Command(command));
-        (decoded(sent), events)
-    }
-
-    fn receive(&mut self, from: SocketAddr, message: &Message) -> (Vec<(SocketAddr, Message)>, Vec<Event>) {
-        let (sent, events) = self.input(Input::Datagram { from, bytes: &message.encode() });
-        (decoded(sent), events)
-    }
-
-    /// Sends a query and hands out the answer.
-    fn query(&mut self, from: SocketAddr, method: Method) -> Kind {
-        let (sent, _) = self.receive(from, &query(OTHER, method));
-        let answers: Vec<Message> =
-            sent.into_iter().map(|(_, m)| m).filter(|m| m.transaction == b"aa").collect();
-        let [answer] = answers.try_into().expect("one answer");
-        answer.kind
-    }
-
-    fn response(&mut self, from: SocketAddr, method: Method) -> Response {
-        match self.query(from, method) {
-            Kind::Response(response) => response,
-            other => panic!("not a response: {other:?}"),
-        }
-    }
-
-    /// Makes `node` live by a ping and its answer.
-    fn befriend(&mut self, node: NodeInfo) {
-        let (sent, _) = self.command(Command::Ping(node.addr));
-        let (_, ping) = sent.into_iter().find(|(to, _)| *to == node.addr).expect("a ping");
-        self.receive(node.addr, &answer(&ping, Response::new(node.id)));
-    }
-
-    fn wait(&mut self, time: Duration) -> (Vec<(SocketAddr, Message)>, Vec<Event>) {
-        let end = self.now + time;
-        let (mut sent, mut events) = (Vec::new(), Vec::new());
-        while let Some(at) = self.node.next_timeout().filter(|at| *at <= end) {
-            self.now = self.now.max(at);
-            let (s, e) = self.input(Input::Timeout);
-            sent.extend(s);
-            events.extend(e);
-        }
-        self.now = end;
-        (decoded(sent), events)
-    }
-
-    fn live(&self) -> Vec<NodeInfo> {
-        self.node.table().map(|row| row.node).collect()
-    }
-}
-
-fn decoded(sent: Vec<(SocketAddr, Vec<u8>)>) -> Vec<(SocketAddr, Message)> {
-    sent.into_iter().map(|(to, bytes)| (to, Message::decode(&bytes).expect("we send KRPC"))).collect()
-}
-
-fn query(id: NodeId, method: Method) -> Message {
-    Message {
-        transaction: b"aa".to_vec(),
-        kind: Kind::Query(Query { id, want: None, method }),
-        version: None,
-        is_read_only: false,
-        ip: None,
-    }
-}
-
-fn answer(to: &Message, response: Response) -> Message {
-    Message { kind: Kind::Response(response), is_read_only: false, ip: None, ..to.clone() }
-}
-
-fn get_peers() -> Method {
-    Method::GetPeers { info_hash: KEY, no_seeds: false, scrape: false }
-}
-
-fn announce(token: &[u8], port: u16, implied_port: bool) -> Method {
-    Method::AnnouncePeer { info_hash: KEY, port, implied_port, token: token.to_vec(), is_seed: false }
-}
-
-fn at(n: u8) -> SocketAddr {
-    SocketAddr::from(([8, 8, n, 1], 6881))
-}
-
-fn node(n: u8) -> NodeInfo {
-    NodeInfo { id: NodeId([n; 20]), addr: at(n) }
-}
-
-fn error_code(kind: &Kind) -> Option<i64> {
-    match kind {
-        Kind::Error { code, .. } => Some(*code),
-        _ => None,
-    }
-}
+use unchoke_wire::time::Duration;
 
 #[test]
 fn a_ping_is_answered_with_our_id_and_the_askers_endpoint() {
@@ -268,7 +152,7 @@ fn seeds_are_left_out_on_demand() {
 fn unknown_methods_that_seek_are_led_on_and_others_refused() {
     let mut bench = Bench::new();
     bench.befriend(node(1));
-    let unknown = |target| Method::Unknown { name: b"sample_infohashes".to_vec(), target };
+    let unknown = |target| Method::Unknown { name: b"sample_nothing".to_vec(), target };
     assert_eq!(bench.response(at(2), unknown(Some(KEY))).nodes, Some(vec![node(1)]));
     assert_eq!(error_code(&bench.query(at(2), unknown(None))), Some(204));
 }
@@ -456,6 +340,31 @@ fn a_stopped_search_asks_and_reports_nothing_more() {
     let reply = Response { values: vec![at(9)], nodes: Some(vec![node(2)]), ..Response::new(node(1).id) };
     let (sent, events) = bench.receive(at(1), &answer(&sent[0].1, reply));
     assert!(sent.is_empty() && events.is_empty());
+}
+
+#[test]
+fn the_steps_of_a_commanded_lookup_are_told_on_demand() {
+    let mut bench = Bench::with(|s| s.reports_steps = true);
+    bench.befriend(node(1));
+    let steps = |events: Vec<Event>| -> Vec<(NodeInfo, Step)> {
+        let step =
+            |e| if let Event::Step { target: KEY, node, step } = e { Some((node, step)) } else { None };
+        events.into_iter().filter_map(step).collect()
+    };
+    let (sent, events) = bench.command(Command::FindNode { target: KEY });
+    assert_eq!(steps(events), [(node(1), Step::Asked)]);
+    bench.now = bench.now + Duration::from_millis(20);
+    let reply = Response { nodes: Some(vec![node(2), node(3)]), ..Response::new(node(1).id) };
+    let (_, events) = bench.receive(at(1), &answer(&sent[0].1, reply));
+    let answered = Step::Answered { rtt: Duration::from_millis(20), nodes: 2, peers: 0 };
+    let expected = [(node(1), answered), (node(2), Step::Asked), (node(3), Step::Asked)];
+    assert_eq!(BTreeSet::from_iter(steps(events).iter().map(|s| format!("{s:?}"))).len(), expected.len());
+    let (_, events) = bench.command(Command::ReportUnreachable(at(3)));
+    assert_eq!(steps(events), [(node(3), Step::Failed)]);
+    let (_, events) = bench.wait(Duration::from_secs(1));
+    let expected = [(node(2), Step::Slow), (node(2), Step::AskedAgain), (node(2), Step::Slow)];
+    assert_eq!(steps(events.clone()), expected);
+    assert!(events.iter().any(|e| matches!(e, Event::NodesFound { closest, .. } if *closest == [node(1)])));
 }
 
 fn datagrams() -> impl Strategy<Value = Vec<u8>> {

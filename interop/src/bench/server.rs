@@ -1,0 +1,83 @@
+//! The nodes under load: our `seed` command, and libtorrent with its guards against floods off.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::clients::{Client, Job, Role, Source};
+use crate::lab::Lab;
+use crate::netns::Host;
+use crate::ports::free_port;
+use crate::proc::Process;
+
+/// The kernel counts a process's time in these, on every architecture.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// A running node.
+pub(crate) struct Server {
+    pub(crate) name: &'static str,
+    pub(crate) addr: SocketAddr,
+    process: Process,
+}
+
+impl Server {
+    /// Ours: `unchoke seed`, with all its settings as they come, beginning at `entry`.
+    pub(crate) fn unchoke(lab: &Lab, torrent: &Path, dir: &Path, entry: SocketAddr) -> Result<Self> {
+        let (host, port) = (Host::loopback(), free_port()?);
+        let job = Job {
+            role: Role::Seed,
+            host: &host,
+            port,
+            source: Source::Torrent(torrent),
+            dir: &lab.payloads.small.parent,
+            state: dir,
+            dial: None,
+            dht_nodes: &[entry],
+            lsd: false,
+            pex: false,
+            rate_limit: None,
+        };
+        fs::create_dir_all(dir)?;
+        let peer = lab.unchoke.start(&job)?;
+        Ok(Server { name: "unchoke", addr: host.at(port), process: peer.process })
+    }
+
+    /// libtorrent, beginning at `entry`.
+    pub(crate) fn libtorrent(lab: &Lab, dir: &Path, entry: SocketAddr) -> Result<Self> {
+        let (host, port) = (Host::loopback(), free_port()?);
+        let mut command = lab.libtorrent.script(&host);
+        command.args(["serve", &host.at(port).to_string(), &entry.to_string()]);
+        fs::create_dir_all(dir)?;
+        let mut process = Process::start(command, &dir.join("log"))?;
+        process.wait_for_output("READY", Duration::from_secs(30))?;
+        Ok(Server { name: "libtorrent", addr: host.at(port), process })
+    }
+
+    /// Seconds of CPU it has used, in user and system mode, all threads together.
+    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.pid()))?;
+        cpu_ticks(&stat).map(|ticks| f64::from(ticks) / TICKS_PER_SECOND).context("read /proc/PID/stat")
+    }
+}
+
+/// User and system time of a `/proc/PID/stat`; the name in it may hold anything but its end.
+fn cpu_ticks(stat: &str) -> Option<u32> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let (user, system): (u32, u32) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    user.checked_add(system)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_time_is_read_past_any_name() {
+        let stat = "77 (a) b) S 1 77 77 0 -1 4194560 1 0 0 0 120 34 0 0 20 0 5 0 99 1 1";
+        assert_eq!(cpu_ticks(stat), Some(154));
+        assert_eq!(cpu_ticks("77 (a"), None);
+    }
+}
