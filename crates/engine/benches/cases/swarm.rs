@@ -155,11 +155,11 @@ impl Swarm {
                 }
                 Output::WantSend { conn } => self.wants_send.push_back(conn),
                 Output::Send { conn, plan } => {
-                    let mut was_block = false;
-                    for part in plan.parts {
-                        match part {
-                            SendPart::Bytes(bytes) => hear(&mut self.peers[self.by_conn[&conn]], &bytes),
-                            SendPart::Block(_) => (self.blocks_sent, was_block) = (self.blocks_sent + 1, true),
+                    self.blocks_sent += u64::try_from(plan.blocks.len()).expect("a few");
+                    let was_block = !plan.blocks.is_empty();
+                    for part in plan.parts() {
+                        if let SendPart::Bytes(bytes) = part {
+                            hear(&mut self.peers[self.by_conn[&conn]], bytes);
                         }
                     }
                     // who was sent blocks is ready again in the next step
