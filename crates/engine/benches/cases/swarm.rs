@@ -156,9 +156,9 @@ impl Swarm {
                 Output::WantSend { conn } => self.wants_send.push_back(conn),
                 Output::Send { conn, plan } => {
                     let mut was_block = false;
-                    for part in plan.parts {
+                    for part in plan.parts() {
                         match part {
-                            SendPart::Bytes(bytes) => hear(&mut self.peers[self.by_conn[&conn]], &bytes),
+                            SendPart::Bytes(bytes) => hear(&mut self.peers[self.by_conn[&conn]], bytes),
                             SendPart::Block(_) => (self.blocks_sent, was_block) = (self.blocks_sent + 1, true),
                         }
                     }
