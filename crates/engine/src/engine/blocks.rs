@@ -202,7 +202,7 @@ impl Engine {
     }
 
     pub(super) fn read_failed(&mut self, torrent: TorrentId, block: BlockRef, error: String) {
-        if self.torrents.contains_key(torrent) {
+        if self.torrents.get(torrent).is_some() {
             self.storage_failed(torrent, format!("reading piece {}: {error}", block.piece.0));
         }
     }
