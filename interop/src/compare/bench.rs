@@ -6,6 +6,7 @@ use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -20,6 +21,9 @@ use crate::netns::Host;
 /// Files of the payload of small files, and bytes of each.
 const SMALL_FILES: usize = 10_000;
 const SMALL_FILE_LEN: usize = 100 << 10;
+
+/// A contender that needs longer has no more runs.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One sitting.
 pub(super) struct Bench {
@@ -138,7 +142,8 @@ impl Bench {
         Ok(path)
     }
 
-    /// Has each contender run in turn, first to last, as many times as are asked for.
+    /// Has each contender run in turn, first to last, as many times as are asked for; one that took too long is not
+    /// waited for again.
     pub(super) fn in_turn(&self, contenders: Vec<Contender<'_>>) -> Vec<Row> {
         let mut rows: Vec<Row> = Vec::new();
         for contender in &contenders {
@@ -152,12 +157,15 @@ impl Bench {
                 if row.lacks.is_some() || contender.once && turn > 0 {
                     continue;
                 }
-                let load = load();
+                let (load, begin) = (load(), Instant::now());
                 match (contender.run)() {
                     Ok(mut run) => {
                         run.insert("load".to_owned(), load);
                         println!("  {:<32} {}", contender.name, as_line(&run));
                         row.runs.push(run);
+                        if begin.elapsed() > PATIENCE && turn + 1 < self.runs {
+                            row.lacks = Some(format!("a run took more than {} s", PATIENCE.as_secs()));
+                        }
                     }
                     Err(error) => {
                         println!("  {:<32} FAILED: {error:#}", contender.name);

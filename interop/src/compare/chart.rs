@@ -94,7 +94,7 @@ impl Chart {
         for (part, shade) in self.parts.iter().zip(SHADES) {
             let _ = writeln!(
                 svg,
-                "<rect class=\"theirs\" opacity=\"{shade}\" x=\"{x}\" y=\"32\" width=\"12\" height=\"12\"/>\
+                "<rect class=\"limit\" opacity=\"{shade}\" x=\"{x}\" y=\"32\" width=\"12\" height=\"12\"/>\
                  <text class=\"small\" x=\"{text}\" y=\"42\">{part}</text>",
                 text = x + 17.0
             );

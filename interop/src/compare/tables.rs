@@ -65,14 +65,17 @@ fn table(head: &str, part: &Part, cells: impl Fn(&Row) -> Vec<String>) -> String
     let mut table = head.to_owned();
     for row in &part.rows {
         let mut cells = cells(row);
-        if let Some(why) = &row.lacks
-            && row.runs.is_empty()
-        {
-            cells = vec![String::new(); columns];
-            let why = why.lines().next().unwrap_or_default().replace('|', "\\|");
-            cells[0] = format!("not measured here: {why}");
+        let mut name = row.name.clone();
+        let why = row.lacks.as_ref().map(|why| why.lines().next().unwrap_or_default().replace('|', "\\|"));
+        match why {
+            None => {}
+            Some(why) if row.runs.is_empty() => {
+                cells = vec![String::new(); columns];
+                cells[0] = format!("not measured here: {why}");
+            }
+            Some(why) => name.push_str(&format!(" ({} of the runs: {why})", row.runs.len())),
         }
-        table.push_str(&format!("| {} | {} |\n", row.name, cells.join(" | ")));
+        table.push_str(&format!("| {name} | {} |\n", cells.join(" | ")));
     }
     table
 }

@@ -23,7 +23,7 @@ use crate::trackers::StaticTracker;
 use crate::usage::{LOOK, Usage};
 
 /// How long a transfer may take.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(600);
 /// Piece lengths of the shapes, as they are named.
 const PIECES: [(&str, u32); 4] = [
     ("16 KiB pieces", 16 << 10),
