@@ -1,7 +1,8 @@
-//! Every check of the project as a command: `cargo xtask tidy`, `bep`, `notes` and `ci`.
+//! Every check of the project as a command: `cargo xtask tidy`, `bep`, `notes`, `counts` and `ci`.
 
 mod beps;
 mod ci;
+mod counts;
 mod generated;
 mod items;
 mod manifest;
@@ -24,6 +25,7 @@ usage: cargo xtask COMMAND
   bep [--check]     write docs/beps.md from the `//= BEP n: topic` marks, or compare it
   notes [--check]   write docs/notes-trace.md from the `//= Snn` marks, or compare it
   notes --missing   list the rows of the notes that no test proves
+  counts [--check]  count the instructions of codecs, picker and receive path into docs/counts.txt, or compare
   ci                run every check of .ci/run, without installing anything";
 
 fn main() -> ExitCode {
@@ -46,6 +48,8 @@ fn run(args: &[&str]) -> Result<ExitCode> {
         ["notes"] => generated::write(&Tree::load()?, notes::PAGE, notes::page)?,
         ["notes", "--check"] => generated::check(&Tree::load()?, notes::PAGE, notes::page)?,
         ["notes", "--missing"] => notes::print_missing(&Tree::load()?),
+        ["counts"] => return counts::run(&tree::root()?, false),
+        ["counts", "--check"] => return counts::run(&tree::root()?, true),
         ["ci"] => ci::run(&tree::root()?)?,
         _ => {
             eprintln!("{USAGE}");
