@@ -67,11 +67,13 @@ impl Bitfield {
         }
     }
 
+    #[inline]
     fn at(piece: PieceIndex) -> (usize, u8) {
         (usize::try_from(piece.0 / 8).expect("a u32 fits the address space"), 0x80 >> (piece.0 % 8))
     }
 
     /// How many pieces the torrent has.
+    #[inline]
     pub fn len(&self) -> u32 {
         self.len
     }
@@ -82,6 +84,7 @@ impl Bitfield {
     }
 
     /// How many pieces are in the set.
+    #[inline]
     pub fn count(&self) -> u32 {
         self.ones
     }
@@ -92,6 +95,7 @@ impl Bitfield {
     }
 
     /// Whether `piece` is in the set; `false` beyond the end.
+    #[inline]
     pub fn has(&self, piece: PieceIndex) -> bool {
         let (byte, bit) = Self::at(piece);
         piece.0 < self.len && self.bytes.get(byte).is_some_and(|b| b & bit != 0)

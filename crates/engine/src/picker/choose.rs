@@ -45,7 +45,7 @@ impl Picker {
         if let Some(own) = self.partial.of(peer.key).find(|p| may_ask(peer, *p)) {
             return Some(own);
         }
-        let shared = if peer.is_on_parole { None } else { self.find_shared(peer, &is_left) };
+        let shared = if peer.is_on_parole { None } else { self.find_shared(peer, may_begin, &is_left) };
         let fresh = if may_begin { self.find_fresh(peer, &is_left) } else { None };
         let first = match (shared, fresh) {
             // A parole peer is given pieces nobody else has a part in, while there are any.
@@ -76,13 +76,16 @@ impl Picker {
         })
     }
 
-    /// The begun piece of nobody's own to go on with: the best of the first few.
+    /// The begun piece of nobody's own to go on with: the best of the first few, and only among so many that a peer
+    /// which has few of them soon begins one of its own, where it may.
     fn find_shared(
         &self,
         peer: &PeerView<'_>,
+        may_begin: bool,
         is_left: &impl Fn(PieceIndex) -> bool,
     ) -> Option<PieceIndex> {
-        let shared = self.partial.shared.iter().copied();
+        let looks = if may_begin { SHARED_LOOKS_MAX } else { usize::MAX };
+        let shared = self.partial.shared.iter().copied().take(looks);
         let fit = shared.filter(|p| may_ask(peer, *p) && !self.is_left_by(peer, *p, is_left));
         fit.take(SHARED_MAX).min_by_key(|p| self.key(*p))
     }
@@ -243,6 +246,8 @@ const OVERDUE_MAX: Duration = Duration::from_secs(20);
 const OVERDUE_UNKNOWN: Duration = Duration::from_secs(5);
 /// Begun pieces compared, so that a pick stays cheap.
 const SHARED_MAX: usize = 16;
+/// Begun pieces looked at by a peer that may begin another.
+const SHARED_LOOKS_MAX: usize = 64;
 /// Idle peers looked at, so that a pick stays cheap.
 const IDLE_OTHERS_MAX: usize = 16;
 /// With more free blocks than this for each idle peer there is enough for everybody.

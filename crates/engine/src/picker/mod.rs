@@ -50,8 +50,8 @@ pub struct Picker {
 struct Partials {
     /// Those kept for a peer.
     held: BTreeSet<(PeerKey, PieceIndex)>,
-    /// Those that are anybody's.
-    shared: BTreeSet<PieceIndex>,
+    /// Those that are anybody's, by index.
+    shared: Vec<PieceIndex>,
 }
 
 impl Partials {
@@ -72,14 +72,17 @@ impl Partials {
     fn insert(&mut self, piece: PieceIndex, holder: Option<PeerKey>) {
         match holder {
             Some(holder) => _ = self.held.insert((holder, piece)),
-            None => _ = self.shared.insert(piece),
+            None => {
+                let place = self.shared.partition_point(|p| *p < piece);
+                self.shared.insert(place, piece);
+            }
         }
     }
 
     fn remove(&mut self, piece: PieceIndex, holder: Option<PeerKey>) {
         match holder {
             Some(holder) => _ = self.held.remove(&(holder, piece)),
-            None => _ = self.shared.remove(&piece),
+            None => self.shared.retain(|p| *p != piece),
         }
     }
 }

@@ -243,7 +243,7 @@ pub(super) fn at(piece: PieceIndex) -> usize {
 }
 
 /// Pieces looked at before a sample is taken: under a microsecond.
-const WALK_MAX: usize = 256;
+const WALK_MAX: usize = 128;
 /// A peer with less than one piece to so many in the order is not walked for.
 const WALK_SHARE: u32 = 64;
 /// A peer that changes more than one piece in so many is counted apart from the buckets: to make them anew costs a
