@@ -86,11 +86,11 @@ fn on_all_cores(work: impl Fn(usize, usize) -> Result<()> + Sync) -> Result<()> 
     })
 }
 
-/// Reads the whole file, as many pieces at once as are hashed at once.
+/// Reads the whole file, each core a piece at a time.
 fn read(file: &File) -> Result<()> {
     let len = usize::try_from(file.metadata()?.len())?;
     on_all_cores(|core, cores| {
-        let mut buffer = vec![0; PIECE * lanes()];
+        let mut buffer = vec![0; PIECE];
         let mut at = core * buffer.len();
         while at < len {
             let count = buffer.len().min(len - at);

@@ -52,6 +52,14 @@ pub(super) fn others(part: &Part) -> String {
     let names: BTreeSet<&String> =
         part.rows.iter().flat_map(|row| row.runs.iter().flat_map(Run::keys)).collect();
     let names: Vec<&String> = names.into_iter().filter(|name| *name != LOAD).collect();
+    if names.is_empty() {
+        let why = |row: &Row| row.lacks.clone().unwrap_or_default();
+        return part
+            .rows
+            .iter()
+            .map(|row| format!("- {}: not measured here: {}\n", row.name, why(row)))
+            .collect();
+    }
     let mut head = "| |".to_owned();
     names.iter().for_each(|name| head.push_str(&format!(" {} |", name.replace('_', " "))));
     head.push_str("\n|---|");
@@ -198,6 +206,8 @@ mod tests {
     fn other_programs_name_their_own_columns() {
         let table = others(&part());
         assert!(table.starts_with("| | leech cpu | seed cpu | wall s |\n|---|---:|---:|---:|\n"));
+        let nothing = Part { rows: part().rows.split_off(1), ..Part::default() };
+        assert_eq!(others(&nothing), "- aria2: not measured here: aria2 is not installed\n");
     }
 
     #[test]
