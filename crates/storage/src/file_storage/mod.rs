@@ -11,7 +11,6 @@ mod part_file;
 mod pool;
 mod selection;
 
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
@@ -20,8 +19,9 @@ use unchoke_wire::{BlockRef, PieceIndex};
 
 use crate::error::StorageError;
 use crate::spec::StorageSpec;
-use crate::storage::{FileFact, Located, PieceRead, Storage, check_stretch};
+use crate::storage::{FileFact, Located, PieceReader, Storage, check_stretch};
 
+use check::FileReader;
 use disk::Dirty;
 use part_file::PartTable;
 pub use pool::FilePool;
@@ -185,13 +185,12 @@ impl Storage for FileStorage {
         Ok(())
     }
 
-    fn read_pieces(
-        &self,
-        pieces: Range<u32>,
-        buf: &mut Vec<u8>,
-        found: &mut Vec<PieceRead>,
-    ) -> Result<(), StorageError> {
-        self.check_run(pieces, buf, found)
+    fn piece_reader(&self) -> Box<dyn PieceReader + '_> {
+        Box::new(FileReader::new(self))
+    }
+
+    fn is_rotational(&self) -> bool {
+        crate::sys::is_rotational(&self.root.join(self.spec.name()))
     }
 
     fn locate(&self, block: BlockRef) -> Option<Located> {

@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io;
-use std::ops::Range;
+use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
-use rustix::fs::{FallocateFlags, Mode, OFlags, ResolveFlags, SeekFrom};
+use rustix::fs::{Advice, FallocateFlags, Mode, OFlags, ResolveFlags, SeekFrom};
 use rustix::io::Errno;
 
 /// Opens `path` beneath `root`, links refused wherever they stand.
@@ -38,25 +39,29 @@ pub(crate) fn allocate(file: &File, len: u64) -> io::Result<()> {
     }
 }
 
-/// The first stretch of `within` that is not a hole; empty when all of it is.
-pub(crate) fn data_range(file: &File, within: Range<u64>) -> io::Result<Range<u64>> {
-    let from = match rustix::fs::seek(file, SeekFrom::Data(within.start)) {
-        Ok(from) => from.max(within.start),
-        Err(Errno::NXIO) => within.end,
+/// Where the first data at or after `offset` is; past every offset when there is none.
+pub(crate) fn data_from(file: &File, offset: u64) -> io::Result<u64> {
+    match rustix::fs::seek(file, SeekFrom::Data(offset)) {
+        Ok(from) => Ok(from),
+        Err(Errno::NXIO) => Ok(u64::MAX),
         // a file system without holes
-        Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(within),
-        Err(e) => return Err(e.into()),
-    };
-    if from >= within.end {
-        return Ok(within.end..within.end);
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(offset),
+        Err(e) => Err(e.into()),
     }
-    let to = match rustix::fs::seek(file, SeekFrom::Hole(from)) {
-        Ok(to) => to,
-        // cut short meanwhile: reading tells
-        Err(Errno::NXIO) => within.end,
-        Err(e) => return Err(e.into()),
-    };
-    Ok(from..to.clamp(from, within.end))
+}
+
+/// Has a stretch of a file brought into memory, without waiting. It is a hint: who reads the bytes hears of failures.
+pub(crate) fn read_ahead(file: &File, offset: u64, len: u64) {
+    let _ = rustix::fs::fadvise(file, offset, NonZeroU64::new(len), Advice::WillNeed);
+}
+
+/// Whether a path is on a disk that turns. Memory, networks and what cannot be told are not.
+pub(crate) fn is_rotational(path: &Path) -> bool {
+    let Ok(stat) = rustix::fs::lstat(path) else { return false };
+    let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
+    // a partition's queue is that of the disk above it
+    let of = |queue: &str| std::fs::read(format!("/sys/dev/block/{major}:{minor}/{queue}/rotational"));
+    of("queue").or_else(|_| of("../queue")).is_ok_and(|flag| flag.starts_with(b"1"))
 }
 
 #[cfg(test)]
@@ -65,13 +70,21 @@ mod tests {
     use std::os::unix::fs::FileExt;
 
     #[test]
-    fn data_is_found_between_holes() {
+    fn data_is_found_after_a_hole() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(10 << 20).unwrap();
         file.write_all_at(&[1; 100], 5 << 20).unwrap();
-        let found = data_range(&file, 0..10 << 20).unwrap();
-        assert!(found.start <= 5 << 20 && found.end >= (5 << 20) + 100, "{found:?}");
-        let hole = data_range(&file, 100..200).unwrap();
-        assert!(hole.is_empty() || hole == (100..200), "{hole:?}");
+        assert!(data_from(&file, 0).unwrap() <= 5 << 20);
+        assert_eq!(data_from(&file, (5 << 20) + 50).unwrap(), (5 << 20) + 50);
+        // a file system that knows no holes has data everywhere
+        let after = data_from(&file, 6 << 20).unwrap();
+        assert!(after == u64::MAX || after == 6 << 20, "{after}");
+        assert_eq!(data_from(&file, 10 << 20).unwrap(), u64::MAX);
+    }
+
+    #[test]
+    fn memory_and_what_is_not_there_do_not_turn() {
+        assert!(!is_rotational(Path::new("/proc/self/status")));
+        assert!(!is_rotational(Path::new("/none/of/that/name")));
     }
 }

@@ -2,8 +2,8 @@
 
 use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
@@ -22,7 +22,15 @@ pub(crate) fn allocate(file: &File, len: u64) -> io::Result<()> {
     if file.metadata()?.len() < len { file.set_len(len) } else { Ok(()) }
 }
 
-/// The first stretch of `within` that is not a hole: all of it, as holes are not known.
-pub(crate) fn data_range(_file: &File, within: Range<u64>) -> io::Result<Range<u64>> {
-    Ok(within)
+/// Where the first data at or after `offset` is: right there, as holes are not known.
+pub(crate) fn data_from(_file: &File, offset: u64) -> io::Result<u64> {
+    Ok(offset)
+}
+
+/// Has a stretch of a file brought into memory: left to the system.
+pub(crate) fn read_ahead(_file: &File, _offset: u64, _len: u64) {}
+
+/// Whether a path is on a disk that turns: not known.
+pub(crate) fn is_rotational(_path: &Path) -> bool {
+    false
 }
