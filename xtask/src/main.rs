@@ -1,7 +1,8 @@
-//! Every check of the project as a command: `cargo xtask tidy`, `bep`, `notes` and `ci`.
+//! Every check of the project as a command: `cargo xtask tidy`, `bep`, `notes`, `compare` and `ci`.
 
 mod beps;
 mod ci;
+mod compare;
 mod generated;
 mod items;
 mod manifest;
@@ -24,6 +25,7 @@ usage: cargo xtask COMMAND
   bep [--check]     write docs/beps.md from the `//= BEP n: topic` marks, or compare it
   notes [--check]   write docs/notes-trace.md from the `//= Snn` marks, or compare it
   notes --missing   list the rows of the notes that no test proves
+  compare [PART…]   measure beside other clients and write docs/performance.md (compare --help)
   ci                run every check of .ci/run, without installing anything";
 
 fn main() -> ExitCode {
@@ -46,6 +48,7 @@ fn run(args: &[&str]) -> Result<ExitCode> {
         ["notes"] => generated::write(&Tree::load()?, notes::PAGE, notes::page)?,
         ["notes", "--check"] => generated::check(&Tree::load()?, notes::PAGE, notes::page)?,
         ["notes", "--missing"] => notes::print_missing(&Tree::load()?),
+        ["compare", ..] => compare::run(&tree::root()?, &args[1..])?,
         ["ci"] => ci::run(&tree::root()?)?,
         _ => {
             eprintln!("{USAGE}");

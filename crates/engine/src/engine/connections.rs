@@ -53,6 +53,10 @@ impl Engine {
         remote: SocketAddr,
         received: &[u8],
     ) {
+        let is_waking = self.waking.contains_key(&torrent) || self.torrents.asleep(torrent).is_some();
+        if is_waking && self.wait(ticket, torrent, remote, received) {
+            return;
+        }
         self.make_room(torrent);
         let has_room = self.has_room(torrent) && !self.is_crowded(torrent, remote.ip());
         let running = self.torrents.get_mut(torrent).filter(|t| has_room && t.is_running());
@@ -318,6 +322,7 @@ impl Engine {
         peers: &[SocketAddr],
         told_by: Option<core::net::IpAddr>,
     ) {
+        self.asleep_found(torrent, source, peers, told_by);
         let Some(t) = self.torrents.get_mut(torrent) else { return };
         let open = matches!(source, PeerSource::Dht | PeerSource::Lsd | PeerSource::Pex);
         let is_barred = open && t.is_private() || !t.discovery.dial && source != PeerSource::User;

@@ -74,9 +74,6 @@ impl Storage for Turning {
     fn read(&self, block: BlockRef, buf: &mut [u8]) -> Result<(), StorageError> {
         self.0.read(block, buf)
     }
-    fn locate(&self, block: BlockRef) -> Option<unchoke_storage::Located> {
-        self.0.locate(block)
-    }
     fn sync(&self) -> Result<(), StorageError> {
         self.0.sync()
     }

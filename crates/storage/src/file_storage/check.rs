@@ -245,7 +245,7 @@ impl PieceReader for FileReader<'_> {
                 continue;
             }
             if let Some(file) = self.file(span.file)? {
-                sys::read_ahead(&file.file, span.offset, span.len);
+                sys::will_need(&file.file, span.offset, span.len);
             }
         }
         Ok(())

@@ -2,8 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 
@@ -27,10 +26,20 @@ pub(crate) fn data_from(_file: &File, offset: u64) -> io::Result<u64> {
     Ok(offset)
 }
 
-/// Has a stretch of a file brought into memory: left to the system.
-pub(crate) fn read_ahead(_file: &File, _offset: u64, _len: u64) {}
+/// Whether all files of this file system are in memory: not known.
+pub(crate) fn is_in_memory(_file: &File) -> bool {
+    false
+}
 
-/// Whether a path is on a disk that turns: not known.
-pub(crate) fn is_rotational(_path: &Path) -> bool {
+/// Bytes that can be read without waiting: none that are known.
+pub(crate) fn read_now(_file: &File, _buf: &mut [u8], _offset: u64, _is_in_memory: bool) -> usize {
+    0
+}
+
+/// A hint that has no effect here.
+pub(crate) fn will_need(_file: &File, _offset: u64, _len: u64) {}
+
+/// Whether a file is on a disk with moving parts: not known.
+pub fn is_rotational(_file: impl AsFd) -> bool {
     false
 }
