@@ -53,6 +53,8 @@ pub(crate) struct Io {
     pub(super) readable: VecDeque<ConnId>,
     /// Inputs that follow from outputs: a few a connection.
     pub(super) pending: VecDeque<Pending>,
+    /// Buffers for the blocks of plans, those not in use.
+    pub(super) buffers: Vec<Vec<u8>>,
     pub(super) storages: SecondaryMap<TorrentId, Arc<dyn Storage>>,
     pub(super) hashes: SecondaryMap<TorrentId, WireHash>,
     /// Verify jobs that are out.
@@ -73,6 +75,7 @@ impl Io {
             dials: BTreeSet::new(),
             readable: VecDeque::new(),
             pending: VecDeque::new(),
+            buffers: Vec::new(),
             storages: SecondaryMap::new(),
             hashes: SecondaryMap::new(),
             verifying: 0,
