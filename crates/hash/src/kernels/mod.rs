@@ -84,6 +84,14 @@ impl Kernel {
     }
 }
 
+#[cfg(test)]
+impl Kernel {
+    /// This kernel as one of another name that claims so many lanes.
+    pub(crate) fn posing_as(&self, name: &'static str, lanes: usize) -> Kernel {
+        Kernel { name, lanes, ..*self }
+    }
+}
+
 /// A hash function with all kernels for this architecture, those without the instructions for them included.
 #[derive(Debug)]
 pub(crate) struct Function {
