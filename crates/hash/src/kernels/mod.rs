@@ -150,9 +150,6 @@ pub(crate) static SHA1: Function =
     Function { initial: constants::SHA1_INITIAL, kernels: SHA1_KERNELS, table: OnceLock::new() };
 
 /// SHA-256 (FIPS 180-4).
-///
-/// The portable kernel has the SHA instructions of x86 for one input, in an order which no loop over inputs reached; three
-/// inputs are more than there are registers for.
 pub(crate) static SHA256: Function =
     Function { initial: constants::SHA256_INITIAL, kernels: SHA256_KERNELS, table: OnceLock::new() };
 
@@ -171,7 +168,9 @@ static SHA1_KERNELS: &[Kernel] = &[
 static SHA256_KERNELS: &[Kernel] = &[
     Kernel { name: "avx512-16", lanes: 16, is_available: avx512::is_available, compress: avx512::sha256 },
     Kernel { name: "avx2-8", lanes: 8, is_available: avx2::is_available, compress: avx2::sha256 },
+    Kernel { name: "sha-ni-3", lanes: 3, is_available: sha_ni::is_available, compress: sha_ni::sha256::<3> },
     Kernel { name: "sha-ni-2", lanes: 2, is_available: sha_ni::is_available, compress: sha_ni::sha256::<2> },
+    Kernel { name: "sha-ni-1", lanes: 1, is_available: sha_ni::is_available, compress: sha_ni::sha256::<1> },
     portable::SHA256,
 ];
 
