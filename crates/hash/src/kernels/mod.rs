@@ -11,18 +11,10 @@
 )]
 mod armv8;
 #[cfg(target_arch = "x86_64")]
-#[expect(
-    unsafe_code,
-    clippy::needless_range_loop,
-    reason = "vector instructions, which closures do not inherit"
-)]
+#[expect(unsafe_code, reason = "vector instructions")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
-#[expect(
-    unsafe_code,
-    clippy::needless_range_loop,
-    reason = "vector instructions, which closures do not inherit"
-)]
+#[expect(unsafe_code, reason = "vector instructions")]
 mod avx512;
 mod constants;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -36,11 +28,7 @@ pub(crate) mod counter;
 )]
 mod lanes;
 #[cfg(target_arch = "aarch64")]
-#[expect(
-    unsafe_code,
-    clippy::needless_range_loop,
-    reason = "vector instructions, which closures do not inherit"
-)]
+#[expect(unsafe_code, reason = "vector instructions")]
 mod neon;
 mod portable;
 #[cfg(target_arch = "x86_64")]
