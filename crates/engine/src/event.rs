@@ -17,6 +17,17 @@ pub enum Event {
         /// Its hash on the wire.
         hash: WireHash,
     },
+    /// A torrent that sleeps is wanted. Answered by [`crate::Command::Wake`] and [`crate::Command::StorageReady`]; or by
+    /// [`crate::Command::Pause`] when it cannot wake up.
+    Wake {
+        /// The torrent.
+        torrent: TorrentId,
+    },
+    /// A torrent fell asleep: its metadata and storage are not needed until [`Event::Wake`].
+    Slept {
+        /// The torrent.
+        torrent: TorrentId,
+    },
     /// A torrent of that hash was there already; nothing was added.
     Duplicate {
         /// The one that was there.

@@ -4,7 +4,8 @@ use crate::id::{ConnId, RequestId, Ticket, TorrentId};
 use core::net::{IpAddr, SocketAddr};
 use unchoke_wire::magnet::Magnet;
 use unchoke_wire::metainfo::Metainfo;
-use unchoke_wire::{Bitfield, BlockRef, PieceIndex};
+use unchoke_wire::time::Duration;
+use unchoke_wire::{Bitfield, BlockRef, InfoHashes, PieceIndex};
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -12,7 +13,7 @@ pub enum Input<'a> {
     /// The time of [`crate::engine::Engine::next_timeout`] has come.
     Timeout,
     /// The hub has read a handshake's first 48 bytes and the torrent it names is here. Answered by
-    /// [`crate::Output::Adopt`] or [`crate::Output::Refuse`].
+    /// [`crate::Output::Adopt`] or [`crate::Output::Refuse`]; later, if the torrent sleeps, within half a minute.
     Accepted {
         /// The shell's name for the connection so far.
         ticket: Ticket,
@@ -205,6 +206,33 @@ pub struct AddTorrent {
     pub totals: Totals,
 }
 
+/// A torrent to add as it was left: announced and reachable, without its metadata.
+#[derive(Clone, Debug)]
+pub struct AddAsleep {
+    /// All hashes it is known by.
+    pub hashes: InfoHashes,
+    /// URLs of trackers, best tier first.
+    pub trackers: Vec<Vec<String>>,
+    /// Whether to look for peers by its own means.
+    pub discovery: Discovery,
+    /// Whether peers come from its trackers only (BEP 27).
+    pub is_private: bool,
+    /// Whether it begins paused.
+    pub is_paused: bool,
+    /// Pieces in order instead of the rarest first.
+    pub is_sequential: bool,
+    /// Pieces it has, and in all.
+    pub pieces: (u32, u32),
+    /// Bytes of wanted pieces left to get.
+    pub left: u64,
+    /// Whether every wanted piece is there.
+    pub is_complete: bool,
+    /// Bytes received and sent in earlier runs.
+    pub totals: Totals,
+    /// Its trackers hear of it some time within this, so that many that are added together do not ask at once.
+    pub announce_within: Duration,
+}
+
 /// How a torrent may find peers and be found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Discovery {
@@ -249,6 +277,15 @@ pub struct PartialPiece {
 pub enum Command {
     /// Add a torrent. Answered by [`crate::Event::Added`]. It transfers nothing until [`Command::StorageReady`].
     Add(Box<AddTorrent>),
+    /// Add a torrent that sleeps. Answered by [`crate::Event::Added`], and by [`crate::Event::Wake`] once it is wanted.
+    AddAsleep(Box<AddAsleep>),
+    /// The metadata of a torrent that is to wake up; its storage follows by [`Command::StorageReady`].
+    Wake {
+        /// The torrent.
+        torrent: TorrentId,
+        /// Its metainfo, of the same hash.
+        metainfo: Box<Metainfo>,
+    },
     /// The storage of a torrent is open and what it holds is known. A torrent from a magnet gets this after
     /// [`crate::Event::MetadataReceived`].
     StorageReady {

@@ -74,22 +74,46 @@ pub enum Output {
     Trace(Trace),
 }
 
-/// Bytes and blocks to write in this order.
+/// Bytes of messages, and the blocks to write between them.
 #[derive(Debug)]
 pub struct SendPlan {
     /// The torrent whose blocks these are.
     pub torrent: TorrentId,
-    /// The parts in order.
-    pub parts: Vec<SendPart>,
+    /// The messages, end to end, headers of the blocks among them.
+    pub bytes: Vec<u8>,
+    /// The blocks in order.
+    pub blocks: Vec<PlanBlock>,
+}
+
+/// A block of a plan.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PlanBlock {
+    /// How many of the plan's message bytes go before it; never less than for the block before.
+    pub after: usize,
+    /// What to write there, from storage.
+    pub block: BlockRef,
 }
 
 /// One part of a plan.
-#[derive(Debug)]
-pub enum SendPart {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SendPart<'p> {
     /// These bytes.
-    Bytes(Vec<u8>),
+    Bytes(&'p [u8]),
     /// The bytes of this block, from storage.
     Block(BlockRef),
+}
+
+impl SendPlan {
+    /// The parts in the order they are to be written.
+    pub fn parts(&self) -> impl Iterator<Item = SendPart<'_>> {
+        let mut from = 0;
+        let blocks = self.blocks.iter().flat_map(move |b| {
+            let bytes = &self.bytes[core::mem::replace(&mut from, b.after)..b.after];
+            [SendPart::Bytes(bytes), SendPart::Block(b.block)]
+        });
+        let last = self.blocks.last().map_or(0, |b| b.after);
+        blocks.chain(core::iter::once(SendPart::Bytes(&self.bytes[last..])))
+    }
 }
 
 /// An HTTP GET.

@@ -51,6 +51,9 @@ pub struct Settings {
     pub lsd: bool,
     /// The address families trackers are asked over.
     pub families: Families,
+    /// How long a torrent without connections, with nobody to ask for what it lacks, stays awake; `None`: for ever. Only
+    /// for a shell that can wake it ([`crate::Event::Wake`]).
+    pub sleep_after: Option<Duration>,
 }
 
 impl Default for Settings {
@@ -73,6 +76,7 @@ impl Default for Settings {
             pex: true,
             lsd: true,
             families: Families { v4: true, v6: true },
+            sleep_after: None,
         }
     }
 }

@@ -94,9 +94,9 @@ impl Side {
 
     fn write(&mut self, plan: SendPlan) -> u64 {
         let before = self.sent.len();
-        for part in plan.parts {
+        for part in plan.parts() {
             match part {
-                SendPart::Bytes(bytes) => self.sent.extend_from_slice(&bytes),
+                SendPart::Bytes(bytes) => self.sent.extend_from_slice(bytes),
                 SendPart::Block(block) => {
                     let data = self.data.as_ref().expect("only who has the piece sends of it");
                     let begin = usize::try_from(block.begin).expect("a u32 fits the address space");

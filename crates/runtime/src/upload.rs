@@ -1,44 +1,48 @@
-//! A send plan on its way into a socket: header bytes from memory, blocks straight from files.
+//! A send plan on its way into a socket: messages and blocks gathered into few large writes.
+//!
+//! The blocks of a plan are read into one buffer, by one call for each run of them that lies in one file, and leave in
+//! one vectored write. For blocks of 16 KiB that costs the sender no more than handing each to the kernel by
+//! `sendfile`, and the receiver half (docs/decisions/0009).
 
-use std::collections::VecDeque;
 use std::io::{self, IoSlice, Write};
-use std::os::fd::AsFd;
-use std::sync::Arc;
 
 use unchoke_engine::TorrentId;
 use unchoke_engine::output::{SendPart, SendPlan};
-use unchoke_storage::{Located, Storage};
+use unchoke_storage::Storage;
 use unchoke_wire::BlockRef;
 
-use crate::sys;
+use crate::workers::guarded;
 
-/// Parts written by one system call.
-const SLICES_MAX: usize = 32;
+/// Parts written by one system call: a whole plan's.
+const SLICES_MAX: usize = 64;
 
 /// A plan that is being written.
 #[derive(Debug)]
 pub(crate) struct Upload {
-    /// The torrent whose blocks these are.
-    pub(crate) torrent: TorrentId,
-    parts: VecDeque<Part>,
-    /// Bytes of the first part that are written.
+    plan: SendPlan,
+    /// The bytes of the blocks, end to end; it may be longer. Empty while somebody reads into it.
+    body: Vec<u8>,
+    /// Bytes of `body` that are there.
+    ready: usize,
+    /// Bytes of all blocks together.
+    body_len: usize,
+    /// Bytes of the plan that are written.
     written: usize,
-    /// Whether small writes are held back since blocks come from files.
-    is_corked: bool,
-    has_files: bool,
 }
 
+/// Blocks that have to be waited for.
 #[derive(Debug)]
-enum Part {
-    Bytes(Vec<u8>),
-    /// A block that lies in one file, in memory.
-    File(BlockRef, Located),
-    /// A block that somebody is reading.
-    Cold(BlockRef),
+pub(crate) struct ColdBlocks {
+    /// The blocks, in order.
+    pub(crate) blocks: Vec<BlockRef>,
+    /// Their place in `body`.
+    pub(crate) from: usize,
+    /// Where to read them.
+    pub(crate) body: Vec<u8>,
 }
 
 /// How far a write came.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
     /// All is written.
     Done,
@@ -46,195 +50,142 @@ pub(crate) enum Progress {
     Full,
     /// The next block is being read.
     Waiting,
-    /// A block could not be read.
-    ReadFailed(BlockRef, String),
     /// The connection is broken.
     Broken,
 }
 
 impl Upload {
-    /// Looks where the blocks of a plan are. Those not in memory are to be read: see [`Upload::cold_blocks`].
-    /// Without a storage there can be no blocks that are ours to send, and all count as cold.
-    pub(crate) fn new(plan: SendPlan, storage: Option<&Arc<dyn Storage>>) -> Self {
-        let locate = |part| match part {
-            SendPart::Bytes(bytes) => Part::Bytes(bytes),
-            SendPart::Block(block) => match storage.and_then(|s| s.locate(block)) {
-                Some(located) => Part::File(block, located),
-                None => Part::Cold(block),
-            },
-        };
-        let mut parts: VecDeque<Part> = plan.parts.into_iter().map(locate).collect();
-        let has_files = probe(&mut parts);
-        Upload { torrent: plan.torrent, parts, written: 0, is_corked: false, has_files }
-    }
-
-    /// The blocks to be read, in order.
-    pub(crate) fn cold_blocks(&self) -> Vec<BlockRef> {
-        let cold = |part: &Part| match part {
-            Part::Cold(block) => Some(*block),
-            _ => None,
-        };
-        self.parts.iter().filter_map(cold).collect()
-    }
-
-    /// Takes the bytes of the cold blocks, in order.
-    pub(crate) fn fill(&mut self, blocks: Vec<Vec<u8>>) {
-        let cold = self.parts.iter_mut().filter(|p| matches!(p, Part::Cold(_)));
-        for (part, bytes) in cold.zip(blocks) {
-            *part = Part::Bytes(bytes);
+    /// Reads what is in memory of the blocks of a plan into `body`, a buffer of any content. The others have to be
+    /// read: see [`Upload::take_cold`]. Without a storage all are.
+    pub(crate) fn new(plan: SendPlan, storage: Option<&dyn Storage>, mut body: Vec<u8>) -> Self {
+        let body_len = plan.blocks.iter().map(|b| len_of(b.block)).sum();
+        let mut ready = 0;
+        if body_len > 0 {
+            if body.len() < body_len {
+                body.resize(body_len, 0);
+            }
+            let blocks: Vec<BlockRef> = plan.blocks.iter().map(|b| b.block).collect();
+            let target = &mut body[..body_len];
+            // whoever panics now does so again for the worker, who tells of it
+            let read = storage.map(|s| guarded(|| Ok(s.read_now(&blocks, target))));
+            ready = read.and_then(Result::ok).unwrap_or(0).min(body_len);
         }
+        Upload { plan, body, ready, body_len, written: 0 }
+    }
+
+    /// The torrent whose blocks these are.
+    pub(crate) fn torrent(&self) -> TorrentId {
+        self.plan.torrent
+    }
+
+    /// The blocks to be waited for, if any, and the buffer for them, which is to come back by [`Upload::fill`].
+    pub(crate) fn take_cold(&mut self) -> Option<ColdBlocks> {
+        if self.ready == self.body_len {
+            return None;
+        }
+        let mut from = 0;
+        let is_warm = |block: &BlockRef| {
+            let end = from + len_of(*block);
+            let is_warm = end <= self.ready;
+            from = if is_warm { end } else { from };
+            is_warm
+        };
+        let blocks = self.plan.blocks.iter().map(|b| b.block).skip_while(is_warm).collect();
+        self.ready = 0;
+        Some(ColdBlocks { blocks, from, body: std::mem::take(&mut self.body) })
+    }
+
+    /// Takes the buffer back with the bytes of all blocks.
+    pub(crate) fn fill(&mut self, body: Vec<u8>) {
+        (self.body, self.ready) = (body, self.body_len);
+    }
+
+    /// Gives the buffer away, or one for which this plan is too small: a plan that waits for a slow peer then holds no
+    /// more than its own bytes.
+    pub(crate) fn release(&mut self) -> Option<Vec<u8>> {
+        let is_done = self.written == self.body_len + self.plan.bytes.len();
+        if is_done {
+            return Some(std::mem::take(&mut self.body)).filter(|b| !b.is_empty());
+        }
+        let is_roomy = self.ready == self.body_len && self.body.len() > 2 * self.body_len;
+        is_roomy.then(|| {
+            let own = self.body[..self.body_len].to_vec();
+            std::mem::replace(&mut self.body, own)
+        })
     }
 
     /// Writes as much as the socket takes. Also answers how many bytes that were.
-    pub(crate) fn write(&mut self, socket: &mut (impl Write + AsFd)) -> (Progress, u64) {
+    pub(crate) fn write(&mut self, socket: &mut impl Write) -> (Progress, u64) {
         let mut total = 0;
-        if self.has_files && !self.is_corked {
-            // corking only saves packets: without it all goes out just the same
-            self.is_corked = sys::set_cork(&*socket, true).is_ok();
-        }
         let progress = loop {
-            match self.step(socket) {
-                Ok(Step::Wrote(bytes)) => total += u64::try_from(bytes).expect("a length fits 64 bits"),
-                Ok(Step::Stop(progress)) => break progress,
+            match self.write_once(socket) {
+                Ok(0) if self.written == self.body_len + self.plan.bytes.len() => break Progress::Done,
+                Ok(0) => break Progress::Waiting,
+                Ok(bytes) => {
+                    self.written += bytes;
+                    total += u64::try_from(bytes).expect("a length fits 64 bits");
+                }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break Progress::Full,
                 Err(_) => break Progress::Broken,
             }
         };
-        if self.is_corked && matches!(progress, Progress::Done | Progress::Waiting) {
-            let _ = sys::set_cork(&*socket, false);
-            self.is_corked = false;
-        }
         (progress, total)
     }
 
-    fn step(&mut self, socket: &mut (impl Write + AsFd)) -> io::Result<Step> {
-        let bytes = match self.parts.front() {
-            None => return Ok(Step::Stop(Progress::Done)),
-            Some(Part::Cold(_)) => return Ok(Step::Stop(Progress::Waiting)),
-            Some(Part::Bytes(_)) => {
-                let bytes = self.write_bytes(socket)?;
-                if bytes == 0 {
-                    return Err(io::ErrorKind::WriteZero.into());
-                }
-                bytes
-            }
-            Some(Part::File(block, located)) => {
-                let len = usize::try_from(located.len).expect("a u32 fits the address space");
-                let at = located.offset + u64::try_from(self.written).expect("a length fits 64 bits");
-                match sys::send_file(&*socket, &located.file, at, len - self.written) {
-                    // sockets do not fail like this: it is the disk
-                    Err(e) if e.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
-                        return Ok(Step::Stop(Progress::ReadFailed(*block, e.to_string())));
-                    }
-                    Err(e) => return Err(e),
-                    Ok(0) => {
-                        let error = "the file ends before this block".to_owned();
-                        return Ok(Step::Stop(Progress::ReadFailed(*block, error)));
-                    }
-                    Ok(bytes) => bytes,
-                }
-            }
-        };
-        self.advance(bytes);
-        Ok(Step::Wrote(bytes))
-    }
-
-    /// Writes the bytes at the front up to the next block that is not in a buffer.
-    fn write_bytes(&self, socket: &mut impl Write) -> io::Result<usize> {
+    /// One write of what comes next, up to the first block that is not there; `Ok(0)` when nothing can be written.
+    fn write_once(&self, socket: &mut impl Write) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let mut count = 0;
-        let mut skip = self.written;
-        for (part, slice) in self.parts.iter().zip(&mut slices) {
-            let Part::Bytes(bytes) = part else { break };
-            *slice = IoSlice::new(&bytes[skip..]);
-            (skip, count) = (0, count + 1);
-        }
-        socket.write_vectored(&slices[..count])
-    }
-
-    fn advance(&mut self, mut bytes: usize) {
-        while let Some(part) = self.parts.front() {
-            let len = match part {
-                Part::Bytes(bytes) => bytes.len(),
-                Part::File(_, located) => usize::try_from(located.len).expect("a u32 fits the address space"),
-                Part::Cold(_) => return,
-            };
-            let left = len - self.written;
-            if bytes < left {
-                self.written += bytes;
-                return;
-            }
-            bytes -= left;
-            self.written = 0;
-            self.parts.pop_front();
-        }
-    }
-}
-
-enum Step {
-    Wrote(usize),
-    Stop(Progress),
-}
-
-/// Makes cold what is not in memory, asking once for each run of blocks that follow one another in a file. Says
-/// whether anything is left to be sent from files.
-fn probe(parts: &mut VecDeque<Part>) -> bool {
-    let mut has_files = false;
-    let mut at = 0;
-    while at < parts.len() {
-        let end = run_end(parts, at);
-        let run: (Option<&Located>, u32) = parts.range(at..end).fold((None, 0), |(first, len), part| {
-            let Part::File(_, located) = part else { return (first, len) };
-            (first.or(Some(located)), len + located.len)
-        });
-        if let (Some(first), len) = run {
-            let is_warm = sys::is_resident(&first.file, first.offset, len);
-            has_files |= is_warm;
-            for part in parts.range_mut(at..end).filter(|_| !is_warm) {
-                if let Part::File(block, _) = part {
-                    *part = Part::Cold(*block);
+        let (mut count, mut skip, mut at) = (0, self.written, 0);
+        for part in self.plan.parts() {
+            let bytes = match part {
+                SendPart::Bytes(bytes) => bytes,
+                SendPart::Block(block) => {
+                    let end = at + len_of(block);
+                    if end > self.ready || count == SLICES_MAX {
+                        break;
+                    }
+                    &self.body[std::mem::replace(&mut at, end)..end]
                 }
+            };
+            let rest = bytes.get(skip..).unwrap_or_default();
+            skip = skip.saturating_sub(bytes.len());
+            if !rest.is_empty() && count < SLICES_MAX {
+                slices[count] = IoSlice::new(rest);
+                count += 1;
             }
         }
-        at = end;
+        if count == 0 {
+            return Ok(0);
+        }
+        match socket.write_vectored(&slices[..count])? {
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            bytes => Ok(bytes),
+        }
     }
-    has_files
 }
 
-/// The end of the run that begins at `start`: its file parts lie one after another in one file.
-fn run_end(parts: &VecDeque<Part>, start: usize) -> usize {
-    let mut last: Option<&Located> = None;
-    for (at, part) in parts.iter().enumerate().skip(start) {
-        let Part::File(_, located) = part else { continue };
-        let follows = |l: &Located| {
-            Arc::ptr_eq(&l.file, &located.file) && l.offset + u64::from(l.len) == located.offset
-        };
-        if last.is_some_and(|l| !follows(l)) {
-            return at;
-        }
-        last = Some(located);
-    }
-    parts.len()
+fn len_of(block: BlockRef) -> usize {
+    usize::try_from(block.len).expect("a u32 fits the address space")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::File;
     use std::io::Read;
     use std::os::unix::net::UnixStream;
-    use unchoke_storage::{FileSpec, FileStorage, Options, StorageSpec};
+    use unchoke_engine::output::PlanBlock;
+    use unchoke_storage::{FileSpec, MemoryStorage, StorageSpec};
     use unchoke_wire::{BLOCK_LEN, Layout, PieceIndex};
 
     const LEN: u32 = 20 * BLOCK_LEN;
 
-    fn storage(dir: &std::path::Path) -> Arc<dyn Storage> {
+    fn storage() -> MemoryStorage {
         let file = FileSpec { path: vec!["f".to_owned()], len: u64::from(LEN), ..FileSpec::default() };
         let spec = StorageSpec { layout: Layout::new(LEN, [u64::from(LEN)]).unwrap(), files: vec![file] };
-        let storage = FileStorage::open(dir, spec, Options::default()).unwrap();
+        let storage = MemoryStorage::new(spec).unwrap();
         storage.write(PieceIndex(0), 0, &bytes(0..LEN)).unwrap();
-        Arc::new(storage)
+        storage
     }
 
     fn bytes(range: std::ops::Range<u32>) -> Vec<u8> {
@@ -245,25 +196,25 @@ mod tests {
         BlockRef { piece: PieceIndex(0), begin: n * BLOCK_LEN, len: BLOCK_LEN }
     }
 
+    /// The blocks with a header before each, and a message at the end.
     fn plan(blocks: &[u32]) -> SendPlan {
-        let parts = blocks.iter().flat_map(|n| [SendPart::Bytes(vec![255; 13]), SendPart::Block(block(*n))]);
-        SendPlan { torrent: TorrentId::default(), parts: parts.collect() }
+        let place = |(i, n): (usize, &u32)| PlanBlock { after: 13 * (i + 1), block: block(*n) };
+        let bytes = vec![255; 13 * blocks.len() + 5];
+        let blocks = blocks.iter().enumerate().map(place).collect();
+        SendPlan { torrent: TorrentId::default(), bytes, blocks }
     }
 
     fn expected(blocks: &[u32]) -> Vec<u8> {
         let one = |n: &u32| [vec![255; 13], bytes(n * BLOCK_LEN..(n + 1) * BLOCK_LEN)].concat();
-        blocks.iter().flat_map(one).collect()
+        blocks.iter().flat_map(one).chain([255; 5]).collect()
     }
 
     #[test]
-    fn headers_and_blocks_come_out_in_order_through_a_socket_that_fills_up() {
-        let dir = tempfile::tempdir().unwrap();
-        let storage = storage(dir.path());
+    fn messages_and_blocks_come_out_in_order_through_a_socket_that_fills_up() {
+        let storage = storage();
         let blocks: Vec<u32> = (0..16).chain([3, 19]).collect();
-        let mut upload = Upload::new(plan(&blocks), Some(&storage));
-        assert!(cfg!(not(target_os = "linux")) || upload.cold_blocks().is_empty());
-        let cold = upload.cold_blocks().iter().map(|b| bytes(b.begin..b.begin + b.len)).collect();
-        upload.fill(cold);
+        let mut upload = Upload::new(plan(&blocks), Some(&storage), vec![9; 100]);
+        assert!(upload.take_cold().is_none());
         let (mut ours, mut theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         let (mut got, mut total, mut fulls) = (Vec::new(), 0, 0);
@@ -281,15 +232,19 @@ mod tests {
         }
         assert!(got == expected(&blocks) && fulls > 0);
         assert_eq!(total, u64::try_from(got.len()).unwrap());
+        assert!(upload.release().is_some_and(|body| body.len() == 18 * 16_384));
     }
 
     #[test]
     fn a_block_that_is_being_read_holds_up_only_what_comes_after_it() {
-        let mut upload = Upload::new(plan(&[1, 2]), None);
-        assert_eq!(upload.cold_blocks(), [block(1), block(2)]);
+        let mut upload = Upload::new(plan(&[1, 2]), None, Vec::new());
+        let mut cold = upload.take_cold().unwrap();
+        assert_eq!((cold.blocks, cold.from), (vec![block(1), block(2)], 0));
         let (mut ours, mut theirs) = UnixStream::pair().unwrap();
-        assert!(matches!(upload.write(&mut ours), (Progress::Waiting, 13)));
-        upload.fill(vec![bytes(BLOCK_LEN..2 * BLOCK_LEN), bytes(2 * BLOCK_LEN..3 * BLOCK_LEN)]);
+        assert_eq!(upload.write(&mut ours), (Progress::Waiting, 13));
+        assert!(upload.release().is_none());
+        cold.body.copy_from_slice(&bytes(BLOCK_LEN..3 * BLOCK_LEN));
+        upload.fill(cold.body);
         assert!(matches!(upload.write(&mut ours), (Progress::Done, _)));
         drop(ours);
         let mut got = Vec::new();
@@ -298,14 +253,25 @@ mod tests {
     }
 
     #[test]
-    #[cfg(target_os = "linux")]
-    fn a_file_cut_short_while_it_is_sent_is_a_failed_read() {
-        let dir = tempfile::tempdir().unwrap();
-        let storage = storage(dir.path());
-        let mut upload = Upload::new(plan(&[4]), Some(&storage));
-        File::options().write(true).open(dir.path().join("f")).unwrap().set_len(10).unwrap();
-        let (mut ours, _theirs) = UnixStream::pair().unwrap();
-        let (progress, _) = upload.write(&mut ours);
-        assert!(matches!(progress, Progress::ReadFailed(b, _) if b == block(4)), "{progress:?}");
+    fn only_what_is_not_in_memory_is_read_again() {
+        let storage = storage();
+        let mut p = plan(&[1, 2, 3]);
+        // none of the torrent: reading ends before it
+        p.blocks[1].block.piece = PieceIndex(7);
+        let mut upload = Upload::new(p, Some(&storage), Vec::new());
+        let cold = upload.take_cold().unwrap();
+        assert_eq!((cold.blocks.len(), cold.from), (2, 16_384));
+        assert!(cold.body[..16_384] == bytes(BLOCK_LEN..2 * BLOCK_LEN));
+    }
+
+    #[test]
+    fn a_small_plan_that_waits_gives_a_large_buffer_back() {
+        let storage = storage();
+        let mut upload = Upload::new(plan(&[4]), Some(&storage), vec![0; 1 << 20]);
+        assert!(upload.release().is_some_and(|body| body.len() == 1 << 20));
+        assert!(upload.release().is_none());
+        let mut out = Vec::new();
+        assert!(matches!(upload.write(&mut out), (Progress::Done, _)));
+        assert!(out == expected(&[4]));
     }
 }

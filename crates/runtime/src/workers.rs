@@ -13,6 +13,7 @@ use unchoke_wire::BlockRef;
 use crate::error::SessionError;
 use crate::mailbox::Mailbox;
 use crate::shard::ShardMessage;
+use crate::upload::ColdBlocks;
 use crate::verify::{PieceJob, verify_batch};
 
 /// How long a piece that is written may wait for others of its batch before its shard is told: on a disk that keeps
@@ -33,13 +34,13 @@ pub(crate) struct VerifyBatch {
 /// Blocks of a plan that were not in memory.
 pub(crate) struct ReadTask {
     pub(crate) conn: ConnId,
-    pub(crate) blocks: Vec<BlockRef>,
+    pub(crate) cold: ColdBlocks,
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) reply: Mailbox<ShardMessage>,
 }
 
-/// The bytes of the blocks of a [`ReadTask`] in order, or the first that could not be read and why.
-pub(crate) type ReadResult = Result<Vec<Vec<u8>>, (BlockRef, String)>;
+/// The buffer of a [`ReadTask`] with its blocks, or the first that could not be read and why.
+pub(crate) type ReadResult = Result<Vec<u8>, (BlockRef, String)>;
 
 /// What the holders of [`Workers`] share: its end is the end of the workers.
 #[derive(Debug)]
@@ -179,24 +180,39 @@ impl std::fmt::Debug for VerifyBatch {
 
 impl std::fmt::Debug for ReadTask {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ReadTask({:?}, {} blocks)", self.conn, self.blocks.len())
+        write!(f, "ReadTask({:?}, {} blocks)", self.conn, self.cold.blocks.len())
     }
 }
 
 impl ReadTask {
     /// Reads and tells the shard.
     pub(crate) fn run(self) {
-        let result = self.blocks.iter().map(|block| self.read(*block)).collect();
-        self.reply.send(ShardMessage::BlocksRead { conn: self.conn, result });
+        let ReadTask { conn, mut cold, storage, reply } = self;
+        let result = read_blocks(&*storage, &cold.blocks, &mut cold.body[cold.from..]);
+        reply.send(ShardMessage::BlocksRead { conn, result: result.map(|()| cold.body) });
     }
+}
 
-    fn read(&self, block: BlockRef) -> Result<Vec<u8>, (BlockRef, String)> {
-        let mut buf = vec![0; usize::try_from(block.len).expect("a u32 fits the address space")];
-        match guarded(|| self.storage.read(block, &mut buf)) {
-            Ok(()) => Ok(buf),
-            Err(error) => Err((block, error)),
-        }
+/// Reads blocks end to end, those that follow one another in a piece together. Whoever asks for the blocks of a piece
+/// in order goes on to its end, so the disk is asked for the rest as well.
+fn read_blocks(
+    storage: &dyn Storage,
+    blocks: &[BlockRef],
+    mut buf: &mut [u8],
+) -> Result<(), (BlockRef, String)> {
+    let follows = |a: &BlockRef, b: &BlockRef| a.piece == b.piece && a.begin + a.len == b.begin;
+    for run in blocks.chunk_by(follows) {
+        let (first, len) = (run[0], run.iter().map(|b| b.len).sum());
+        let (now, later) = buf.split_at_mut(usize::try_from(len).expect("a u32 fits the address space"));
+        buf = later;
+        let result = guarded(|| {
+            let to_end = storage.spec().layout.len_of(first.piece) - first.begin;
+            storage.read_ahead(BlockRef { len: to_end, ..first });
+            storage.read(BlockRef { len, ..first }, now)
+        });
+        result.map_err(|error| (first, error))?;
     }
+    Ok(())
 }
 
 /// Calls a storage, which may be the owner's own. What goes wrong is told in one line, a panic too: whoever waits for

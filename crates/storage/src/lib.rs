@@ -3,7 +3,8 @@
 //! [`Storage`] is the seam between the engine's shells and the disk: synchronous, positional, piece-aware, called from
 //! worker threads. [`FileStorage`] keeps a torrent's files under one root folder and never touches anything outside
 //! it; [`MemoryStorage`] does no I/O. [`ResumeStore`] keeps what is known about each torrent across restarts, and
-//! [`check_facts`] says which of its claims still hold. [`scan_tree`] lists a folder for making a torrent.
+//! [`check_facts`] says which of its claims still hold; [`StateStore`] keeps all of that for a whole session in one
+//! database. [`scan_tree`] lists a folder for making a torrent.
 
 pub mod error;
 pub mod file_storage;
@@ -11,6 +12,7 @@ pub mod memory;
 pub mod resume;
 pub mod scan;
 pub mod spec;
+pub mod state;
 pub mod storage;
 mod sys;
 
@@ -23,4 +25,6 @@ pub use resume::{
 };
 pub use scan::{Scan, ScannedFile, Symlinks, scan_tree};
 pub use spec::{FileSpec, StorageSpec};
-pub use storage::{FileFact, Located, PieceRead, Storage, check_batches};
+pub use state::{StateChange, StateError, StateStore, TorrentEntry};
+pub use storage::{FileFact, PieceRead, Storage, check_batches};
+pub use sys::is_rotational;

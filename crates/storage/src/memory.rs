@@ -8,7 +8,7 @@ use unchoke_wire::{BlockRef, FileIndex, PieceIndex};
 
 use crate::error::{ErrorKind, StorageError};
 use crate::spec::StorageSpec;
-use crate::storage::{FileFact, Located, PieceRead, Storage, check_stretch, run_len};
+use crate::storage::{FileFact, PieceRead, Storage, check_stretch, run_len};
 
 /// A torrent in memory. A piece takes space from its first write on.
 #[derive(Debug)]
@@ -105,8 +105,18 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
-    fn locate(&self, _block: BlockRef) -> Option<Located> {
-        None
+    fn read_now(&self, blocks: &[BlockRef], buf: &mut [u8]) -> usize {
+        let pieces = self.pieces();
+        let mut at = 0;
+        for block in blocks {
+            let end = at + usize::try_from(block.len).expect("a u32 fits the address space");
+            let from = usize::try_from(block.begin).expect("a u32 fits the address space");
+            let stored = pieces.get(&block.piece.0).and_then(|p| p.get(from..from + (end - at)));
+            let (Some(stored), Some(target)) = (stored, buf.get_mut(at..end)) else { break };
+            target.copy_from_slice(stored);
+            at = end;
+        }
+        at
     }
 
     fn sync(&self) -> Result<(), StorageError> {

@@ -1,8 +1,6 @@
 //! The seam between the shells and the disk.
 
-use std::fs::File;
 use std::ops::Range;
-use std::sync::Arc;
 
 use unchoke_wire::{BlockRef, Layout, PieceIndex};
 
@@ -39,11 +37,17 @@ pub trait Storage: Send + Sync {
         found: &mut Vec<PieceRead>,
     ) -> Result<(), StorageError>;
 
-    /// The descriptor and offset of a stretch that lies in one plain file that is open, for `sendfile`. Called by
-    /// threads that must not wait for the disk, so it opens nothing. `None` means: use [`Storage::read`], which opens
-    /// the file for the next time, and gives the reason if there is one. The file may have been cut short by others;
-    /// sending then ends early, and the sender has to notice.
-    fn locate(&self, block: BlockRef) -> Option<Located>;
+    /// Reads of these stretches, end to end into `buf`, as much from the front as can be had without waiting for the
+    /// disk: how many bytes. Called by threads that must not wait, so it opens nothing. Where it ends early, an error
+    /// included, [`Storage::read`] goes on: it opens the file for the next time, and gives the reason if there is one.
+    /// Where `buf` ends, reading ends.
+    fn read_now(&self, _blocks: &[BlockRef], _buf: &mut [u8]) -> usize {
+        0
+    }
+
+    /// Says that a stretch will be read from its beginning to its end before long, so that the disk may read it as
+    /// one. Called by threads that may wait, before the first [`Storage::read`] of it.
+    fn read_ahead(&self, _stretch: BlockRef) {}
 
     /// Makes all that was written before durable, names of new files included. After an error every later sync fails
     /// too and the files it hit are [`FileFact::Doubtful`], as a second try proves nothing: the torrent has to be
@@ -82,17 +86,6 @@ pub enum PieceRead {
     Hole,
     /// A file of it is absent or too short. The bytes mean nothing.
     Missing,
-}
-
-/// A stretch of one plain file.
-#[derive(Clone, Debug)]
-pub struct Located {
-    /// The file, open at least for reading. Its position is of no use: read at `offset`.
-    pub file: Arc<File>,
-    /// First byte.
-    pub offset: u64,
-    /// Bytes.
-    pub len: u32,
 }
 
 /// What the disk says about a file.

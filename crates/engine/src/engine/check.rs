@@ -3,6 +3,7 @@
 use super::Engine;
 use crate::id::TorrentId;
 use crate::peer::Stage;
+use crate::tracker::Announcer;
 
 impl Engine {
     /// Checks that everything the engine counts twice is counted alike. Walks all it knows: not for a running client.
@@ -12,15 +13,21 @@ impl Engine {
     pub fn check_invariants(&self) {
         let dials = self.conns.values().filter(|c| c.stage == Stage::Dialling).count();
         assert_eq!(self.dials, dials, "dials under way");
-        let open: u64 = self.torrents.values().map(|t| t.open_bytes).sum();
+        let open: u64 = self.torrents.iter().map(|(_, t)| t.open_bytes).sum();
         assert_eq!(self.open_bytes, open, "bytes of open pieces");
-        let listed: usize = self.torrents.values().map(|t| t.conns.len()).sum();
+        let listed: usize = self.torrents.iter().map(|(_, t)| t.conns.len()).sum();
         assert_eq!(self.conns.len(), listed, "every connection is in one torrent's list");
-        let due =
-            self.torrents.iter().filter(|(id, t)| t.due.is_some_and(|at| self.due.contains(&(at, *id))));
+        let is_due = |id: &TorrentId| self.torrents.due(*id).is_some_and(|at| self.due.contains(&(at, *id)));
+        let due = self.torrents.keys().filter(is_due);
         assert_eq!(self.due.len(), due.count(), "deadlines");
         assert!(self.waiting_to_dial.iter().all(|id| self.torrents.contains_key(*id)), "waiting to dial");
-        self.torrents.keys().for_each(|torrent| self.check_torrent(torrent));
+        self.torrents.iter().for_each(|(torrent, _)| self.check_torrent(torrent));
+        let asking = |id: &TorrentId| self.torrents.announcer(*id).is_some_and(Announcer::is_asking);
+        assert_eq!(self.announcing, self.torrents.keys().filter(asking).count(), "torrents asking trackers");
+        assert!(
+            self.waking.keys().all(|id| self.torrents.contains_key(*id)),
+            "waiting for a torrent that is gone"
+        );
     }
 
     fn check_torrent(&self, torrent: TorrentId) {

@@ -1,20 +1,19 @@
 //! What the owner wants: torrents added, paused, removed.
 
 use super::Engine;
+use super::torrents::Slot;
 use crate::event::{CloseReason, Event};
 use crate::id::{ConnId, TorrentId};
 use crate::input::{AddTorrent, Command, Discovery, PartialPiece, PeerSource, TorrentSource, Totals};
 use crate::output::{HubCommand, Output};
 use crate::peer_list::PeerList;
 use crate::picker::Picker;
-use crate::torrent::metadata::MetadataFetch;
-use crate::torrent::piece_buffers::PieceBuffers;
-use crate::torrent::{Phase, Torrent};
+use crate::torrent::{Parts, Phase, Torrent};
 use crate::tracker::{AnnounceInput, Announcer, AnnouncerSettings};
 use core::net::SocketAddr;
 use unchoke_wire::message::Message;
 use unchoke_wire::metainfo::Info;
-use unchoke_wire::time::Instant;
+use unchoke_wire::time::Duration;
 use unchoke_wire::{Bitfield, BlockRef, HostPort, InfoHashes, PeerId, WireHash};
 
 /// What a source says of a torrent, whatever kind it is.
@@ -54,6 +53,8 @@ impl Engine {
     pub(super) fn command(&mut self, command: Command) {
         match command {
             Command::Add(add) => self.add(*add),
+            Command::AddAsleep(add) => self.add_asleep(*add),
+            Command::Wake { torrent, metainfo } => self.wake(torrent, *metainfo),
             Command::StorageReady { torrent, have, wanted, partials } => {
                 self.storage_ready(torrent, have, wanted, partials);
             }
@@ -107,57 +108,42 @@ impl Engine {
         self.touched.torrents.insert(torrent);
     }
 
-    //= BEP 20: a fresh peer id for every torrent of every run
     fn insert(&mut self, known: Known, hash: WireHash, discovery: Discovery, totals: Totals) -> TorrentId {
         let Known { hashes, info, raw_info, tiers, .. } = known;
+        let peer_id = self.new_peer_id();
+        let is_private = info.as_ref().is_some_and(|i| i.private);
+        let tiers = if discovery.trackers { tiers } else { Vec::new() };
+        let settings = self.announcer_settings(hash, peer_id, tiers, is_private);
+        let announcer = Announcer::new(settings, self.random(), self.now);
+        let peers = PeerList::new(self.random(), self.settings.own_addresses.clone());
+        let parts = Parts { hash, hashes, peer_id, discovery, info, raw_info, peers, announcer, totals };
+        self.torrents.insert(Slot::Awake(Box::new(Torrent::new(parts, self.now))))
+    }
+
+    //= BEP 20: a fresh peer id for every torrent of every run
+    pub(super) fn new_peer_id(&mut self) -> PeerId {
         let mut tail = [0; 12];
         rand::Rng::fill_bytes(&mut self.rng, &mut tail);
-        let peer_id = PeerId::ours(tail);
-        let settings = AnnouncerSettings {
-            info_hash: hash,
+        PeerId::ours(tail)
+    }
+
+    pub(super) fn announcer_settings(
+        &mut self,
+        info_hash: WireHash,
+        peer_id: PeerId,
+        tiers: Vec<Vec<String>>,
+        is_private: bool,
+    ) -> AnnouncerSettings {
+        AnnouncerSettings {
+            info_hash,
             peer_id,
             key: rand::Rng::next_u32(&mut self.rng),
             port: self.settings.listen_port,
             shard: self.shard,
             families: self.settings.families,
-            is_private: info.as_ref().is_some_and(|i| i.private),
-            tiers: if discovery.trackers { tiers } else { Vec::new() },
-        };
-        let announcer = Announcer::new(settings, self.random(), self.now);
-        let peers = PeerList::new(self.random(), self.settings.own_addresses.clone());
-        let metadata = info.is_none().then(|| MetadataFetch::new(hashes));
-        self.torrents.insert(Torrent {
-            hash,
-            hashes,
-            peer_id,
-            discovery,
-            is_sequential: false,
-            phase: if info.is_some() { Phase::Storage } else { Phase::Metadata },
-            is_paused: false,
-            error: None,
-            is_removing: false,
-            info,
-            raw_info,
-            metadata,
-            picker: None,
-            buffers: PieceBuffers::default(),
-            have_log: Vec::new(),
-            peers,
-            corrupt: 0,
-            conns: Vec::new(),
-            swarm_version: 0,
-            announcer,
-            totals,
-            totals_at_start: totals,
-            checking: 0,
-            open_bytes: 0,
-            is_completed: false,
-            first_pick_at: None,
-            last_found: Instant::ZERO,
-            has_picked: false,
-            looked_for_peers: (self.now, 0),
-            due: None,
-        })
+            is_private,
+            tiers,
+        }
     }
 
     fn storage_ready(
@@ -199,6 +185,7 @@ impl Engine {
             self.want_send(conn);
         }
         self.start_running(torrent);
+        self.let_in(torrent);
         self.count_open_bytes(torrent);
         self.touched.torrents.insert(torrent);
         if self.torrents[torrent].is_completed {
@@ -208,6 +195,8 @@ impl Engine {
     }
 
     fn set_wanted(&mut self, torrent: TorrentId, wanted: &Bitfield) {
+        // the choice comes with its storage
+        self.rouse(torrent);
         let Some(t) = self.torrents.get_mut(torrent) else { return };
         let Some(picker) = &mut t.picker else { return };
         picker.set_wanted(wanted);
@@ -247,8 +236,10 @@ impl Engine {
         let (hashes, is_complete) = (t.wire_hashes(), t.is_seed());
         hashes.into_iter().for_each(|hash| self.hub(HubCommand::Register { torrent, hash }));
         self.announce(torrent, AnnounceInput::Start { is_complete });
-        self.dht_search(torrent);
-        self.lsd_announce(torrent);
+        if !self.torrents[torrent].has_slept {
+            self.dht_search(torrent);
+            self.lsd_announce(torrent);
+        }
         self.touched.torrents.insert(torrent);
     }
 
@@ -276,7 +267,7 @@ impl Engine {
     }
 
     fn dht_stop(&mut self, torrent: TorrentId) {
-        for hash in self.torrents[torrent].wire_hashes() {
+        for hash in self.torrents.wire_hashes(torrent) {
             self.hub(HubCommand::DhtStop { hash });
         }
     }
@@ -293,44 +284,57 @@ impl Engine {
 
     fn lsd_stop(&mut self, torrent: TorrentId) {
         if self.settings.lsd {
-            let hashes = self.torrents[torrent].wire_hashes();
+            let hashes = self.torrents.wire_hashes(torrent);
             self.hub(HubCommand::LsdStop { hashes });
         }
     }
 
     /// Is reachable no more, closes all connections and tells the trackers.
     pub(super) fn stop_running(&mut self, torrent: TorrentId) {
-        let t = &mut self.torrents[torrent];
-        t.is_paused = true;
-        for hash in t.wire_hashes() {
+        if let Some((is_paused, _)) = self.torrents.rest_mut(torrent) {
+            *is_paused = true;
+        }
+        for hash in self.torrents.wire_hashes(torrent) {
             self.hub(HubCommand::Unregister { hash });
         }
         self.lsd_stop(torrent);
         self.dht_stop(torrent);
+        self.send_away(torrent);
         self.close_all(torrent, &CloseReason::Stopped);
+        if let Some(t) = self.torrents.get_mut(torrent) {
+            // what goes on after this is announced anew
+            t.has_slept = false;
+        }
         self.announce(torrent, AnnounceInput::Stop);
     }
 
     fn pause(&mut self, torrent: TorrentId) {
-        if self.torrents.get(torrent).is_some_and(|t| !t.is_paused) {
+        if self.torrents.rest_mut(torrent).is_some_and(|(is_paused, _)| !*is_paused) {
             self.stop_running(torrent);
         }
     }
 
     fn resume(&mut self, torrent: TorrentId) {
-        let Some(t) = self.torrents.get_mut(torrent) else { return };
-        if t.is_paused && !t.is_removing {
-            (t.is_paused, t.error) = (false, None);
-            self.start_running(torrent);
+        let Some((is_paused, is_removing)) = self.torrents.rest_mut(torrent) else { return };
+        if *is_removing || !core::mem::replace(is_paused, false) {
+            return;
+        }
+        match self.torrents.get_mut(torrent) {
+            Some(t) => {
+                t.error = None;
+                self.start_running(torrent);
+            }
+            None => self.start_asleep(torrent, Duration::ZERO),
         }
     }
 
     fn remove(&mut self, torrent: TorrentId) {
-        let Some(t) = self.torrents.get_mut(torrent) else { return };
-        if !core::mem::replace(&mut t.is_removing, true) {
+        let Some((_, is_removing)) = self.torrents.rest_mut(torrent) else { return };
+        if !core::mem::replace(is_removing, true) {
             // the same may be added anew while this one is still leaving
-            let hash = t.hash;
-            self.by_hash.remove(&hash);
+            if let Some(hash) = self.torrents.hash(torrent) {
+                self.by_hash.remove(&hash);
+            }
             self.stop_running(torrent);
             self.touched.torrents.insert(torrent);
         }
@@ -338,22 +342,29 @@ impl Engine {
 
     /// Forgets a torrent that is going away once its trackers are told and its last piece is written.
     pub(super) fn finish_removal(&mut self, torrent: TorrentId) {
-        let is_over = |t: &Torrent| t.is_removing && t.checking == 0 && t.announcer.is_stopped();
-        if self.torrents.get(torrent).is_some_and(is_over) {
-            self.count_open_bytes(torrent);
-            if let Some(t) = self.torrents.remove(torrent) {
-                self.open_bytes -= t.open_bytes;
-                self.waiting_to_dial.remove(&torrent);
-                if let Some(at) = t.due {
-                    self.due.remove(&(at, torrent));
-                }
-                self.http.retain(|_, (of, _)| *of != torrent);
-                self.event(Event::Removed { torrent });
-            }
+        if !self.torrents.is_leaving(torrent)
+            || !self.torrents.announcer(torrent).is_some_and(Announcer::is_stopped)
+        {
+            return;
         }
+        self.count_open_bytes(torrent);
+        // a scrape may be under way
+        self.announcing -= usize::from(self.torrents.announcer(torrent).is_some_and(Announcer::is_asking));
+        if let Some(at) = self.torrents.due(torrent) {
+            self.due.remove(&(at, torrent));
+        }
+        self.waiting_to_dial.remove(&torrent);
+        if let Some(Slot::Awake(t)) = self.torrents.remove(torrent) {
+            self.open_bytes -= t.open_bytes;
+        }
+        self.event(Event::Removed { torrent });
     }
 
     fn save_partials(&mut self, torrent: TorrentId) {
+        if let Some(s) = self.torrents.asleep(torrent) {
+            let totals = s.totals;
+            self.event(Event::Partials { torrent, partials: Vec::new(), totals });
+        }
         let Some(t) = self.torrents.get(torrent) else { return };
         let partials = t.picker.iter().flat_map(Picker::partials).filter_map(|(piece, blocks)| {
             let data = t.buffers.copy(piece, &blocks)?;

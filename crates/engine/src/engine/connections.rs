@@ -24,6 +24,8 @@ const CONNECTIONS_PER_IP_MAX: usize = 8;
 const OWN_ADDRESSES_MAX: usize = 64;
 /// A connection without interest on either side may be closed for a newcomer after this.
 const USELESS_AFTER: Duration = Duration::from_secs(60);
+/// A connection that ends without payload within this is taken for one that both sides wanted otherwise.
+const MISSED_WITHIN: Duration = Duration::from_secs(10);
 
 impl Engine {
     /// Dials peers of a torrent, as many as there is room for.
@@ -53,6 +55,10 @@ impl Engine {
         remote: SocketAddr,
         received: &[u8],
     ) {
+        let is_waking = self.waking.contains_key(&torrent) || self.torrents.asleep(torrent).is_some();
+        if is_waking && self.wait(ticket, torrent, remote, received) {
+            return;
+        }
         self.make_room(torrent);
         let has_room = self.has_room(torrent) && !self.is_crowded(torrent, remote.ip());
         let running = self.torrents.get_mut(torrent).filter(|t| has_room && t.is_running());
@@ -286,7 +292,12 @@ impl Engine {
         }
         // to be connected twice is no failure of where we dialled
         if c.is_ready() || (c.is_outgoing && reason == CloseReason::Duplicate) {
-            t.peers.disconnected(c.key, self.now);
+            let is_short = self.now.since(c.since) < MISSED_WITHIN && c.down.total() + c.up.total() == 0;
+            if is_short && matches!(reason, CloseReason::Remote | CloseReason::Duplicate) {
+                t.peers.missed(c.key, self.now);
+            } else {
+                t.peers.disconnected(c.key, self.now);
+            }
         } else {
             t.peers.failed(c.key, self.now);
         }
@@ -318,6 +329,7 @@ impl Engine {
         peers: &[SocketAddr],
         told_by: Option<core::net::IpAddr>,
     ) {
+        self.asleep_found(torrent, source, peers, told_by);
         let Some(t) = self.torrents.get_mut(torrent) else { return };
         let open = matches!(source, PeerSource::Dht | PeerSource::Lsd | PeerSource::Pex);
         let is_barred = open && t.is_private() || !t.discovery.dial && source != PeerSource::User;

@@ -13,8 +13,10 @@ mod extended;
 mod messages;
 mod pex;
 mod send;
+mod sleep;
 mod stats;
 mod tick;
+mod torrents;
 mod trackers;
 
 pub use stats::{PeerInfo, TorrentState, TorrentStats};
@@ -28,14 +30,16 @@ use crate::own_address::OwnAddress;
 use crate::peer::PeerConn;
 use crate::rate_limit::RateLimit;
 use crate::settings::Settings;
-use crate::torrent::Torrent;
 use crate::torrent::buffer_pool::BufferPool;
+use crate::tracker::{Announcer, Connections};
 use core::ops::Bound;
 use exchange::FIND_WAIT;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
+use sleep::Waking;
 use slotmap::SlotMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use torrents::Torrents;
 use unchoke_wire::WireHash;
 use unchoke_wire::time::{Duration, Instant};
 
@@ -47,8 +51,10 @@ const TICK: Duration = Duration::from_secs(1);
 pub struct Engine {
     shard: ShardId,
     settings: Settings,
-    torrents: SlotMap<TorrentId, Torrent>,
+    torrents: Torrents,
     by_hash: BTreeMap<WireHash, TorrentId>,
+    /// Torrents that are waking up.
+    waking: BTreeMap<TorrentId, Waking>,
     conns: SlotMap<ConnId, PeerConn>,
     choker: Choker,
     download_limit: RateLimit,
@@ -62,6 +68,10 @@ pub struct Engine {
     waiting_to_dial: BTreeSet<TorrentId>,
     dialled_last: TorrentId,
     http: BTreeMap<RequestId, (TorrentId, u32)>,
+    /// Torrents that are asking trackers.
+    announcing: usize,
+    /// Connections with UDP trackers, which all torrents share.
+    connections: Connections,
     /// Whose the latest transactions with UDP trackers are, and in which order they came.
     udp: BTreeMap<[u8; 4], TorrentId>,
     udp_order: VecDeque<[u8; 4]>,
@@ -112,8 +122,9 @@ impl Engine {
         let choker = Choker::new(settings.upload_slots, rng.next_u64());
         Engine {
             shard,
-            torrents: SlotMap::with_key(),
+            torrents: Torrents::new(),
             by_hash: BTreeMap::new(),
+            waking: BTreeMap::new(),
             conns: SlotMap::with_key(),
             choker,
             download_limit: RateLimit::new(settings.download_limit, now),
@@ -124,6 +135,8 @@ impl Engine {
             waiting_to_dial: BTreeSet::new(),
             dialled_last: TorrentId::default(),
             http: BTreeMap::new(),
+            announcing: 0,
+            connections: Connections::default(),
             udp: BTreeMap::new(),
             udp_order: VecDeque::new(),
             next_request: 0,
@@ -189,9 +202,12 @@ impl Engine {
         }
         while let Some((at, torrent)) = self.due.first().copied().filter(|(at, _)| *at <= self.now) {
             self.due.remove(&(at, torrent));
-            if let Some(t) = self.torrents.get_mut(torrent) {
-                t.due = None;
+            if let Some(due) = self.torrents.due_mut(torrent) {
+                *due = None;
+                self.keep_order(torrent);
                 self.announcer_timeout(torrent);
+                self.expire_waiting(torrent);
+                self.fall_asleep(torrent);
                 self.touched.requests.insert(torrent);
                 self.touched.torrents.insert(torrent);
             }
@@ -201,14 +217,7 @@ impl Engine {
     /// Works off what the turn touched.
     fn end_turn(&mut self) {
         while let Some(torrent) = self.touched.requests.pop_first() {
-            let Some(t) = self.torrents.get(torrent) else { continue };
-            let mut conns = t.conns.clone();
-            if !t.has_picked {
-                // whoever has the most has the rarest
-                conns.sort_by_key(|conn| core::cmp::Reverse(self.conns[*conn].interesting));
-            }
-            conns.into_iter().for_each(|conn| self.top_up(conn));
-            self.count_open_bytes(torrent);
+            self.top_up_all(torrent);
         }
         loop {
             if core::mem::take(&mut self.touched.room) {
@@ -237,8 +246,34 @@ impl Engine {
 
     /// Puts a torrent where its next deadline is.
     fn reschedule(&mut self, torrent: TorrentId) {
+        let waiting = self.waiting_until(torrent);
+        let announce = self.torrents.announcer(torrent).and_then(Announcer::next_timeout);
+        let sleep_at = self.note_idle(torrent);
+        let (own, is_waiting) = self.own_deadline(torrent);
+        let next = [waiting, announce, sleep_at, own].into_iter().flatten().min();
+        // a deadline that has just been served must not spin
+        let next = next.map(|at| at.max(self.now + Duration::from_millis(1)));
+        let Some(due) = self.torrents.due_mut(torrent) else { return };
+        let before = core::mem::replace(due, next);
+        if next != before {
+            if let Some(at) = before {
+                self.due.remove(&(at, torrent));
+            }
+            if let Some(at) = next {
+                self.due.insert((at, torrent));
+            }
+        }
+        if is_waiting {
+            self.waiting_to_dial.insert(torrent);
+        } else {
+            self.waiting_to_dial.remove(&torrent);
+        }
+    }
+
+    /// The next deadline of a torrent that is awake, its trackers' apart, and whether it waits for room to dial.
+    fn own_deadline(&self, torrent: TorrentId) -> (Option<Instant>, bool) {
         let (dial_room, look_at) = (self.dial_room(), self.look_for_peers_at(torrent));
-        let Some(t) = self.torrents.get_mut(torrent) else { return };
+        let Some(t) = self.torrents.get(torrent) else { return (None, false) };
         let may_dial = t.is_running() && t.conns.len() < self.settings.torrent_connections_max;
         let dial = if may_dial { t.peers.next_dial_time(self.now) } else { None };
         // who cannot dial for want of room is called when there is some, not by the clock
@@ -249,24 +284,8 @@ impl Engine {
         let first_pick = t.first_pick_at.filter(|_| !t.has_picked).and_then(|until| {
             [until, t.last_found + FIND_WAIT].into_iter().filter(|at| *at > self.now).min()
         });
-        let deadlines = [t.announcer.next_timeout(), dial, look_at, metadata, first_pick];
-        let next = deadlines.into_iter().flatten().min();
-        // a deadline that has just been served must not spin
-        let next = next.map(|at| at.max(self.now + Duration::from_millis(1)));
-        if next != t.due {
-            if let Some(at) = t.due {
-                self.due.remove(&(at, torrent));
-            }
-            if let Some(at) = next {
-                self.due.insert((at, torrent));
-            }
-            t.due = next;
-        }
-        if is_waiting {
-            self.waiting_to_dial.insert(torrent);
-        } else {
-            self.waiting_to_dial.remove(&torrent);
-        }
+        let next = [dial, look_at, metadata, first_pick].into_iter().flatten().min();
+        (next, is_waiting)
     }
 
     /// How many more dials may be under way, over all torrents.

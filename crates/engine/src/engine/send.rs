@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::id::ConnId;
-use crate::output::{Output, SendPart, SendPlan, TraceMessage};
+use crate::output::{Output, PlanBlock, SendPlan, TraceMessage};
 use unchoke_wire::BLOCK_LEN;
 use unchoke_wire::message::{Message, piece_header};
 
@@ -21,8 +21,8 @@ impl Engine {
         self.push_haves(conn);
         let Some(c) = self.conns.get_mut(conn) else { return };
         let torrent = c.torrent;
-        let mut parts = Vec::new();
         let mut bytes = c.send.take();
+        let mut blocks = Vec::new();
         // a slow peer must not wait long for what is said between plans
         let plan_blocks = c.up.rate() / PLANS_PER_S / u64::from(BLOCK_LEN);
         for _ in 0..plan_blocks.clamp(PLAN_BLOCKS_MIN, PLAN_BLOCKS_MAX) {
@@ -38,21 +38,17 @@ impl Engine {
             self.torrents[torrent].totals.uploaded += u64::from(block.len);
             let header = piece_header(block);
             bytes.extend_from_slice(&header);
-            parts.push(SendPart::Bytes(core::mem::take(&mut bytes)));
-            parts.push(SendPart::Block(block));
+            blocks.push(PlanBlock { after: bytes.len(), block });
             if self.settings.trace {
                 self.trace(conn, true, TraceMessage::Message(header.to_vec()));
             }
         }
-        if !bytes.is_empty() {
-            parts.push(SendPart::Bytes(bytes));
-        }
         let Some(c) = self.conns.get_mut(conn) else { return };
-        if parts.is_empty() {
+        if bytes.is_empty() {
             c.send.idle();
         } else {
             c.send.sending();
-            self.out.push_back(Output::Send { conn, plan: SendPlan { torrent, parts } });
+            self.out.push_back(Output::Send { conn, plan: SendPlan { torrent, bytes, blocks } });
         }
     }
 

@@ -3,6 +3,7 @@
 use super::Engine;
 use crate::id::{ConnId, TorrentId};
 use crate::input::Totals;
+use crate::torrent::sleeper::Sleeper;
 use crate::torrent::{Phase, Torrent};
 use core::net::SocketAddr;
 use unchoke_wire::{Bitfield, PeerId, WireHash};
@@ -79,6 +80,9 @@ pub struct PeerInfo {
 impl Engine {
     /// Figures of a torrent; `None` when there is no such.
     pub fn torrent_stats(&self, torrent: TorrentId) -> Option<TorrentStats> {
+        if let Some(s) = self.torrents.asleep(torrent) {
+            return Some(stats_asleep(s));
+        }
         let t = self.torrents.get(torrent)?;
         let conns = t.conns.iter().map(|c| &self.conns[*c]).filter(|c| c.is_ready());
         let rates = conns.clone().fold((0, 0), |(d, u), c| (d + c.down.rate(), u + c.up.rate()));
@@ -99,6 +103,11 @@ impl Engine {
     /// The pieces of a torrent that are verified and written; `None` until its storage is ready.
     pub fn have(&self, torrent: TorrentId) -> Option<&Bitfield> {
         self.torrents.get(torrent)?.have()
+    }
+
+    /// Whether a torrent sleeps.
+    pub fn is_asleep(&self, torrent: TorrentId) -> bool {
+        self.torrents.asleep(torrent).is_some()
     }
 
     /// All torrents.
@@ -125,6 +134,25 @@ impl Engine {
                 requests: c.requests.len(),
             })
             .collect()
+    }
+}
+
+fn stats_asleep(s: &Sleeper) -> TorrentStats {
+    TorrentStats {
+        hash: s.hash,
+        state: match (s.is_paused, s.facts.is_complete) {
+            (true, _) => TorrentState::Paused,
+            (false, true) => TorrentState::Seeding,
+            (false, false) => TorrentState::Downloading,
+        },
+        pieces: s.facts.pieces,
+        left: Some(s.facts.left),
+        rates: (0, 0),
+        totals: s.totals,
+        totals_at_start: s.totals_at_start,
+        corrupt: s.corrupt,
+        peers: (0, 0),
+        seeds: 0,
     }
 }
 

@@ -5,7 +5,7 @@ use crate::event::{CloseReason, Event};
 use crate::id::{ConnId, RequestId, TorrentId};
 use crate::input::{HttpReply, PeerSource};
 use crate::output::{HttpRequest, Output};
-use crate::tracker::{AnnounceInput, AnnounceOutput, AnnounceTotals};
+use crate::tracker::{AnnounceInput, AnnounceOutput};
 use core::net::{IpAddr, SocketAddr};
 use unchoke_wire::time::{Duration, Instant};
 
@@ -21,14 +21,11 @@ const LOOK_DOUBLINGS_MAX: u32 = 4;
 impl Engine {
     /// Gives one input to a torrent's announcer and carries out what it answers.
     pub(super) fn announce(&mut self, torrent: TorrentId, input: AnnounceInput<'_>) {
-        let Some(t) = self.torrents.get_mut(torrent) else { return };
-        let totals = AnnounceTotals {
-            uploaded: t.totals.uploaded - t.totals_at_start.uploaded,
-            downloaded: t.totals.downloaded.saturating_sub(t.totals_at_start.downloaded),
-            corrupt: t.corrupt,
-            left: t.left(),
-        };
-        let outputs: Vec<AnnounceOutput> = t.announcer.handle(input, totals, self.now).collect();
+        let Some((announcer, totals)) = self.torrents.announcing(torrent) else { return };
+        let was_asking = announcer.is_asking();
+        let outputs: Vec<AnnounceOutput> =
+            announcer.handle(input, totals, &mut self.connections, self.now).collect();
+        self.announcing = self.announcing + usize::from(announcer.is_asking()) - usize::from(was_asking);
         outputs.into_iter().for_each(|output| self.announcer_output(torrent, output));
         self.touched.torrents.insert(torrent);
     }
@@ -86,14 +83,17 @@ impl Engine {
             AnnounceOutput::Peers { peers, tracker } => {
                 let addrs: Vec<SocketAddr> = peers.iter().map(|(addr, _)| *addr).collect();
                 self.peers_found(torrent, PeerSource::Tracker, &addrs, tracker);
-                let list = &mut self.torrents[torrent].peers;
-                for (addr, id) in peers {
-                    if let Some(id) = id {
-                        list.expect_id(addr, id);
-                    }
+                let ids: Vec<_> = peers.into_iter().filter_map(|(addr, id)| Some((addr, id?))).collect();
+                match self.torrents.get_mut(torrent) {
+                    Some(t) => ids.into_iter().for_each(|(addr, id)| t.peers.expect_id(addr, id)),
+                    None => self.asleep_expects(torrent, ids),
                 }
             }
-            AnnounceOutput::Replied { url, peers, warning, next_in, .. } => {
+            AnnounceOutput::Replied { url, peers, warning, next_in, incomplete, .. } => {
+                if let Some(s) = self.torrents.asleep_mut(torrent) {
+                    // we are not among them, as we have all
+                    s.has_leeches = incomplete.is_some_and(|n| n > 0);
+                }
                 self.event(Event::TrackerReplied { torrent, url, peers, warning, next_in });
             }
             AnnounceOutput::Failed { url, error, next_in } => {

@@ -64,11 +64,6 @@ impl BufferPool {
         self.bytes = 0;
     }
 
-    /// Bytes held.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     /// Drops buffers, the longest first, until `bytes_max` bytes are left at most.
     fn shrink(&mut self, bytes_max: u64) {
         while self.bytes > bytes_max {
@@ -96,18 +91,18 @@ mod tests {
         pool.put(a);
         pool.put(b);
         pool.put(Box::default());
-        assert_eq!(pool.bytes(), 60);
+        assert_eq!(pool.bytes, 60);
         let again = pool.take(30);
-        assert_eq!((again.as_ptr(), pool.bytes()), (place, 30));
+        assert_eq!((again.as_ptr(), pool.bytes), (place, 30));
         pool.put(again);
         pool.drop_unused();
-        assert_eq!(pool.bytes(), 60, "both were in use just now");
+        assert_eq!(pool.bytes, 60, "both were in use just now");
         let again = pool.take(30);
         pool.put(again);
         pool.drop_unused();
-        assert_eq!(pool.bytes(), 30, "one was enough");
+        assert_eq!(pool.bytes, 30, "one was enough");
         pool.drop_unused();
-        assert_eq!(pool.bytes(), 0);
+        assert_eq!(pool.bytes, 0);
     }
 
     #[test]
@@ -116,10 +111,10 @@ mod tests {
         let buffers = [10, 10, 50, 50].map(|len| pool.take(len));
         buffers.into_iter().for_each(|b| pool.put(b));
         let new = pool.take(40);
-        assert_eq!((new.len(), pool.bytes()), (40, 70));
+        assert_eq!((new.len(), pool.bytes), (40, 70));
         let other = pool.take(55);
-        assert_eq!((other.len(), pool.bytes()), (55, 10));
+        assert_eq!((other.len(), pool.bytes), (55, 10));
         pool.clear();
-        assert_eq!((pool.bytes(), pool.take(10).len()), (0, 10));
+        assert_eq!((pool.bytes, pool.take(10).len()), (0, 10));
     }
 }

@@ -3,6 +3,7 @@
 pub mod buffer_pool;
 pub mod metadata;
 pub mod piece_buffers;
+pub mod sleeper;
 
 use crate::id::{ConnId, PeerKey};
 use crate::input::{Discovery, Totals};
@@ -86,13 +87,82 @@ pub struct Torrent {
     pub last_found: Instant,
     /// Whether the first requests went out.
     pub has_picked: bool,
+    /// Who is asked first the next time that all are, by the place in `conns`.
+    pub asked_next: usize,
     /// When more peers were last looked for out of turn, and how often in a row.
     pub looked_for_peers: (Instant, u32),
     /// When the engine looks at it next.
     pub due: Option<Instant>,
+    /// Whether it slept in this run: it is announced already.
+    pub has_slept: bool,
+    /// Since when it has had nothing to do.
+    pub idle_since: Option<Instant>,
+}
+
+/// What a torrent is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The hash of its swarm.
+    pub hash: WireHash,
+    /// All hashes it is known by.
+    pub hashes: InfoHashes,
+    /// Our id in it.
+    pub peer_id: PeerId,
+    /// By which means it finds peers.
+    pub discovery: Discovery,
+    /// What the metadata says; without it, it is fetched from peers.
+    pub info: Option<Info>,
+    /// The raw metadata; empty without it.
+    pub raw_info: Vec<u8>,
+    /// The peers it knows of.
+    pub peers: PeerList,
+    /// Its trackers.
+    pub announcer: Announcer,
+    /// Block bytes over its life.
+    pub totals: Totals,
 }
 
 impl Torrent {
+    /// A torrent that waits for its storage, or for its metadata.
+    pub fn new(parts: Parts, now: Instant) -> Self {
+        let Parts { hash, hashes, peer_id, discovery, info, raw_info, peers, announcer, totals } = parts;
+        Torrent {
+            hash,
+            hashes,
+            peer_id,
+            discovery,
+            is_sequential: false,
+            phase: if info.is_some() { Phase::Storage } else { Phase::Metadata },
+            is_paused: false,
+            error: None,
+            is_removing: false,
+            metadata: info.is_none().then(|| MetadataFetch::new(hashes)),
+            info,
+            raw_info,
+            picker: None,
+            buffers: PieceBuffers::default(),
+            have_log: Vec::new(),
+            peers,
+            corrupt: 0,
+            conns: Vec::new(),
+            swarm_version: 0,
+            announcer,
+            totals,
+            totals_at_start: totals,
+            checking: 0,
+            open_bytes: 0,
+            is_completed: false,
+            first_pick_at: None,
+            last_found: Instant::ZERO,
+            has_picked: false,
+            asked_next: 0,
+            looked_for_peers: (now, 0),
+            due: None,
+            has_slept: false,
+            idle_since: None,
+        }
+    }
+
     /// Whether it may exchange anything with peers now.
     pub fn is_running(&self) -> bool {
         !self.is_paused && !self.is_removing && self.phase != Phase::Storage

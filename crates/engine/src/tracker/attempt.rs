@@ -1,6 +1,5 @@
 //! One exchange with one tracker: name lookup, HTTP request or UDP packets, until an answer or its deadline.
 
-use super::lane::Connection;
 use super::url::Scheme;
 use super::{AnnounceOutput, NamedPeer};
 use super::{Announcer, NO_ADDRESS_WAIT, STOP_TIMEOUT};
@@ -180,7 +179,7 @@ impl Announcer {
             Scheme::Http | Scheme::Https => self.send_http(attempt, now),
             Scheme::Udp => {
                 let to = SocketAddr::new(ip, self.trackers[tracker].url.port());
-                let known = self.lanes[lane].slots[tracker].connection_to(to, now);
+                let known = self.connections.to(to, now);
                 self.begin_udp(attempt, to, known, known.is_some(), now);
             }
         }
@@ -341,8 +340,7 @@ impl Announcer {
     fn udp_answered(&mut self, attempt: Attempt, reply: Reply, from: SocketAddr, now: Instant) {
         match reply {
             Reply::Connect { connection: id, .. } => {
-                let connection = Connection { to: from, id, since: now };
-                self.lanes[attempt.lane].slots[attempt.tracker].connection = Some(connection);
+                self.connections.note(from, id, now);
                 self.begin_udp(attempt, from, Some(id), false, now);
             }
             Reply::Announce { interval, leechers, seeders, peers, .. } => {
@@ -360,7 +358,7 @@ impl Announcer {
                 self.answered(attempt, Answer::Scrape(stats[0]), Some(from.ip()), now);
             }
             Reply::Error { message, .. } => {
-                self.lanes[attempt.lane].slots[attempt.tracker].connection = None;
+                self.connections.forget(from);
                 if let Stage::Udp { is_reused: true, connection: Some(_), .. } = attempt.stage {
                     self.begin_udp(attempt, from, None, false, now);
                 } else {
@@ -383,10 +381,9 @@ impl Announcer {
             }
             *resend_after *= 2;
             *resend_at = now + *resend_after;
-            let slot = &mut self.lanes[attempt.lane].slots[attempt.tracker];
             // a tracker that was restarted does not know the connection id, and may be silent about it
-            if core::mem::take(is_reused) || slot.connection_to(*to, now).is_none() {
-                slot.connection = None;
+            if core::mem::take(is_reused) || self.connections.to(*to, now).is_none() {
+                self.connections.forget(*to);
                 *connection = None;
             }
             self.send_udp(attempt);

@@ -4,7 +4,7 @@ use crate::id::ShardId;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use unchoke_wire::compact::Family;
-use unchoke_wire::time::Duration;
+use unchoke_wire::time::{Duration, Instant};
 use unchoke_wire::udp_tracker::ScrapeStats;
 use unchoke_wire::{PeerId, WireHash};
 
@@ -61,6 +61,15 @@ pub enum AnnounceInput<'a> {
         /// Whether nothing is missing already, so that no tracker is told `completed`.
         is_complete: bool,
     },
+    /// The same, and no tracker is asked before this time has passed.
+    StartLater {
+        /// Whether nothing is missing already.
+        is_complete: bool,
+        /// How long to wait, unless [`AnnounceInput::AnnounceNow`] comes.
+        delay: Duration,
+    },
+    /// What is due, and not begun, waits until then.
+    Later(Instant),
     /// The last missing piece was verified.
     Completed,
     /// The torrent stops: every tracker that knows of us is told so, for five seconds at most.

@@ -1,6 +1,6 @@
 //! The trackers of one address family: their order, what each was told, and whose turn it is (BEP 7, 12).
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
 use std::collections::VecDeque;
 use unchoke_wire::compact::Family;
 use unchoke_wire::time::{Duration, Instant};
@@ -35,15 +35,6 @@ pub(super) struct Slot {
     pub(super) not_before: Instant,
     /// Its address when it was asked last.
     pub(super) address: Option<IpAddr>,
-    /// A connection id of its UDP server, and since when.
-    pub(super) connection: Option<Connection>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Connection {
-    pub(super) to: SocketAddr,
-    pub(super) id: u64,
-    pub(super) since: Instant,
 }
 
 /// Trackers being tried one after the other until one answers.
@@ -60,9 +51,6 @@ const HEDGE_MAX: Duration = Duration::from_secs(5);
 /// ...or less, so that the last of many is tried within this time.
 const WALK_MAX: Duration = Duration::from_secs(25);
 const HEDGE_MIN: Duration = Duration::from_secs(1);
-
-/// A connection id is used this long (BEP 15).
-const CONNECTION_LIFE: Duration = Duration::from_secs(60);
 
 impl Lane {
     pub(super) fn new(family: Family) -> Self {
@@ -97,6 +85,12 @@ impl Lane {
         self.next_walk_at = times.filter(|at| *at > now).min();
     }
 
+    /// When the first tracker may be asked.
+    pub(super) fn may_ask_at(&self) -> Option<Instant> {
+        let all = self.tiers.iter().flatten().map(|t| &self.slots[*t]);
+        all.filter(|s| !s.is_dead).map(|s| s.not_before).min()
+    }
+
     /// The rank of a tracker's tier; the worst for one that is in none.
     pub(super) fn tier_of(&self, tracker: usize) -> usize {
         self.tiers.iter().position(|tier| tier.contains(&tracker)).unwrap_or(usize::MAX)
@@ -113,15 +107,8 @@ impl Lane {
 }
 
 impl Slot {
-    //= BEP 15: a connection id is used for a minute
-    pub(super) fn connection_to(&self, to: SocketAddr, now: Instant) -> Option<u64> {
-        let connection = self.connection.filter(|c| c.to == to && now.since(c.since) < CONNECTION_LIFE)?;
-        Some(connection.id)
-    }
-
     /// Forgets the session with the tracker, not who it is.
     pub(super) fn restart(&mut self, now: Instant) {
-        *self =
-            Slot { address: self.address, connection: self.connection, not_before: now, ..Slot::default() };
+        *self = Slot { address: self.address, not_before: now, ..Slot::default() };
     }
 }

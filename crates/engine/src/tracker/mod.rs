@@ -9,6 +9,7 @@
 //! seconds, and a dead tracker is left to the back-off that all trackers share.
 
 mod attempt;
+mod connections;
 mod io;
 mod lane;
 mod url;
@@ -16,6 +17,7 @@ mod url;
 #[cfg(test)]
 mod tests;
 
+pub use connections::Connections;
 pub use io::{AnnounceInput, AnnounceOutput, AnnounceOutputs, AnnounceTotals, AnnouncerSettings, Families};
 pub use url::{Scheme, TrackerUrl, UrlError};
 
@@ -46,6 +48,8 @@ pub struct Announcer {
     is_complete: bool,
     is_complete_at_start: bool,
     totals: AnnounceTotals,
+    /// Lent by the owner while an input is handled.
+    connections: Connections,
     outputs: Vec<AnnounceOutput>,
 }
 
@@ -119,23 +123,32 @@ impl Announcer {
             is_complete: false,
             is_complete_at_start: false,
             totals: AnnounceTotals::default(),
+            connections: Connections::default(),
             outputs: Vec::new(),
         };
         this.set_tiers(tiers, now);
         this
     }
 
-    /// Takes in one thing that happened. `totals` are those of this moment.
+    /// Takes in one thing that happened. `totals` are those of this moment; `connections` are the owner's, for all its
+    /// torrents.
     pub fn handle(
         &mut self,
         input: AnnounceInput<'_>,
         totals: AnnounceTotals,
+        connections: &mut Connections,
         now: Instant,
     ) -> AnnounceOutputs<'_> {
         self.totals = totals;
+        core::mem::swap(&mut self.connections, connections);
         match input {
             AnnounceInput::Timeout => {}
             AnnounceInput::Start { is_complete } => self.start(is_complete, now),
+            AnnounceInput::StartLater { is_complete, delay } => {
+                self.start(is_complete, now);
+                self.put_off(now + delay);
+            }
+            AnnounceInput::Later(until) => self.put_off(until),
             AnnounceInput::Completed => self.complete(now),
             AnnounceInput::Stop => self.stop(now),
             AnnounceInput::AnnounceNow => self.announce_now(now),
@@ -147,6 +160,7 @@ impl Announcer {
             AnnounceInput::Datagram { from, bytes } => self.datagram(from, bytes, now),
         }
         self.advance(now);
+        core::mem::swap(&mut self.connections, connections);
         AnnounceOutputs(self.outputs.drain(..))
     }
 
@@ -163,6 +177,11 @@ impl Announcer {
             Phase::Idle | Phase::Running => None,
         };
         attempts.chain(hedges).chain(walks).chain(stop).min()
+    }
+
+    /// Whether a tracker is being asked or told something.
+    pub fn is_asking(&self) -> bool {
+        !self.attempts.is_empty()
     }
 
     /// Whether no tracker is being told anything: before `Start`, and a while after `Stop`.
@@ -249,6 +268,13 @@ impl Announcer {
         }
     }
 
+    /// Lets walks that have not begun wait.
+    fn put_off(&mut self, until: Instant) {
+        for at in self.lanes.iter_mut().filter_map(|l| l.next_walk_at.as_mut()) {
+            *at = (*at).max(until);
+        }
+    }
+
     fn complete(&mut self, now: Instant) {
         self.is_complete = true;
         if let Phase::Stopping { restart: Some(is_complete), .. } = &mut self.phase {
@@ -318,7 +344,10 @@ impl Announcer {
 
     fn announce_now(&mut self, now: Instant) {
         for lane in self.lanes.iter_mut().filter(|l| l.walk.is_none()) {
-            let may_ask_at = lane.working.map(|t| lane.slots[t].not_before.max(now));
+            let may_ask_at = match lane.working {
+                Some(tracker) => Some(lane.slots[tracker].not_before.max(now)),
+                None => lane.may_ask_at().map(|at| at.max(now)),
+            };
             if let (Some(at), Some(next)) = (may_ask_at, lane.next_walk_at) {
                 lane.next_walk_at = Some(next.min(at));
             }

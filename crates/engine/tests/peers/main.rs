@@ -18,6 +18,7 @@ mod net;
 mod private;
 mod requests;
 mod seeding;
+mod sleep;
 mod timers;
 mod trackers;
 mod trust;

@@ -521,7 +521,7 @@ impl Net {
             Output::WantSend { conn } => self.todo.push_back(Todo::Ready(host, conn)),
             Output::Send { conn, plan } => {
                 let mut bytes = Vec::new();
-                for part in plan.parts {
+                for part in plan.parts() {
                     match part {
                         SendPart::Bytes(b) => bytes.extend(b),
                         SendPart::Block(b) => bytes.extend(self.hosts[host].contents[&plan.torrent].block(b)),

@@ -1,5 +1,11 @@
 //! The table of kernels and the choice among them, made once per process.
 
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "vector instructions")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "loads by pointer")]
+mod lanes;
 mod portable;
 
 use std::sync::OnceLock;
@@ -19,6 +25,12 @@ impl Kernels {
     /// The fastest kernels that this machine can run.
     pub(crate) fn chosen() -> &'static Self {
         static CHOSEN: OnceLock<&'static Kernels> = OnceLock::new();
-        CHOSEN.get_or_init(|| &portable::KERNELS)
+        CHOSEN.get_or_init(|| {
+            #[cfg(target_arch = "x86_64")]
+            if avx512::is_available() {
+                return &avx512::KERNELS;
+            }
+            &portable::KERNELS
+        })
     }
 }

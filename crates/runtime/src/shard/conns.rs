@@ -179,30 +179,28 @@ impl Io {
 
     /// Begins to write a plan.
     pub(super) fn send(&mut self, conn: ConnId, plan: SendPlan) {
-        if !self.conns.contains_key(conn) {
-            return;
-        }
-        let storage = self.storages.get(plan.torrent);
-        let upload = Upload::new(plan, storage);
-        let blocks = upload.cold_blocks();
-        let torrent = upload.torrent;
-        let task = match (blocks.first().copied(), storage) {
-            (None, _) => None,
-            (Some(_), Some(storage)) => {
-                Some(ReadTask { conn, blocks, storage: Arc::clone(storage), reply: self.links.own.clone() })
+        let Some(c) = self.conns.get_mut(conn) else { return };
+        assert!(c.upload.is_none(), "the engine waits for SendReady before the next plan");
+        let torrent = plan.torrent;
+        let storage = self.storages.get(torrent);
+        let mut upload = Upload::new(plan, storage.map(|s| &**s), self.buffers.pop().unwrap_or_default());
+        let cold = upload.take_cold();
+        c.upload = Some(upload);
+        match (cold, storage) {
+            (None, _) => {}
+            (Some(cold), Some(storage)) => {
+                let storage = Arc::clone(storage);
+                let task = ReadTask { conn, cold, storage, reply: self.links.own.clone() };
+                match &self.links.workers {
+                    Some(workers) => workers.read(task),
+                    None => task.run(),
+                }
             }
-            (Some(block), None) => {
+            (Some(cold), None) => {
+                let block = cold.blocks[0];
                 self.read_failed(conn, torrent, block, "the torrent has no storage".to_owned());
                 return;
             }
-        };
-        let c = &mut self.conns[conn];
-        assert!(c.upload.is_none(), "the engine waits for SendReady before the next plan");
-        c.upload = Some(upload);
-        match (task, &self.links.workers) {
-            (Some(task), Some(workers)) => workers.read(task),
-            (Some(task), None) => task.run(),
-            (None, _) => {}
         }
         self.write(conn);
     }
@@ -211,12 +209,12 @@ impl Io {
     pub(super) fn blocks_read(&mut self, conn: ConnId, result: ReadResult) {
         let Some(upload) = self.conns.get_mut(conn).and_then(|c| c.upload.as_mut()) else { return };
         match result {
-            Ok(blocks) => {
-                upload.fill(blocks);
+            Ok(body) => {
+                upload.fill(body);
                 self.write(conn);
             }
             Err((block, error)) => {
-                let torrent = upload.torrent;
+                let torrent = upload.torrent();
                 self.read_failed(conn, torrent, block, error);
             }
         }
@@ -253,6 +251,7 @@ impl Io {
         if bytes > 0 {
             self.pending.push_back(Pending::Sent(conn, bytes));
         }
+        let spare = upload.release();
         match progress {
             Progress::Done => {
                 (c.upload, c.wants_send) = (None, true);
@@ -260,13 +259,16 @@ impl Io {
             }
             Progress::Full => c.is_writable = false,
             Progress::Waiting => {}
-            Progress::ReadFailed(block, error) => {
-                let torrent = upload.torrent;
-                self.read_failed(conn, torrent, block, error);
-            }
             Progress::Broken => {
                 self.lost(conn, ClosedBy::Remote);
             }
         }
+        // the one used last is the one that is still in the cache
+        if let Some(buffer) = spare.filter(|_| self.buffers.len() < SPARE_BUFFERS_MAX) {
+            self.buffers.push(buffer);
+        }
     }
 }
+
+/// Buffers for the blocks of plans that are kept while nobody uses them.
+const SPARE_BUFFERS_MAX: usize = 4;

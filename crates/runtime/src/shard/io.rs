@@ -54,6 +54,8 @@ pub(crate) struct Io {
     pub(super) readable: VecDeque<ConnId>,
     /// Inputs that follow from outputs: a few a connection.
     pub(super) pending: VecDeque<Pending>,
+    /// Buffers for the blocks of plans, those not in use.
+    pub(super) buffers: Vec<Vec<u8>>,
     pub(super) storages: SecondaryMap<TorrentId, Arc<dyn Storage>>,
     pub(super) hashes: SecondaryMap<TorrentId, WireHash>,
     /// Pieces to hash and write.
@@ -74,6 +76,7 @@ impl Io {
             dials: BTreeSet::new(),
             readable: VecDeque::new(),
             pending: VecDeque::new(),
+            buffers: Vec::new(),
             storages: SecondaryMap::new(),
             hashes: SecondaryMap::new(),
             verifies: Verifies::default(),

@@ -129,6 +129,8 @@ impl Io {
 fn torrent_of(event: &Event) -> Option<TorrentId> {
     let torrent = match event {
         Event::Added { torrent, .. }
+        | Event::Wake { torrent }
+        | Event::Slept { torrent }
         | Event::Duplicate { torrent }
         | Event::MetadataReceived { torrent, .. }
         | Event::PieceDone { torrent, .. }

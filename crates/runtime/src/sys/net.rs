@@ -1,17 +1,7 @@
-//! Socket options and the error queue of datagram sockets.
+//! The error queue of datagram sockets.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::AsFd;
-
-/// Holds small writes back until `cork` is taken off again. Only Linux has it; elsewhere nothing happens.
-pub(crate) fn set_cork(socket: impl AsFd, cork: bool) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    rustix::net::sockopt::set_tcp_cork(socket, cork)?;
-    #[cfg(not(target_os = "linux"))]
-    let _ = (socket, cork);
-    Ok(())
-}
 
 /// Asks to be told of datagrams that were refused, by [`take_unreachable`].
 #[cfg(target_os = "linux")]

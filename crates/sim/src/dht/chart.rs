@@ -130,8 +130,9 @@ struct Panel<'a> {
 }
 
 impl<'a> Panel<'a> {
+    /// A range from 0 is made longer until its four ticks are round numbers.
     fn new(left: f64, name: &'a str, x: (f64, f64), y: (f64, f64)) -> Self {
-        Panel { left, name, x, y }
+        Panel { left, name, x: round(x), y: round(y) }
     }
 
     /// Where a point lies in the drawing.
@@ -188,6 +189,16 @@ impl<'a> Panel<'a> {
             right - 6.0
         )
     }
+}
+
+fn round((low, high): (f64, f64)) -> (f64, f64) {
+    if low > 0.0 {
+        return (low, high);
+    }
+    let tick = high / 4.0;
+    let unit = 10f64.powf(tick.log10().floor());
+    let tick = [1.0, 2.0, 2.5, 5.0, 10.0].map(|n| n * unit).into_iter().find(|t| *t >= tick * 0.999);
+    (low, tick.unwrap_or(unit) * 4.0)
 }
 
 fn label(value: f64) -> String {

@@ -121,9 +121,9 @@ impl World {
     pub(super) fn send_plan(&mut self, host: HostId, conn: ConnId, plan: SendPlan) {
         let Some(end) = self.hosts[host.0].ends.get(&EndName::Conn(conn)).copied() else { return };
         let mut bytes = Vec::new();
-        for part in plan.parts {
+        for part in plan.parts() {
             match part {
-                SendPart::Bytes(b) => bytes.extend_from_slice(&b),
+                SendPart::Bytes(b) => bytes.extend_from_slice(b),
                 SendPart::Block(block) => {
                     let from = bytes.len();
                     bytes.resize(from + block.len as usize, 0);

@@ -9,6 +9,7 @@ mod disk;
 mod finish;
 mod part_file;
 mod pool;
+mod ready;
 mod selection;
 
 use std::ops::Range;
@@ -20,7 +21,7 @@ use unchoke_wire::{BlockRef, PieceIndex};
 
 use crate::error::StorageError;
 use crate::spec::StorageSpec;
-use crate::storage::{FileFact, Located, PieceRead, Storage, check_stretch};
+use crate::storage::{FileFact, PieceRead, Storage, check_stretch};
 
 use disk::Dirty;
 use part_file::PartTable;
@@ -69,6 +70,8 @@ pub struct FileStorage {
     syncing: Mutex<()>,
     /// The file system the root was on when it was opened first.
     root_device: OnceLock<rustix::fs::Dev>,
+    /// Whether the disk of the root has moving parts, once asked.
+    is_spinning: OnceLock<bool>,
 }
 
 impl Default for Options {
@@ -105,6 +108,7 @@ impl FileStorage {
             dirty: Mutex::default(),
             syncing: Mutex::default(),
             root_device: OnceLock::new(),
+            is_spinning: OnceLock::new(),
         })
     }
 
@@ -194,15 +198,12 @@ impl Storage for FileStorage {
         self.check_run(pieces, buf, found)
     }
 
-    fn locate(&self, block: BlockRef) -> Option<Located> {
-        let layout = &self.spec.layout;
-        let mut spans = layout.contains(block).then(|| layout.spans(block.piece, block.begin, block.len))?;
-        let span = spans.next().filter(|s| s.len == u64::from(block.len))?;
-        if self.spec.file(span.file).is_pad || self.may_be_parted(span.file) {
-            return None;
-        }
-        let file = self.options.pool.find((self.id, span.file.0), false)?;
-        Some(Located { file, offset: span.offset, len: block.len })
+    fn read_now(&self, blocks: &[BlockRef], buf: &mut [u8]) -> usize {
+        self.read_ready(blocks, buf)
+    }
+
+    fn read_ahead(&self, stretch: BlockRef) {
+        self.ask_ahead(stretch);
     }
 
     fn sync(&self) -> Result<(), StorageError> {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::sys;
+
 /// Open files, the least recently used closed first. A file handed out stays open as long as somebody holds it.
 #[derive(Debug)]
 pub struct FilePool {
@@ -25,6 +27,8 @@ struct Inner {
 struct Entry {
     file: Arc<File>,
     is_writable: bool,
+    /// Whether its file system is memory: nothing ever waits for a disk.
+    is_in_memory: bool,
     used: u64,
 }
 
@@ -50,19 +54,20 @@ impl FilePool {
     }
 
     pub(super) fn find(&self, key: Key, writable: bool) -> Option<Arc<File>> {
-        let mut inner = self.inner();
-        inner.clock += 1;
-        let now = inner.clock;
-        let entry = inner.open.get_mut(&key).filter(|e| e.is_writable || !writable)?;
-        entry.used = now;
-        Some(Arc::clone(&entry.file))
+        self.inner().find(key, writable).map(|e| Arc::clone(&e.file))
+    }
+
+    /// For reading without waiting: also says whether the file's system is memory.
+    pub(super) fn find_ready(&self, key: Key) -> Option<(Arc<File>, bool)> {
+        self.inner().find(key, false).map(|e| (Arc::clone(&e.file), e.is_in_memory))
     }
 
     pub(super) fn put(&self, key: Key, file: File, is_writable: bool) -> Arc<File> {
+        let is_in_memory = sys::is_in_memory(&file);
         let file = Arc::new(file);
         let mut inner = self.inner();
         inner.clock += 1;
-        let entry = Entry { file: Arc::clone(&file), is_writable, used: inner.clock };
+        let entry = Entry { file: Arc::clone(&file), is_writable, is_in_memory, used: inner.clock };
         let replaced = inner.open.insert(key, entry);
         let shut = inner.shrink(self.open_max);
         // closing may take its time on some file systems, and others wait for the lock
@@ -98,6 +103,13 @@ impl FilePool {
 }
 
 impl Inner {
+    fn find(&mut self, key: Key, writable: bool) -> Option<&Entry> {
+        self.clock += 1;
+        let entry = self.open.get_mut(&key).filter(|e| e.is_writable || !writable)?;
+        entry.used = self.clock;
+        Some(entry)
+    }
+
     /// Takes out the least recently used until `max` are left; to be closed by the caller.
     fn shrink(&mut self, max: usize) -> Vec<Entry> {
         let mut shut = Vec::new();

@@ -1,7 +1,8 @@
 //! What is remembered of a torrent across restarts, and how much of it still holds.
 
 mod facts;
-mod record;
+pub(crate) mod record;
+pub(crate) mod seal;
 mod store;
 
 pub use facts::{Resume, check_facts};

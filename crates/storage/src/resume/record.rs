@@ -3,6 +3,7 @@
 use unchoke_wire::bencode::{Dict, Document, Writer};
 use unchoke_wire::{Bitfield, InfoHashes, PieceIndex, WireHash, limits};
 
+use super::seal::Format;
 use crate::storage::FileFact;
 
 /// What is remembered of a torrent.
@@ -50,16 +51,20 @@ pub enum DecodeError {
     #[error("of another torrent, {0}")]
     OtherTorrent(WireHash),
     /// Written by a later version.
-    #[error("of format {got}, this program knows formats up to {newest}", newest = ResumeRecord::VERSION)]
+    #[error("of format {got}, this program knows formats up to {newest}")]
     FutureVersion {
         /// Its format.
         got: u32,
+        /// The newest format known.
+        newest: u32,
     },
 }
 
 impl ResumeRecord {
     /// The format written.
     pub const VERSION: u32 = 1;
+
+    const FORMAT: Format = Format { magic: b"unchoke resume ", version: Self::VERSION };
 
     /// A record of nothing yet.
     pub fn new(info_hash: WireHash, hashes: InfoHashes) -> Self {
@@ -106,12 +111,12 @@ impl ResumeRecord {
                 d.bytes(b"v2", v2);
             }
         });
-        seal(Self::VERSION, &w.finish())
+        Self::FORMAT.seal(&w.finish())
     }
 
     /// Reads a record of the torrent `info_hash`. Any changed byte is [`DecodeError::Damaged`].
     pub fn decode(bytes: &[u8], info_hash: WireHash) -> Result<Self, DecodeError> {
-        let body = unseal(bytes)?;
+        let body = Self::FORMAT.unseal(bytes)?;
         let doc = Document::parse(body).map_err(|_| DecodeError::Damaged)?;
         let dict = doc.root().as_dict().ok_or(DecodeError::Damaged)?;
         let record = Self::read(dict).ok_or(DecodeError::Damaged)?;
@@ -169,35 +174,6 @@ impl PartialPiece {
     }
 }
 
-const MAGIC: &[u8] = b"unchoke resume ";
-
-/// Puts the line with version and checksum, both over all that follows and the version itself, before the body.
-fn seal(version: u32, body: &[u8]) -> Vec<u8> {
-    let head = [MAGIC, format!("{version} ").as_bytes()].concat();
-    let sum = crc32c::crc32c_append(crc32c::crc32c(&head), body);
-    [&head, format!("{sum:08x}\n").as_bytes(), body].concat()
-}
-
-fn unseal(bytes: &[u8]) -> Result<&[u8], DecodeError> {
-    let parts = || {
-        let rest = bytes.strip_prefix(MAGIC)?;
-        let space = rest.iter().take(11).position(|b| *b == b' ')?;
-        let version: u32 = core::str::from_utf8(&rest[..space]).ok()?.parse().ok()?;
-        let (sum, body) = rest[space + 1..].split_at_checked(9)?;
-        Some((version, sum, body))
-    };
-    let (version, _, body) = parts().ok_or(DecodeError::Damaged)?;
-    // the same bytes come out again only if nothing was changed, the checksum's own spelling included
-    if seal(version, body) != bytes {
-        return Err(DecodeError::Damaged);
-    }
-    match version {
-        ResumeRecord::VERSION => Ok(body),
-        got if got > ResumeRecord::VERSION => Err(DecodeError::FutureVersion { got }),
-        _ => Err(DecodeError::Damaged),
-    }
-}
-
 /// Bytes of one fact: kind, length, time, inode.
 const FACT_LEN: usize = 25;
 
@@ -237,7 +213,7 @@ fn decode_facts(bytes: &[u8]) -> Option<Vec<FileFact>> {
     facts.collect()
 }
 
-fn signed(total: u64) -> i64 {
+pub(crate) fn signed(total: u64) -> i64 {
     i64::try_from(total).expect("nobody moves 2^63 bytes")
 }
 
@@ -246,11 +222,11 @@ fn count(files: usize) -> u32 {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    pub(in crate::resume) fn sample() -> ResumeRecord {
+    pub(crate) fn sample() -> ResumeRecord {
         let info = b"d6:lengthi5e4:name1:a12:piece lengthi16384e6:pieces0:e".to_vec();
         let hashes = InfoHashes::hybrid_of(&info);
         let mut have = Bitfield::none(11);
@@ -311,9 +287,10 @@ pub(super) mod tests {
 
     #[test]
     fn a_later_format_is_refused_by_its_number() {
-        let sealed = seal(2, b"whatever comes later");
+        let later = Format { version: 2, ..ResumeRecord::FORMAT };
+        let sealed = later.seal(b"whatever comes later");
         let error = ResumeRecord::decode(&sealed, WireHash([0; 20])).unwrap_err();
-        assert_eq!(error, DecodeError::FutureVersion { got: 2 });
+        assert_eq!(error, DecodeError::FutureVersion { got: 2, newest: 1 });
         assert_eq!(error.to_string(), "of format 2, this program knows formats up to 1");
     }
 
@@ -326,7 +303,7 @@ pub(super) mod tests {
     proptest! {
         #[test]
         fn sealed_bytes_decode_or_err(body in prop::collection::vec(prop_oneof![Just(b'd'), Just(b'l'), Just(b'i'), Just(b'e'), Just(b':'), b'0'..=b'9', any::<u8>()], 0..100)) {
-            let _ = ResumeRecord::decode(&seal(1, &body), WireHash([0; 20]));
+            let _ = ResumeRecord::decode(&ResumeRecord::FORMAT.seal(&body), WireHash([0; 20]));
             let _ = ResumeRecord::decode(&body, WireHash([0; 20]));
         }
     }

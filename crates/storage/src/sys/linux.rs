@@ -1,12 +1,13 @@
-//! Linux: `openat2`, `fallocate`, `SEEK_DATA`.
+//! Linux: `openat2`, `fallocate`, `SEEK_DATA`, reads that do not wait, what kind of disk it is.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSliceMut};
+use std::num::NonZeroU64;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{FallocateFlags, Mode, OFlags, ResolveFlags, SeekFrom};
-use rustix::io::Errno;
+use rustix::fs::{Advice, FallocateFlags, Mode, OFlags, ResolveFlags, SeekFrom};
+use rustix::io::{Errno, ReadWriteFlags};
 
 /// Opens `path` beneath `root`, links refused wherever they stand.
 pub(super) fn open_beneath(
@@ -59,6 +60,52 @@ pub(crate) fn data_range(file: &File, within: Range<u64>) -> io::Result<Range<u6
     Ok(from..to.clamp(from, within.end))
 }
 
+/// Whether all files of this file's system are in memory, where reading never waits for a disk.
+pub(crate) fn is_in_memory(file: &File) -> bool {
+    rustix::fs::fstatfs(file).is_ok_and(|fs| [TMPFS_MAGIC, RAMFS_MAGIC].contains(&i64::from(fs.f_type)))
+}
+
+/// Reads from `offset` as much as is in memory, and says how many bytes that were. Ends early at the end of the file and
+/// on errors, and reads nothing where the file system cannot read without waiting.
+pub(crate) fn read_now(file: &File, buf: &mut [u8], offset: u64, is_in_memory: bool) -> usize {
+    let flags = if is_in_memory { ReadWriteFlags::empty() } else { ReadWriteFlags::NOWAIT };
+    let mut done = 0;
+    let mut at = offset;
+    while done < buf.len() {
+        match rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut buf[done..])], at, flags) {
+            Ok(0) => break,
+            Ok(len) => {
+                done += len;
+                at += u64::try_from(len).expect("a length fits 64 bits");
+            }
+            Err(Errno::INTR) => {}
+            Err(_) => break,
+        }
+    }
+    done
+}
+
+/// Has the kernel begin to read a stretch; it may ignore that.
+pub(crate) fn will_need(file: &File, offset: u64, len: u64) {
+    let _ = rustix::fs::fadvise(file, offset, NonZeroU64::new(len), Advice::WillNeed);
+}
+
+/// Whether a file is on a disk with moving parts, as far as the kernel knows: network file systems, and those over
+/// several disks, count as not.
+pub fn is_rotational(file: impl AsFd) -> bool {
+    let Ok(stat) = rustix::fs::fstat(file) else { return false };
+    let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
+    // a partition has no queue of its own: that of its disk is one folder up
+    ["queue", "../queue"].iter().any(|queue| {
+        let path = format!("/sys/dev/block/{major}:{minor}/{queue}/rotational");
+        std::fs::read_to_string(path).is_ok_and(|text| text.trim() == "1")
+    })
+}
+
+/// The types of file systems that are memory, as `statfs` names them.
+const TMPFS_MAGIC: i64 = 0x0102_1994;
+const RAMFS_MAGIC: i64 = 0x8584_58f6;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,5 +120,25 @@ mod tests {
         assert!(found.start <= 5 << 20 && found.end >= (5 << 20) + 100, "{found:?}");
         let hole = data_range(&file, 100..200).unwrap();
         assert!(hole.is_empty() || hole == (100..200), "{hole:?}");
+    }
+    #[test]
+    fn what_is_in_memory_is_read_and_the_end_of_the_file_ends_it() {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(b"0123456789", 0).unwrap();
+        let mut buf = [0; 20];
+        // just written; where the file system cannot say, nothing is read
+        let got = read_now(&file, &mut buf, 2, is_in_memory(&file));
+        assert!(got == 0 || buf[..got] == b"23456789"[..], "{got}");
+        assert_eq!(read_now(&file, &mut buf, 2, true), 8);
+        assert_eq!(read_now(&file, &mut buf, 10, true), 0);
+        will_need(&file, 0, 10);
+    }
+
+    #[test]
+    fn memory_is_told_from_disks() {
+        if let Ok(dir) = File::open("/dev/shm") {
+            assert!(is_in_memory(&dir) && !is_rotational(&dir));
+        }
+        assert!(!is_in_memory(&File::open("/proc/self").unwrap()));
     }
 }

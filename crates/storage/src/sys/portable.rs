@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 
@@ -25,4 +25,22 @@ pub(crate) fn allocate(file: &File, len: u64) -> io::Result<()> {
 /// The first stretch of `within` that is not a hole: all of it, as holes are not known.
 pub(crate) fn data_range(_file: &File, within: Range<u64>) -> io::Result<Range<u64>> {
     Ok(within)
+}
+
+/// Whether all files of this file system are in memory: not known.
+pub(crate) fn is_in_memory(_file: &File) -> bool {
+    false
+}
+
+/// Bytes that can be read without waiting: none that are known.
+pub(crate) fn read_now(_file: &File, _buf: &mut [u8], _offset: u64, _is_in_memory: bool) -> usize {
+    0
+}
+
+/// A hint that has no effect here.
+pub(crate) fn will_need(_file: &File, _offset: u64, _len: u64) {}
+
+/// Whether a file is on a disk with moving parts: not known.
+pub fn is_rotational(_file: impl AsFd) -> bool {
+    false
 }

@@ -84,27 +84,40 @@ fn full_allocation_claims_all_space_at_once() {
 }
 
 #[test]
-fn a_block_in_one_file_is_located_and_others_are_not() {
-    use std::os::unix::fs::FileExt;
-    let dir = tempfile::tempdir().unwrap();
+fn what_is_open_and_in_memory_is_read_at_once_across_files_and_pads() {
+    // where the system cannot read without waiting, nothing ever is
+    let can_read_now = cfg!(target_os = "linux");
+    let dir = tempfile::tempdir_in(memory_dir()).unwrap();
     let storage = open(dir.path(), spec(10, &[("a", 15), (".pad/5", 5), ("b", 10)]));
     write_all(&storage);
-    let at = |p, begin, len| storage.locate(BlockRef { piece: PieceIndex(p), begin, len });
-    let found = at(1, 1, 4).unwrap();
-    assert_eq!((found.offset, found.len), (11, 4));
-    let mut buf = [0; 4];
-    found.file.read_exact_at(&mut buf, found.offset).unwrap();
-    assert_eq!(buf, bytes(11, 4)[..]);
-    assert!(at(1, 4, 2).is_none(), "touches a pad");
-    assert!(at(1, 6, 2).is_none(), "lies in a pad");
-    assert!(at(7, 0, 1).is_none(), "not of the torrent");
+    let block = |p, begin, len| BlockRef { piece: PieceIndex(p), begin, len };
+    let now = |blocks: &[BlockRef]| {
+        let mut buf = [7; 30];
+        let got = storage.read_now(blocks, &mut buf);
+        buf[..got].to_vec()
+    };
+    let expected = |bytes: Vec<u8>| if can_read_now { bytes } else { Vec::new() };
+    assert_eq!(now(&[block(1, 1, 4)]), expected(bytes(11, 4)));
+    assert_eq!(now(&[block(1, 4, 2)]), expected([bytes(14, 1), vec![0]].concat()), "touches a pad");
+    let across = [bytes(0, 15), vec![0; 5], bytes(20, 10)].concat();
+    assert_eq!(now(&[block(0, 0, 10), block(1, 0, 10), block(2, 0, 10)]), expected(across));
+    assert_eq!(now(&[block(0, 5, 2), block(0, 1, 1)]), expected([bytes(5, 2), bytes(1, 1)].concat()));
+    assert_eq!(now(&[block(0, 5, 2), block(7, 0, 1)]), expected(bytes(5, 2)), "not of the torrent");
+    assert_eq!(storage.read_now(&[block(0, 0, 10)], &mut [0; 3]), if can_read_now { 3 } else { 0 });
     storage.close_files();
-    assert!(at(1, 1, 4).is_none(), "opening it would wait for the disk");
-    storage.read(BlockRef { piece: PieceIndex(1), begin: 1, len: 4 }, &mut buf).unwrap();
-    assert!(at(1, 1, 4).is_some(), "a read opened it");
+    assert!(now(&[block(1, 1, 4)]).is_empty(), "opening it would wait for the disk");
+    storage.read_ahead(block(1, 1, 4));
+    storage.read(block(1, 1, 4), &mut [0; 4]).unwrap();
+    assert_eq!(now(&[block(1, 1, 4)]), expected(bytes(11, 4)), "a read opened it");
     std::fs::remove_file(dir.path().join("t/b")).unwrap();
     storage.close_files();
-    assert!(at(2, 0, 1).is_none(), "not there");
+    assert!(now(&[block(2, 0, 1)]).is_empty(), "not there");
+}
+
+/// A folder in memory, if the system has one.
+fn memory_dir() -> std::path::PathBuf {
+    let memory = std::path::Path::new("/dev/shm");
+    if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
 }
 
 #[test]

@@ -162,7 +162,8 @@ impl Teller {
             return line(events::event("step", None, fields));
         }
         let at = self.started.elapsed().as_secs_f64();
-        line(format_args!("{at:>8.3} s  {name:<11}  {shared_bits:>3} bits  {}{details}", node.addr))
+        let shared = units::count(shared_bits, "bit");
+        line(format_args!("{at:>8.3} s  {name:<11}  {shared:>8}  {}{details}", node.addr))
     }
 
     /// Takes the view off the terminal.

@@ -45,6 +45,7 @@ enum Pending {
 
 pub(super) struct World {
     pub(super) announcer: Announcer,
+    connections: Connections,
     pub(super) now: Instant,
     pub(super) totals: AnnounceTotals,
     pub(super) dns: BTreeMap<&'static str, Vec<IpAddr>>,
@@ -87,6 +88,7 @@ impl World {
         };
         World {
             announcer: Announcer::new(settings, 1, Instant::ZERO),
+            connections: Connections::default(),
             now: Instant::ZERO,
             totals: AnnounceTotals { left: Some(1000), ..AnnounceTotals::default() },
             dns: BTreeMap::new(),
@@ -105,7 +107,8 @@ impl World {
     }
 
     pub(super) fn put(&mut self, input: AnnounceInput<'_>) {
-        let outputs: Vec<_> = self.announcer.handle(input, self.totals, self.now).collect();
+        let outputs: Vec<_> =
+            self.announcer.handle(input, self.totals, &mut self.connections, self.now).collect();
         outputs.into_iter().for_each(|o| self.take(o));
     }
 

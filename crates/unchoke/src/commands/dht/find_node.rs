@@ -32,7 +32,7 @@ pub(super) fn run(args: &FindNodeArgs) -> Result<ExitCode> {
     for NodeInfo { id, addr } in &found {
         let shared_bits = id.distance(&target).shared_bits();
         asker.tell().result(
-            format_args!("{shared_bits:>3} bits  {id}  {addr}"),
+            format_args!("{:>8}  {id}  {addr}", units::count(shared_bits, "bit")),
             "node",
             || json!({"node": addr.to_string(), "id": id.to_string(), "shared_bits": shared_bits}),
         )?;
