@@ -33,7 +33,7 @@ impl Engine {
         (c.idle_messages, c.cancels) = (0, 0);
         c.down.roll(now);
         c.up.roll(now);
-        c.requests.adapt(c.down.rate());
+        c.requests.adapt(c.down.rate(), now);
         let timed_out = match c.stage {
             Stage::Dialling => false,
             Stage::Handshake => now.since(c.since) >= HANDSHAKE_TIMEOUT,

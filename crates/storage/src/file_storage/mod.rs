@@ -12,7 +12,6 @@ mod pool;
 mod ready;
 mod selection;
 
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
@@ -21,8 +20,9 @@ use unchoke_wire::{BlockRef, PieceIndex};
 
 use crate::error::StorageError;
 use crate::spec::StorageSpec;
-use crate::storage::{FileFact, PieceRead, Storage, check_stretch};
+use crate::storage::{FileFact, PieceReader, Storage, check_stretch};
 
+use check::FileReader;
 use disk::Dirty;
 use part_file::PartTable;
 pub use pool::FilePool;
@@ -189,13 +189,12 @@ impl Storage for FileStorage {
         Ok(())
     }
 
-    fn read_pieces(
-        &self,
-        pieces: Range<u32>,
-        buf: &mut Vec<u8>,
-        found: &mut Vec<PieceRead>,
-    ) -> Result<(), StorageError> {
-        self.check_run(pieces, buf, found)
+    fn piece_reader(&self) -> Box<dyn PieceReader + '_> {
+        Box::new(FileReader::new(self))
+    }
+
+    fn is_rotational(&self) -> bool {
+        self.is_on_spinning_disk()
     }
 
     fn read_now(&self, blocks: &[BlockRef], buf: &mut [u8]) -> usize {
