@@ -289,9 +289,10 @@ fn send(peers: usize) -> Box<dyn FnMut()> {
         }
     };
     ask(&mut swarm, AHEAD);
-    for _ in 0..100_000 {
+    // so long that the peer has shown its rate and gets whole plans
+    for _ in 0..1_000 {
         ask(&mut swarm, READ_BLOCKS);
-        swarm.pass(Duration::from_micros(100));
+        swarm.pass(Duration::from_millis(10));
     }
     Box::new(move || {
         ask(&mut swarm, READ_BLOCKS);
