@@ -49,6 +49,10 @@ impl Io {
 
     /// Hands over the pieces that have waited enough; without workers they are worked off here.
     pub(super) fn verify_held(&mut self, now: Instant) {
+        if self.verifies.next_timeout().is_none() {
+            return;
+        }
+        // asked for only when there is something to hash: the first who asks has it measured
         let lanes = self.links.workers.as_ref().map_or(1, |_| unchoke_hash::lanes());
         let Some(jobs) = self.verifies.take(lanes, now) else { return };
         let batch = VerifyBatch { jobs, reply: self.links.own.clone() };
