@@ -1,7 +1,7 @@
 //! The way to one torrent of a session.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, Sender};
@@ -27,7 +27,7 @@ pub struct TorrentHandle {
     entry: Arc<Torrent>,
     keeper: Sender<KeeperMessage>,
     /// Where the metadata is while it sleeps.
-    state: Option<Arc<StateStore>>,
+    state: Option<Weak<StateStore>>,
 }
 
 /// A torrent of [`crate::Session::summaries`].
@@ -95,7 +95,7 @@ impl TorrentHandle {
     pub(crate) fn new(
         entry: Arc<Torrent>,
         keeper: Sender<KeeperMessage>,
-        state: Option<Arc<StateStore>>,
+        state: Option<Weak<StateStore>>,
     ) -> Self {
         TorrentHandle { entry, keeper, state }
     }
@@ -141,7 +141,7 @@ impl TorrentHandle {
         if metainfo.is_some() || !is_asleep {
             return metainfo;
         }
-        let bytes = self.state.as_ref()?.metainfo(self.entry.hash).ok()??;
+        let bytes = self.state.as_ref()?.upgrade()?.metainfo(self.entry.hash).ok()??;
         Metainfo::parse(&bytes).ok().map(Arc::new)
     }
 

@@ -246,7 +246,7 @@ impl Session {
     }
 
     fn handle(&self, entry: Arc<Torrent>) -> TorrentHandle {
-        TorrentHandle::new(entry, self.keeper.clone(), self.records.state().cloned())
+        TorrentHandle::new(entry, self.keeper.clone(), self.records.state().map(Arc::downgrade))
     }
 
     /// What happens. At most 65,536 events wait for their reader, later ones are dropped and counted. Several

@@ -220,7 +220,6 @@ impl Shard {
             ShardMessage::Accepted { ticket, torrent, stream, remote, received } => {
                 self.io.tickets.insert(ticket, (stream, remote));
                 self.input(Input::Accepted { ticket, torrent, remote, received: &received });
-                self.io.tickets.remove(&ticket);
             }
             ShardMessage::Verified { torrent, piece, outcome } => {
                 self.io.verifying -= 1;
