@@ -1,4 +1,4 @@
-//! The parts that other programs of the project measure: idle torrents, long paths, and benchmarks of single functions.
+//! The parts that other programs of the project measure: idle torrents, and benchmarks of single functions.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,27 +25,24 @@ pub(super) fn idle(_bench: &Bench) -> Vec<Contender<'_>> {
         .collect()
 }
 
-/// One peer at the other end of a long path.
-pub(super) fn long(_bench: &Bench) -> Vec<Contender<'_>> {
-    vec![example("100 ms, 1 Gbit/s".to_owned(), "runtime", "long_path", Vec::new())]
-}
-
 /// What `cargo bench` last found out, if it ever ran here.
 pub(super) fn micro(_bench: &Bench) -> Result<Vec<Contender<'static>>> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let mut found = Vec::new();
-    let top = target.join("criterion");
-    estimates(&top, &mut found)?;
+    estimates(&target.join("criterion"), &mut found)?;
     found.sort();
     if found.is_empty() {
         return Ok(vec![Contender::absent("functions", "cargo bench has not run here")]);
     }
-    let contender = |path: PathBuf| {
-        let name = path.parent().and_then(Path::parent).and_then(|dir| dir.strip_prefix(&top).ok());
-        let name = name.map_or_else(String::new, |name| name.display().to_string());
-        Contender { once: true, ..Contender::new(name, move || estimate(&path)) }
-    };
-    Ok(found.into_iter().map(contender).collect())
+    let mut contenders = Vec::new();
+    for path in found {
+        let about: Value = serde_json::from_str(&fs::read_to_string(path.with_file_name("benchmark.json"))?)?;
+        let name = about["full_id"].as_str().context("a benchmark without a name")?.to_owned();
+        // A case may do its thing many times in one iteration.
+        let units = about["throughput"]["Elements"].as_f64().unwrap_or(1.0);
+        contenders.push(Contender { once: true, ..Contender::new(name, move || estimate(&path, units)) });
+    }
+    Ok(contenders)
 }
 
 /// All `new/estimates.json` below `dir`.
@@ -62,11 +59,11 @@ fn estimates(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// The median time of one iteration, in nanoseconds.
-fn estimate(path: &Path) -> Result<Run> {
+/// The median time of one of so many in an iteration, in nanoseconds.
+fn estimate(path: &Path, units: f64) -> Result<Run> {
     let value: Value = serde_json::from_str(&fs::read_to_string(path)?)?;
     let ns = value["median"]["point_estimate"].as_f64().context("estimates without a median")?;
-    Ok(run_of([(NANOSECONDS, ns)]))
+    Ok(run_of([(NANOSECONDS, ns / units)]))
 }
 
 /// An example of a crate whose last line has the figures; absent where there is no such example.
