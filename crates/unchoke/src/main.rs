@@ -6,7 +6,6 @@ mod commands;
 mod demo;
 mod describe;
 mod errors;
-mod hashing;
 mod output;
 mod random;
 mod selection;

@@ -141,11 +141,15 @@ impl Engine {
         self.close_banned(torrent);
         for conn in self.torrents[torrent].conns.clone() {
             let c = &mut self.conns[conn];
-            if was_wanted && c.has.known().is_some_and(|has| has.has(piece)) {
+            let has_it = c.has.known().is_some_and(|has| has.has(piece));
+            if was_wanted && has_it {
                 c.interesting -= 1;
             }
             self.update_interest(conn);
-            self.want_send(conn);
+            // who has it is told with other messages
+            if !has_it {
+                self.want_send(conn);
+            }
         }
         self.check_completion(torrent);
     }

@@ -213,14 +213,7 @@ impl Engine {
     /// Works off what the turn touched.
     fn end_turn(&mut self) {
         while let Some(torrent) = self.touched.requests.pop_first() {
-            let Some(t) = self.torrents.get(torrent) else { continue };
-            let mut conns = t.conns.clone();
-            if !t.has_picked {
-                // whoever has the most has the rarest
-                conns.sort_by_key(|conn| core::cmp::Reverse(self.conns[*conn].interesting));
-            }
-            conns.into_iter().for_each(|conn| self.top_up(conn));
-            self.count_open_bytes(torrent);
+            self.top_up_all(torrent);
         }
         loop {
             if core::mem::take(&mut self.touched.room) {

@@ -86,6 +86,8 @@ pub struct Torrent {
     pub last_found: Instant,
     /// Whether the first requests went out.
     pub has_picked: bool,
+    /// Who is asked first the next time that all are, by the place in `conns`.
+    pub asked_next: usize,
     /// When more peers were last looked for out of turn, and how often in a row.
     pub looked_for_peers: (Instant, u32),
     /// When the engine looks at it next.
@@ -152,6 +154,7 @@ impl Torrent {
             first_pick_at: None,
             last_found: Instant::ZERO,
             has_picked: false,
+            asked_next: 0,
             looked_for_peers: (now, 0),
             due: None,
             has_slept: false,
