@@ -37,7 +37,7 @@ const SECTIONS: [(&str, &str, &str); 8] = [
     (
         "micro",
         "Single functions",
-        "Medians of `cargo bench`, in nanoseconds for each pick, message or block.",
+        "Medians of `cargo bench`, in nanoseconds for each pick, message or block. `cargo xtask counts` counts their instructions.",
     ),
 ];
 

@@ -28,12 +28,18 @@ pub(super) fn idle(_bench: &Bench) -> Vec<Contender<'_>> {
 /// What `cargo bench` last found out, if it ever ran here.
 pub(super) fn micro(_bench: &Bench) -> Result<Vec<Contender<'static>>> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let mut found = Vec::new();
-    estimates(&target.join("criterion"), &mut found)?;
-    found.sort();
+    let found = benchmarks(&target.join("criterion"))?;
     if found.is_empty() {
         return Ok(vec![Contender::absent("functions", "cargo bench has not run here")]);
     }
+    Ok(found)
+}
+
+/// A contender for each benchmark whose last estimates are below `dir`.
+fn benchmarks(dir: &Path) -> Result<Vec<Contender<'static>>> {
+    let mut found = Vec::new();
+    estimates(dir, &mut found)?;
+    found.sort();
     let mut contenders = Vec::new();
     for path in found {
         let about: Value = serde_json::from_str(&fs::read_to_string(path.with_file_name("benchmark.json"))?)?;
@@ -92,3 +98,25 @@ fn example(name: String, krate: &str, example: &str, args: Vec<String>) -> Conte
 
 /// The measure of functions.
 pub(super) const NANOSECONDS: &str = "ns";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn benchmarks_are_found_with_their_names_and_counted_by_unit() {
+        let dir = tempfile::tempdir().unwrap();
+        let new = dir.path().join("picker/pick_20x1/new");
+        fs::create_dir_all(&new).unwrap();
+        fs::write(new.join("estimates.json"), r#"{"median":{"point_estimate":800.0}}"#).unwrap();
+        fs::write(
+            new.join("benchmark.json"),
+            r#"{"full_id":"picker/pick/20x1","throughput":{"Elements":4}}"#,
+        )
+        .unwrap();
+        let found = benchmarks(dir.path()).unwrap();
+        assert_eq!(found[0].name, "picker/pick/20x1");
+        assert_eq!((found[0].run)().unwrap(), run_of([(NANOSECONDS, 200.0)]));
+        assert!(benchmarks(&dir.path().join("none")).unwrap().is_empty());
+    }
+}
