@@ -78,7 +78,7 @@ pub(crate) struct Kernel {
     /// all have these blocks, or it panics.
     ///
     /// To be called only where it is available.
-    compress: fn(jobs: &mut [Job<'_>], blocks: usize),
+    pub(crate) compress: fn(jobs: &mut [Job<'_>], blocks: usize),
 }
 
 impl Kernel {
