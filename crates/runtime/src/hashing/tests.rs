@@ -1,3 +1,5 @@
+//! Whatever the pieces, the files and the disk: the digests are those of the bytes.
+
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 
