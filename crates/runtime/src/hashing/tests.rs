@@ -1,3 +1,5 @@
+//! Whatever the pieces, the files and the disk: the digests are those of the bytes.
+
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 
@@ -21,7 +23,7 @@ fn noise(len: u64) -> Vec<u8> {
     let mut state = 7u64;
     let mut byte = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (state >> 56) as u8
+        state.to_be_bytes()[0]
     };
     (0..len).map(|_| byte()).collect()
 }
