@@ -3,7 +3,9 @@
 use super::Case;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use unchoke_engine::input::{AddTorrent, ClosedBy, Discovery, TorrentSource, Totals, Verified, VerifyOutcome};
+use unchoke_engine::input::{
+    AddTorrent, ClosedBy, Discovery, TorrentSource, Totals, Verified, VerifyOutcome,
+};
 use unchoke_engine::output::SendPart;
 use unchoke_engine::{Command, ConnId, Engine, Event, Input, Output, Settings, ShardId, Ticket, TorrentId};
 use unchoke_wire::message::{PIECE_HEADER_LEN, piece_header};
