@@ -1,14 +1,17 @@
 //! The `unchoke` command: it reads the command line, runs one command and turns what went wrong into one line and an
 //! exit code.
 
+mod api;
 mod args;
 mod commands;
+mod daemon;
 mod demo;
 mod describe;
 mod errors;
 mod hashing;
 mod output;
 mod random;
+mod remote;
 mod selection;
 mod source;
 mod state;

@@ -55,7 +55,8 @@ struct Scene {
 
 /// A number that looks random, always the same for the same two.
 fn lot(a: u32, b: u32) -> u32 {
-    let mixed = u64::from(a).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(b).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    let mixed =
+        u64::from(a).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(b).wrapping_mul(0xd6e8_feb8_6659_fd93);
     let mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     u32::try_from(mixed >> 40).expect("24 bits")
 }

@@ -24,7 +24,10 @@ impl Engine {
         self.torrents.iter().for_each(|(torrent, _)| self.check_torrent(torrent));
         let asking = |id: &TorrentId| self.torrents.announcer(*id).is_some_and(Announcer::is_asking);
         assert_eq!(self.announcing, self.torrents.keys().filter(asking).count(), "torrents asking trackers");
-        assert!(self.waking.keys().all(|id| self.torrents.contains_key(*id)), "waiting for a torrent that is gone");
+        assert!(
+            self.waking.keys().all(|id| self.torrents.contains_key(*id)),
+            "waiting for a torrent that is gone"
+        );
     }
 
     fn check_torrent(&self, torrent: TorrentId) {

@@ -342,7 +342,9 @@ impl Engine {
 
     /// Forgets a torrent that is going away once its trackers are told and its last piece is written.
     pub(super) fn finish_removal(&mut self, torrent: TorrentId) {
-        if !self.torrents.is_leaving(torrent) || !self.torrents.announcer(torrent).is_some_and(Announcer::is_stopped) {
+        if !self.torrents.is_leaving(torrent)
+            || !self.torrents.announcer(torrent).is_some_and(Announcer::is_stopped)
+        {
             return;
         }
         self.count_open_bytes(torrent);

@@ -163,8 +163,7 @@ fn a_sleeping_seed_wakes_when_its_tracker_counts_leeches() {
 fn a_private_sleeper_is_announced_to_its_tracker_alone() {
     let content = Content::new("secret", 75_536, 32_768, true);
     let (mut net, torrent) = sleeper(&content, 1);
-    let open =
-        |c: &HubCommand| matches!(c, HubCommand::DhtSearch { .. } | HubCommand::LsdAnnounce { .. });
+    let open = |c: &HubCommand| matches!(c, HubCommand::DhtSearch { .. } | HubCommand::LsdAnnounce { .. });
     assert!(!net.hosts[0].hub_commands.iter().any(open), "{:?}", net.hosts[0].hub_commands);
     let addr: SocketAddr = "90.0.0.9:6881".parse().unwrap();
     net.tell(0, torrent, PeerSource::Dht, &[addr]);
@@ -216,7 +215,9 @@ fn a_torrent_without_anybody_falls_asleep_and_stays_announced() {
     net.run_for(SLEEP_AFTER - Duration::from_secs(1));
     assert!(!net.hosts[0].engine.is_asleep(torrent));
     net.run_for(Duration::from_secs(2));
-    assert!(net.hosts[0].engine.is_asleep(torrent) && net.hosts[0].events.contains(&Event::Slept { torrent }));
+    assert!(
+        net.hosts[0].engine.is_asleep(torrent) && net.hosts[0].events.contains(&Event::Slept { torrent })
+    );
     let stats = net.hosts[0].engine.torrent_stats(torrent).unwrap();
     assert_eq!((stats.state, stats.pieces, stats.left), (TorrentState::Seeding, (3, 3), Some(0)));
     assert!(net.hosts[0].http.is_empty(), "nothing is told to the tracker");

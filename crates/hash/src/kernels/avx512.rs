@@ -158,7 +158,8 @@ unsafe fn transpose(rows: [__m512i; 16]) -> [__m512i; 16] {
 unsafe fn swap_bytes(words: __m512i) -> __m512i {
     // SAFETY: the caller's.
     unsafe {
-        let order = _mm512_broadcast_i32x4(_mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3));
+        let order =
+            _mm512_broadcast_i32x4(_mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3));
         _mm512_shuffle_epi8(words, order)
     }
 }

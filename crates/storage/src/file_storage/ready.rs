@@ -20,7 +20,8 @@ impl FileStorage {
         let mut spans = blocks.flat_map(|b| layout.spans(b.piece, b.begin, b.len)).peekable();
         let mut done = 0;
         while let Some(mut run) = spans.next() {
-            let follows = |run: &FileSpan, s: &FileSpan| s.file == run.file && run.offset + run.len == s.offset;
+            let follows =
+                |run: &FileSpan, s: &FileSpan| s.file == run.file && run.offset + run.len == s.offset;
             while let Some(next) = spans.next_if(|s| follows(&run, s)) {
                 run.len += next.len;
             }
@@ -71,9 +72,8 @@ impl FileStorage {
     }
 
     fn ahead_max(&self) -> u64 {
-        let is_spinning = self
-            .is_spinning
-            .get_or_init(|| self.open_root(false).is_ok_and(|root| sys::is_rotational(root)));
+        let is_spinning =
+            self.is_spinning.get_or_init(|| self.open_root(false).is_ok_and(|root| sys::is_rotational(root)));
         if *is_spinning { AHEAD_SPINNING_MAX } else { AHEAD_MAX }
     }
 }

@@ -16,15 +16,15 @@ use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 #[cfg(target_os = "linux")]
-use linux::open_beneath;
-#[cfg(target_os = "linux")]
 pub use linux::is_rotational;
+#[cfg(target_os = "linux")]
+use linux::open_beneath;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{allocate, data_range, is_in_memory, read_now, will_need};
 #[cfg(not(target_os = "linux"))]
-use portable::open_beneath;
-#[cfg(not(target_os = "linux"))]
 pub use portable::is_rotational;
+#[cfg(not(target_os = "linux"))]
+use portable::open_beneath;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use portable::{allocate, data_range, is_in_memory, read_now, will_need};
 

@@ -126,7 +126,9 @@ fn nodes() -> krpc::Message {
 
 fn krpc_decode(message: &krpc::Message) -> Box<dyn FnMut()> {
     let bytes = message.encode();
-    Box::new(move || _ = black_box(krpc::Message::decode(black_box(&bytes)).expect("it was encoded just now")))
+    Box::new(move || {
+        _ = black_box(krpc::Message::decode(black_box(&bytes)).expect("it was encoded just now"))
+    })
 }
 
 fn krpc_encode(message: krpc::Message) -> Box<dyn FnMut()> {

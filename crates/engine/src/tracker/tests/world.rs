@@ -107,7 +107,8 @@ impl World {
     }
 
     pub(super) fn put(&mut self, input: AnnounceInput<'_>) {
-        let outputs: Vec<_> = self.announcer.handle(input, self.totals, &mut self.connections, self.now).collect();
+        let outputs: Vec<_> =
+            self.announcer.handle(input, self.totals, &mut self.connections, self.now).collect();
         outputs.into_iter().for_each(|o| self.take(o));
     }
 
