@@ -3,6 +3,9 @@
 # Starts no service, may be run again at any time, and does nothing when all is there. Needs root (or sudo), and cargo.
 # libtorrent (a Python venv), bittorrent-dht and the mainline crate's program go to
 # ${UNCHOKE_PEERS:-$HOME/.cache/unchoke-peers}.
+#
+#   interop/install.sh           what the matrix needs
+#   interop/install.sh --rqbit   and rqbit, which only comparisons use: it is built from crates.io, for many minutes
 set -euo pipefail
 
 peers=${UNCHOKE_PEERS:-$HOME/.cache/unchoke-peers}
@@ -16,6 +19,13 @@ missing=()
 for program in "${!package[@]}"; do
   PATH=$PATH:/usr/sbin:/sbin command -v "$program" >/dev/null || missing+=("${package[$program]}")
 done
+wants_rqbit=false
+if [ "${1:-}" = --rqbit ] && [ ! -x "$peers/rqbit/bin/rqbit" ]; then
+  wants_rqbit=true
+  # Its TLS is built against the system's OpenSSL.
+  command -v pkg-config >/dev/null || missing+=(pkg-config)
+  [ -e /usr/include/openssl/ssl.h ] || missing+=(libssl-dev)
+fi
 python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 
 if ((${#missing[@]})); then
@@ -48,5 +58,9 @@ fi
 # Cargo does nothing when the program is up to date.
 cargo build --quiet --release --locked --manifest-path "${BASH_SOURCE[0]%/*}/mainline/Cargo.toml" \
   --target-dir "$peers/mainline"
+
+if $wants_rqbit; then
+  cargo install rqbit --quiet --locked --no-default-features --features default-tls --root "$peers/rqbit"
+fi
 
 echo "interop peers: $("$peers/lt/bin/python" -c 'import libtorrent as l; print("libtorrent", l.__version__)'), $(aria2c --version | head -1), $(transmission-daemon --version 2>&1 | head -1), $(qbittorrent-nox --version 2>/dev/null | head -1), bittorrent-dht $(node -p 'require(process.argv[1]).version' "$peers/npm/node_modules/bittorrent-dht/package.json"), mainline crate"

@@ -2,10 +2,12 @@
 """libtorrent as an interop peer, DHT router, torrent maker and torrent reader.
 
   lt.py seed|get SOURCE DIR IP:PORT [--peer IP:PORT] [--dht-node IP:PORT] [--rate BYTES_PER_S] [--lsd]
-      [--pex]
+      [--pex] [--plain]
       SOURCE is a .torrent path or a magnet. Prints READY when it serves (seed) or has started (get), METADATA when it
       knows the files, UPLOADED N as it sends payload; get exits 0 when the download is complete. --rate limits upload
-      of a seed and download of a get.
+      of a seed and download of a get. --plain: TCP without encryption alone.
+  lt.py recheck TORRENT DIR IP:PORT
+      Checks the data that is there. Prints one JSON object: cpu_s and wall_s of the check alone.
   lt.py node IP:PORT...
       DHT nodes without torrents that know each other. Prints READY, then ANNOUNCE HASH for each peer announced to them.
   lt.py serve IP:PORT NODE
@@ -59,7 +61,12 @@ def wait_for_dht(ses, node):
 
 def peer(args):
     # As a bootstrap node of the settings it would be a router to libtorrent, and never in its table.
-    ses = session(args.listen, None, args.dht_node is not None, {"enable_lsd": args.lsd})
+    more = {"enable_lsd": args.lsd}
+    if args.plain:
+        disabled = int(lt.enc_policy.disabled)
+        more |= {"enable_incoming_utp": False, "enable_outgoing_utp": False}
+        more |= {"in_enc_policy": disabled, "out_enc_policy": disabled}
+    ses = session(args.listen, None, args.dht_node is not None, more)
     if args.dht_node:
         wait_for_dht(ses, args.dht_node)
     if args.source.startswith("magnet:"):
@@ -93,6 +100,25 @@ def peer(args):
         if args.role == "get" and status.is_seeding:
             break
         time.sleep(0.1)
+    ses.pause()
+
+
+def recheck(args):
+    ses = session(args.listen)
+    params = lt.add_torrent_params()
+    params.ti = lt.torrent_info(args.torrent)
+    params.save_path = args.dir
+    params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
+    cpu, wall = time.process_time(), time.monotonic()
+    handle = ses.add_torrent(params)
+    checking = (lt.torrent_status.checking_resume_data, lt.torrent_status.checking_files)
+    while handle.status().state in checking:
+        time.sleep(0.01)
+    cpu, wall = time.process_time() - cpu, time.monotonic() - wall
+    status = handle.status()
+    if not status.is_seeding:
+        sys.exit("the data is not whole: %s" % status.state)
+    print(json.dumps({"cpu_s": cpu, "wall_s": wall}), flush=True)
     ses.pause()
 
 
@@ -187,7 +213,13 @@ def main():
         p.add_argument("--rate", type=int)
         p.add_argument("--lsd", action="store_true")
         p.add_argument("--pex", action="store_true")
+        p.add_argument("--plain", action="store_true")
         p.set_defaults(run=peer)
+    p = roles.add_parser("recheck")
+    p.add_argument("torrent")
+    p.add_argument("dir")
+    p.add_argument("listen")
+    p.set_defaults(run=recheck)
     p = roles.add_parser("node")
     p.add_argument("listen", nargs="+")
     p.set_defaults(run=node)

@@ -1,6 +1,7 @@
 //! The payloads the matrix moves, and how a downloaded copy is compared with the original.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -121,8 +122,29 @@ fn first_difference(expected: &Path, got: &Path, without_empty: bool) -> Result<
     if !got.is_file() {
         return Ok(Some(format!("{name} is missing")));
     }
-    let same = fs::read(expected).context("read an original")? == fs::read(got).context("read a copy")?;
+    let same = has_same_bytes(expected, got).with_context(|| format!("compare {name} with the original"))?;
     Ok((!same).then(|| format!("{name} has other bytes")))
+}
+
+/// Whether two files hold the same bytes, of whatever length.
+fn has_same_bytes(one: &Path, other: &Path) -> Result<bool> {
+    let (mut one, mut other) = (File::open(one)?, File::open(other)?);
+    let len = one.metadata()?.len();
+    if other.metadata()?.len() != len {
+        return Ok(false);
+    }
+    let (mut of_one, mut of_other) = (vec![0; COMPARED_AT_ONCE], vec![0; COMPARED_AT_ONCE]);
+    let mut left = len;
+    while left > 0 {
+        let count = usize::try_from(left).map_or(COMPARED_AT_ONCE, |left| left.min(COMPARED_AT_ONCE));
+        one.read_exact(&mut of_one[..count])?;
+        other.read_exact(&mut of_other[..count])?;
+        if of_one[..count] != of_other[..count] {
+            return Ok(false);
+        }
+        left -= u64::try_from(count)?;
+    }
+    Ok(true)
 }
 
 /// 1,000 files of 0 to 12 KiB in 40 folders, every tenth file in a folder below.
@@ -181,6 +203,8 @@ impl Rng {
     }
 }
 
+/// Bytes of either file that are in memory at once.
+const COMPARED_AT_ONCE: usize = 1 << 20;
 const SINGLE: &str = "single file.bin";
 const SINGLE_LEN: usize = 64 << 20;
 const SMALL: &str = "small.bin";

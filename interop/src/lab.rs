@@ -60,10 +60,10 @@ impl Lab {
         // opentracker gives up its rights and must still reach its folder.
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755))?;
         Ok(Self {
-            unchoke: Unchoke { binary: unchoke },
+            unchoke: Unchoke { binary: unchoke, is_quiet: false },
             libtorrent: Libtorrent::new(root.path())?,
             payloads: Payloads::write(&root.path().join("payloads")).context("write the payloads")?,
-            transmission: Transmission,
+            transmission: Transmission::default(),
             qbittorrent: Qbittorrent,
             aria2: Aria2,
             namespaces: Namespaces::new(),

@@ -4,11 +4,13 @@
 //! clients that `interop/install.sh` brings. A case whose client is missing is skipped, aloud. The last line is
 //! `interop: N passed, N failed, N skipped`; the exit code is 1 when a case failed.
 //!
-//! `cargo run --release -p unchoke-interop -- bench-dht` measures the DHT node beside libtorrent's instead.
+//! `cargo run --release -p unchoke-interop -- bench-dht` measures the DHT node beside libtorrent's instead, and
+//! `cargo xtask compare` transfers, checks and creates torrents with every client and writes `docs/performance.md`.
 
 mod bench;
 mod case;
 mod clients;
+mod compare;
 mod create_agreement;
 mod dht;
 mod fixtures;
@@ -23,6 +25,7 @@ mod resume;
 mod show_agreement;
 mod trackers;
 mod transfer;
+mod usage;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -36,14 +39,12 @@ use crate::case::{Case, Outcome};
 use crate::lab::{Lab, Other};
 
 fn main() -> ExitCode {
-    let args = || std::env::args().skip(1);
-    let is_well = if args().next().is_some_and(|first| first == "bench-dht") {
-        bench::Args::parse(args().skip(1)).and_then(|args| {
-            let unchoke = binary(args.unchoke.as_deref())?;
-            bench::run(&args, unchoke)
-        })
-    } else {
-        Args::parse(args()).and_then(|args| run(&args)).map(|summary| summary.failed == 0)
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let is_well = match args.split_first() {
+        Some((first, rest)) if first == "bench-dht" => bench_dht(rest),
+        Some((first, rest)) if first == "compare" => compare(rest),
+        Some((first, rest)) if first == "limit" => compare::limit::run(rest).map(|()| true),
+        _ => Args::parse(args.into_iter()).and_then(|args| run(&args)).map(|summary| summary.failed == 0),
     };
     match is_well {
         Ok(true) => ExitCode::SUCCESS,
@@ -53,6 +54,19 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn bench_dht(args: &[String]) -> Result<bool> {
+    let args = bench::Args::parse(args.iter().cloned())?;
+    bench::run(&args, binary(args.unchoke.as_deref())?)
+}
+
+fn compare(args: &[String]) -> Result<bool> {
+    let args = compare::Args::parse(args.iter().cloned())?;
+    if args.measures_nothing() {
+        return compare::render(&args);
+    }
+    compare::run(&args, &binary(args.unchoke.as_deref())?)
 }
 
 /// The command line.

@@ -20,7 +20,12 @@ pub(crate) struct Host {
 impl Host {
     /// 127.0.0.1 of this machine.
     pub(crate) fn loopback() -> Self {
-        Self { ip: Ipv4Addr::LOCALHOST, netns: None }
+        Self::at_ip(Ipv4Addr::LOCALHOST)
+    }
+
+    /// An address of this machine, in the namespace we are in.
+    pub(crate) fn at_ip(ip: Ipv4Addr) -> Self {
+        Self { ip, netns: None }
     }
 
     /// `port` on this host.
@@ -118,7 +123,8 @@ impl Drop for Namespaces {
     }
 }
 
-fn ip(args: &str) -> Result<String> {
+/// Runs `ip` with `args`.
+pub(crate) fn ip(args: &str) -> Result<String> {
     run(&mut command_with("ip", args.split(' ')), Duration::from_secs(10))
 }
 

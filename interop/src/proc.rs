@@ -180,7 +180,8 @@ fn describe(command: &Command) -> String {
     command.get_program().to_string_lossy().into_owned()
 }
 
-fn read_back(file: &mut File) -> Result<String> {
+/// All that a file holds, as text.
+pub(crate) fn read_back(file: &mut File) -> Result<String> {
     file.seek(SeekFrom::Start(0))?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;

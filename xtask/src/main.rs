@@ -1,7 +1,9 @@
-//! Every check of the project as a command: `cargo xtask tidy`, `bep`, `notes` and `ci`.
+//! Every check of the project as a command: `cargo xtask tidy`, `bep`, `notes`, `counts`, `compare` and `ci`.
 
 mod beps;
 mod ci;
+mod compare;
+mod counts;
 mod generated;
 mod items;
 mod manifest;
@@ -24,6 +26,8 @@ usage: cargo xtask COMMAND
   bep [--check]     write docs/beps.md from the `//= BEP n: topic` marks, or compare it
   notes [--check]   write docs/notes-trace.md from the `//= Snn` marks, or compare it
   notes --missing   list the rows of the notes that no test proves
+  compare [PART…]   measure beside other clients and write docs/performance.md (compare --help)
+  counts [--check]  count the instructions of codecs, picker and receive path into docs/counts.txt, or compare
   ci                run every check of .ci/run, without installing anything";
 
 fn main() -> ExitCode {
@@ -46,6 +50,9 @@ fn run(args: &[&str]) -> Result<ExitCode> {
         ["notes"] => generated::write(&Tree::load()?, notes::PAGE, notes::page)?,
         ["notes", "--check"] => generated::check(&Tree::load()?, notes::PAGE, notes::page)?,
         ["notes", "--missing"] => notes::print_missing(&Tree::load()?),
+        ["compare", ..] => compare::run(&tree::root()?, &args[1..])?,
+        ["counts"] => return counts::run(&tree::root()?, false),
+        ["counts", "--check"] => return counts::run(&tree::root()?, true),
         ["ci"] => ci::run(&tree::root()?)?,
         _ => {
             eprintln!("{USAGE}");

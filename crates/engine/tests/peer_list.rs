@@ -193,6 +193,30 @@ fn an_accepted_peer_becomes_the_one_that_was_known() {
 }
 
 #[test]
+fn a_connection_that_ends_before_it_began_is_tried_again_soon_but_once() {
+    let mut list = list(&["8.8.8.8:1"]);
+    let mut now = T0;
+    for _ in 0..2 {
+        let key = dial_one(&mut list, now);
+        list.connected(key, now);
+        list.missed(key, now);
+        let soon = list.next_dial_time(now).unwrap();
+        assert!(soon.since(now) >= Duration::from_secs(1) && soon.since(now) < Duration::from_secs(2));
+        now = soon;
+        let key = dial_one(&mut list, now);
+        list.connected(key, now);
+        list.missed(key, now);
+        assert_eq!(list.next_dial_time(now), Some(now + Duration::from_secs(60)), "not for ever");
+        now = now + Duration::from_secs(60);
+        let key = dial_one(&mut list, now);
+        list.connected(key, now);
+        list.disconnected(key, now);
+        assert_eq!(list.next_dial_time(now), Some(now + Duration::from_secs(60)));
+        now = now + Duration::from_secs(60);
+    }
+}
+
+#[test]
 fn the_list_is_bounded_and_the_worst_make_room() {
     let mut list = PeerList::new(0, vec![]);
     list.add(addr("9.0.0.1:1"), PeerSource::User, None, T0);

@@ -25,6 +25,7 @@ mod dht_view;
 mod error;
 mod event;
 mod handle;
+pub mod hashing;
 mod http;
 mod hub;
 mod keeper;

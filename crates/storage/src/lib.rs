@@ -26,5 +26,5 @@ pub use resume::{
 pub use scan::{Scan, ScannedFile, Symlinks, scan_tree};
 pub use spec::{FileSpec, StorageSpec};
 pub use state::{StateChange, StateError, StateStore, TorrentEntry};
-pub use storage::{FileFact, PieceRead, Storage, check_batches};
+pub use storage::{FileFact, PieceRead, PieceReader, Storage};
 pub use sys::is_rotational;

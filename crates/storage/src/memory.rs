@@ -8,7 +8,7 @@ use unchoke_wire::{BlockRef, FileIndex, PieceIndex};
 
 use crate::error::{ErrorKind, StorageError};
 use crate::spec::StorageSpec;
-use crate::storage::{FileFact, PieceRead, Storage, check_stretch, run_len};
+use crate::storage::{FileFact, PieceRead, PieceReader, Storage, check_stretch, run_len};
 
 /// A torrent in memory. A piece takes space from its first write on.
 #[derive(Debug)]
@@ -84,25 +84,12 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
-    fn read_pieces(
-        &self,
-        run: Range<u32>,
-        buf: &mut Vec<u8>,
-        found: &mut Vec<PieceRead>,
-    ) -> Result<(), StorageError> {
-        run_len(&self.spec.layout, &run);
-        buf.clear();
-        found.clear();
-        let pieces = self.pieces();
-        for piece in run {
-            let len = usize::try_from(self.spec.layout.len_of(PieceIndex(piece))).expect("a u32 fits");
-            match pieces.get(&piece) {
-                Some(stored) => buf.extend_from_slice(stored),
-                None => buf.resize(buf.len() + len, 0),
-            }
-            found.push(if pieces.contains_key(&piece) { PieceRead::Data } else { PieceRead::Missing });
-        }
-        Ok(())
+    fn piece_reader(&self) -> Box<dyn PieceReader + '_> {
+        Box::new(MemoryReader(self))
+    }
+
+    fn is_rotational(&self) -> bool {
+        false
     }
 
     fn read_now(&self, blocks: &[BlockRef], buf: &mut [u8]) -> usize {
@@ -152,4 +139,38 @@ impl Storage for MemoryStorage {
     }
 
     fn close_files(&self) {}
+}
+
+struct MemoryReader<'a>(&'a MemoryStorage);
+
+impl PieceReader for MemoryReader<'_> {
+    fn survey(&mut self, run: Range<u32>, found: &mut Vec<PieceRead>) -> Result<(), StorageError> {
+        run_len(&self.0.spec.layout, &run);
+        let pieces = self.0.pieces();
+        let state = |p| if pieces.contains_key(&p) { PieceRead::Data } else { PieceRead::Missing };
+        found.clear();
+        found.extend(run.map(state));
+        Ok(())
+    }
+
+    fn read(&mut self, piece: PieceIndex, begin: u32, buf: &mut [u8]) -> Result<bool, StorageError> {
+        let pieces = self.0.pieces();
+        let (mut rest, mut from) = (buf, usize::try_from(begin).expect("a u32 fits the address space"));
+        for p in piece.0.. {
+            if rest.is_empty() {
+                break;
+            }
+            assert!(p < self.0.spec.layout.piece_count(), "a stretch of the torrent");
+            let Some(stored) = pieces.get(&p) else { return Ok(false) };
+            let len = rest.len().min(stored.len() - from);
+            let (now, later) = rest.split_at_mut(len);
+            now.copy_from_slice(&stored[from..from + len]);
+            (rest, from) = (later, 0);
+        }
+        Ok(true)
+    }
+
+    fn read_ahead(&mut self, _piece: PieceIndex, _begin: u32, _len: u64) -> Result<(), StorageError> {
+        Ok(())
+    }
 }

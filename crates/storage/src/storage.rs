@@ -28,14 +28,11 @@ pub trait Storage: Send + Sync {
     /// A file that is absent or too short is [`crate::ErrorKind::Missing`].
     fn read(&self, block: BlockRef, buf: &mut [u8]) -> Result<(), StorageError>;
 
-    /// Reads consecutive whole pieces for checking: `buf` gets their bytes end to end, `found` one entry a piece.
-    /// Absent and short files are no errors here. Both vectors are cleared first and may be used again.
-    fn read_pieces(
-        &self,
-        pieces: Range<u32>,
-        buf: &mut Vec<u8>,
-        found: &mut Vec<PieceRead>,
-    ) -> Result<(), StorageError>;
+    /// A reader of what is there, for a check. Each thread has its own.
+    fn piece_reader(&self) -> Box<dyn PieceReader + '_>;
+
+    /// Whether the bytes lie on a disk that turns: it is best read in order, by one thread at a time.
+    fn is_rotational(&self) -> bool;
 
     /// Reads of these stretches, end to end into `buf`, as much from the front as can be had without waiting for the
     /// disk: how many bytes. Called by threads that must not wait, so it opens nothing. Where it ends early, an error
@@ -68,23 +65,34 @@ pub trait Storage: Send + Sync {
 
     /// Closes descriptors held for this torrent; they open again when needed.
     fn close_files(&self);
-
-    /// Reads one whole piece for checking; see [`Storage::read_pieces`].
-    fn read_piece(&self, piece: PieceIndex, buf: &mut Vec<u8>) -> Result<PieceRead, StorageError> {
-        let mut found = Vec::with_capacity(1);
-        self.read_pieces(piece.0..piece.0 + 1, buf, &mut found)?;
-        Ok(found[0])
-    }
 }
 
-/// What reading a piece for checking found.
+/// Reads pieces of one torrent to check them. Absent and short files are no errors here.
+pub trait PieceReader {
+    /// Finds out what there is of consecutive whole pieces, without reading them: one entry a piece in `found`, which is
+    /// cleared first. A piece that is only holes may be called data.
+    fn survey(&mut self, pieces: Range<u32>, found: &mut Vec<PieceRead>) -> Result<(), StorageError>;
+
+    /// Fills `buf` with the bytes from byte `begin` of `piece` on, over the pieces that follow if it is longer. Pads and
+    /// holes are zeros. `false` when a file is absent or too short; the bytes then mean nothing.
+    ///
+    /// # Panics
+    /// When the torrent ends before `buf` does.
+    fn read(&mut self, piece: PieceIndex, begin: u32, buf: &mut [u8]) -> Result<bool, StorageError>;
+
+    /// Has `len` bytes from byte `begin` of `piece` on, or those the torrent has, fetched from the disk without waiting
+    /// for them.
+    fn read_ahead(&mut self, piece: PieceIndex, begin: u32, len: u64) -> Result<(), StorageError>;
+}
+
+/// What there is of a piece.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PieceRead {
     /// Its bytes.
     Data,
-    /// Only holes of sparse files: the bytes are zeros, and were not read. The piece is good only if zeros are.
+    /// Only holes of sparse files, or pads: the bytes are zeros, and need not be read. The piece is good only if zeros are.
     Hole,
-    /// A file of it is absent or too short. The bytes mean nothing.
+    /// A file of it is absent or too short.
     Missing,
 }
 
@@ -106,35 +114,14 @@ pub enum FileFact {
     Doubtful,
 }
 
-/// Cuts the pieces from `wanted` into runs of consecutive ones worth about `bytes_target` bytes each (at least one
-/// piece), in the order of the disk: what to hand to [`Storage::read_pieces`] one after another.
-pub fn check_batches<'a>(
-    layout: &'a Layout,
-    wanted: impl Iterator<Item = PieceIndex> + 'a,
-    bytes_target: u32,
-) -> impl Iterator<Item = Range<u32>> + 'a {
-    let pieces_max = (bytes_target / layout.piece_len()).max(1);
-    let mut wanted = wanted.peekable();
-    std::iter::from_fn(move || {
-        let first = wanted.next()?.0;
-        let mut end = first + 1;
-        while end - first < pieces_max && wanted.next_if(|p| p.0 == end).is_some() {
-            end += 1;
-        }
-        Some(first..end)
-    })
-}
-
 /// Bytes of the pieces of a run together.
-pub(crate) fn run_len(layout: &Layout, pieces: &Range<u32>) -> u32 {
+pub(crate) fn run_len(layout: &Layout, pieces: &Range<u32>) -> u64 {
     assert!(
         pieces.start < pieces.end && pieces.end <= layout.piece_count(),
         "a run of pieces of the torrent"
     );
     let last = PieceIndex(pieces.end - 1);
-    let len =
-        layout.start_of(last) + u64::from(layout.len_of(last)) - layout.start_of(PieceIndex(pieces.start));
-    u32::try_from(len).expect("a run is read into memory and stays below 4 GiB")
+    layout.start_of(last) + u64::from(layout.len_of(last)) - layout.start_of(PieceIndex(pieces.start))
 }
 
 /// Checks that a stretch is of the torrent, and gives its length.
@@ -142,20 +129,4 @@ pub(crate) fn check_stretch(layout: &Layout, piece: PieceIndex, begin: u32, len:
     let len = u32::try_from(len).expect("a stretch of a piece is below 4 GiB");
     assert!(layout.contains(BlockRef { piece, begin, len }), "a stretch of the torrent");
     len
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pieces_are_batched_in_runs() {
-        let layout = Layout::new(100, [1_050]).unwrap();
-        let wanted = [0, 1, 2, 3, 5, 6, 10].map(PieceIndex);
-        let runs: Vec<_> = check_batches(&layout, wanted.into_iter(), 250).collect();
-        assert_eq!(runs, [0..2, 2..4, 5..7, 10..11]);
-        let runs: Vec<_> = check_batches(&layout, wanted.into_iter(), 1).collect();
-        assert_eq!(runs.len(), 7);
-        assert_eq!(run_len(&layout, &(9..11)), 150);
-    }
 }

@@ -8,7 +8,6 @@ mod daemon;
 mod demo;
 mod describe;
 mod errors;
-mod hashing;
 mod output;
 mod random;
 mod remote;

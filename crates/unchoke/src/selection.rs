@@ -1,10 +1,11 @@
-//! Which files of a torrent to get: `--select LIST|GLOB`.
+//! Which files of a torrent to get or to check, and which pieces: `--select` and `--file LIST|GLOB`, `--piece N|A-B`.
 
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 use unchoke_wire::metainfo::{FileEntry, Info};
 
-/// One `--select`.
+/// One `--select` or `--file`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Pick {
     /// Files by their place in the torrent, from 0, as `show --json` lists them.
@@ -21,14 +22,28 @@ pub(crate) fn pick(text: &str) -> Result<Pick, String> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b',' | b'-')) {
         return if text.is_empty() { Err("it is empty".to_owned()) } else { Ok(Pick::Glob(text.to_owned())) };
     }
+    ranges(text, "files").map(Pick::Ranges)
+}
+
+/// Pieces by their place in the torrent, from 0.
+pub(crate) type PieceList = Vec<RangeInclusive<u32>>;
+
+/// Reads a list of pieces.
+///
+/// # Errors
+/// One line when a part of it is no range.
+pub(crate) fn pieces(text: &str) -> Result<PieceList, String> {
+    ranges(text, "pieces")
+}
+
+/// Reads numbers and ranges of them with commas between.
+fn ranges<T: FromStr + PartialOrd>(text: &str, of: &str) -> Result<Vec<RangeInclusive<T>>, String> {
     let range = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last) = (first.parse().ok()?, last.parse().ok()?);
         (first <= last).then_some(first..=last)
     };
-    let ranges =
-        text.split(',').map(|part| range(part).ok_or_else(|| format!("'{part}' is no range of files")));
-    ranges.collect::<Result<_, _>>().map(Pick::Ranges)
+    text.split(',').map(|part| range(part).ok_or_else(|| format!("'{part}' is no range of {of}"))).collect()
 }
 
 /// Reads how many times its size a torrent is to be uploaded.
@@ -150,6 +165,14 @@ mod tests {
         assert_eq!(chosen_by(&["*.mkv"]).unwrap_err(), "no file is like '*.mkv'; `unchoke show` lists them");
         for text in ["", "3-1", "1,", "-", "1--2", "99999999999999999999999"] {
             assert!(pick(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn pieces_are_numbers_and_ranges() {
+        assert_eq!(pieces("3,5-7").unwrap(), [3..=3, 5..=7]);
+        for text in ["", "x", "3-1", "-1", "5000000000"] {
+            assert!(pieces(text).is_err(), "{text}");
         }
     }
 

@@ -51,7 +51,7 @@ impl Bitfield {
         if bytes.last().is_some_and(|last| last & !Self::last_mask(len) != 0) {
             return Err(BitfieldError::SpareBit);
         }
-        let ones = bytes.iter().map(|b| b.count_ones()).sum();
+        let ones = words(bytes).map(u64::count_ones).sum();
         Ok(Bitfield { bytes: bytes.to_vec(), len, ones })
     }
 
@@ -67,11 +67,13 @@ impl Bitfield {
         }
     }
 
+    #[inline]
     fn at(piece: PieceIndex) -> (usize, u8) {
         (usize::try_from(piece.0 / 8).expect("a u32 fits the address space"), 0x80 >> (piece.0 % 8))
     }
 
     /// How many pieces the torrent has.
+    #[inline]
     pub fn len(&self) -> u32 {
         self.len
     }
@@ -82,6 +84,7 @@ impl Bitfield {
     }
 
     /// How many pieces are in the set.
+    #[inline]
     pub fn count(&self) -> u32 {
         self.ones
     }
@@ -92,6 +95,7 @@ impl Bitfield {
     }
 
     /// Whether `piece` is in the set; `false` beyond the end.
+    #[inline]
     pub fn has(&self, piece: PieceIndex) -> bool {
         let (byte, bit) = Self::at(piece);
         piece.0 < self.len && self.bytes.get(byte).is_some_and(|b| b & bit != 0)
@@ -126,29 +130,85 @@ impl Bitfield {
 
     /// The pieces in the set, ascending.
     pub fn iter(&self) -> impl Iterator<Item = PieceIndex> + '_ {
-        self.bytes.iter().zip(0u32..).flat_map(|(byte, i)| {
-            let byte = *byte;
-            (0..8).filter(move |bit| byte & (0x80 >> bit) != 0).map(move |bit| PieceIndex(i * 8 + bit))
-        })
+        words(&self.bytes).zip(0..).flat_map(|(bits, at)| Ones { bits, at })
     }
 
     /// The pieces not in the set, ascending.
     pub fn missing(&self) -> impl Iterator<Item = PieceIndex> + '_ {
         let len = self.len;
-        self.bytes
-            .iter()
-            .zip(0u32..)
-            .filter(|(byte, _)| **byte != 0xff)
-            .flat_map(|(byte, i)| {
-                let byte = *byte;
-                (0..8).filter(move |bit| byte & (0x80 >> bit) == 0).map(move |bit| PieceIndex(i * 8 + bit))
-            })
-            .filter(move |p| p.0 < len)
+        words(&self.bytes).zip(0..).flat_map(|(bits, at)| Ones { bits: !bits, at }).filter(move |p| p.0 < len)
+    }
+
+    /// The pieces in both sets, from the word of 64 that `from` lies in to the end and then from the first word,
+    /// ascending in each part. Both are over the same torrent. What neither part has in common is passed over by
+    /// [`STRIDE`] bytes at a time.
+    pub fn common<'a>(&'a self, other: &'a Bitfield, from: PieceIndex) -> impl Iterator<Item = PieceIndex> + 'a {
+        let len = self.bytes.len().min(other.bytes.len());
+        let (word, _) = Self::at(from);
+        let middle = (word / WORD_LEN * WORD_LEN).min(len);
+        let (a, b) = (&self.bytes[..len], &other.bytes[..len]);
+        common_in(a, b, middle).chain(common_in(&a[..middle], &b[..middle], 0))
+    }
+
+    /// How many pieces are in both sets. Both are over the same torrent.
+    pub fn count_common(&self, other: &Bitfield) -> u32 {
+        words(&self.bytes).zip(words(&other.bytes)).map(|(a, b)| (a & b).count_ones()).sum()
+    }
+
+    /// Whether some piece is in both sets. Both are over the same torrent.
+    pub fn has_common(&self, other: &Bitfield) -> bool {
+        let mut strides = self.bytes.chunks(STRIDE).zip(other.bytes.chunks(STRIDE));
+        strides.any(|(a, b)| a.iter().zip(b).fold(0, |any, (a, b)| any | (a & b)) != 0)
     }
 
     /// Whether `self` has a piece that `other` lacks. Both are over the same torrent.
     pub fn has_any_not_in(&self, other: &Bitfield) -> bool {
-        self.bytes.iter().zip(&other.bytes).any(|(a, b)| a & !b != 0)
+        let mut strides = self.bytes.chunks(STRIDE).zip(other.bytes.chunks(STRIDE));
+        strides.any(|(a, b)| a.iter().zip(b).fold(0, |any, (a, b)| any | (a & !b)) != 0)
+    }
+}
+
+/// Bytes of a word.
+const WORD_LEN: usize = 8;
+/// Bytes looked at before it is asked whether there was anything: a few registers of a vector unit.
+const STRIDE: usize = 128;
+
+/// The bytes as numbers of eight, the first bit highest; zeros beyond the end.
+fn words(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
+    let (whole, rest) = bytes.as_chunks::<WORD_LEN>();
+    let mut last = [0; WORD_LEN];
+    last[..rest.len()].copy_from_slice(rest);
+    let last = (!rest.is_empty()).then_some(u64::from_be_bytes(last));
+    whole.iter().map(|word| u64::from_be_bytes(*word)).chain(last)
+}
+
+/// The bits that both have from byte `start` on, which begins a word.
+fn common_in<'a>(a: &'a [u8], b: &'a [u8], start: usize) -> impl Iterator<Item = PieceIndex> + 'a {
+    let strides = a[start..].chunks(STRIDE).zip(b[start..].chunks(STRIDE)).zip((start / WORD_LEN..).step_by(STRIDE / WORD_LEN));
+    let used = strides.filter(|((a, b), _)| a.iter().zip(*b).fold(0, |any, (a, b)| any | (a & b)) != 0);
+    used.flat_map(|((a, b), first)| {
+        let first = u32::try_from(first).expect("pieces are counted in u32");
+        words(a).zip(words(b)).zip(first..).flat_map(|((a, b), at)| Ones { bits: a & b, at })
+    })
+}
+
+/// The ones of a word as pieces, ascending.
+struct Ones {
+    bits: u64,
+    /// The index of the word.
+    at: u32,
+}
+
+impl Iterator for Ones {
+    type Item = PieceIndex;
+
+    fn next(&mut self) -> Option<PieceIndex> {
+        if self.bits == 0 {
+            return None;
+        }
+        let bit = self.bits.leading_zeros();
+        self.bits &= !(1 << 63 >> bit);
+        Some(PieceIndex(self.at * u64::BITS + bit))
     }
 }
 
@@ -196,6 +256,34 @@ mod tests {
             prop_assert_eq!(b.missing().count() + have.len(), len as usize);
             prop_assert_eq!(b.count() as usize, have.len());
             prop_assert_eq!(&Bitfield::from_bytes(b.as_bytes(), len).unwrap(), &b);
+        }
+
+        #[test]
+        fn what_two_sets_have_in_common_agrees_with_a_list(
+            len in 1u32..3000,
+            a in prop::collection::vec(0u32..3000, 0..40),
+            b in prop::collection::vec(0u32..3000, 0..40),
+            share in any::<bool>(),
+            from in 0u32..3100,
+        ) {
+            let set = |of: &[u32]| {
+                let mut set = Bitfield::none(len);
+                of.iter().for_each(|p| _ = set.set(PieceIndex(*p)));
+                set
+            };
+            let (one, other) = (set(&a), set(&if share { [a.clone(), b].concat() } else { b }));
+            let both: Vec<PieceIndex> = one.iter().filter(|p| other.has(*p)).collect();
+            let mut common: Vec<PieceIndex> = one.common(&other, PieceIndex(from)).collect();
+            if let Some(first) = common.first() {
+                let ahead = both.iter().any(|p| p.0 / 64 >= from / 64);
+                prop_assert_eq!(first.0 / 64 >= from / 64, ahead);
+            }
+            common.sort();
+            prop_assert_eq!(&common, &both);
+            prop_assert_eq!(one.count_common(&other) as usize, both.len());
+            prop_assert_eq!(one.has_common(&other), !both.is_empty());
+            prop_assert_eq!(one.has_any_not_in(&other), one.iter().any(|p| !other.has(p)));
+            prop_assert_eq!(one.missing().count() as u32, len - one.count());
         }
     }
 }

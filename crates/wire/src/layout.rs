@@ -148,8 +148,12 @@ impl Layout {
 
     /// The files that `len` bytes from `begin` of `piece` lie in, in order, without empty spans. The stretch exists.
     pub fn spans(&self, piece: PieceIndex, begin: u32, len: u32) -> impl Iterator<Item = FileSpan> + '_ {
-        let start = self.start_of(piece) + u64::from(begin);
-        let end = (start + u64::from(len)).min(self.total_len);
+        self.spans_from(self.start_of(piece) + u64::from(begin), u64::from(len))
+    }
+
+    /// Where the `len` bytes from byte `start` of the torrent on lie, file by file; bytes after its end lie nowhere.
+    pub fn spans_from(&self, start: u64, len: u64) -> impl Iterator<Item = FileSpan> + '_ {
+        let end = start.saturating_add(len).min(self.total_len);
         let first = self.file_starts.partition_point(|s| *s <= start).saturating_sub(1);
         (first..self.file_starts.len())
             .take_while(move |i| self.file_starts[*i] < end)

@@ -5,16 +5,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::clients::{Client, Job, Role, Source};
 use crate::lab::Lab;
 use crate::netns::Host;
 use crate::ports::free_port;
 use crate::proc::Process;
-
-/// The kernel counts a process's time in these, on every architecture.
-const TICKS_PER_SECOND: f64 = 100.0;
+use crate::usage::Usage;
 
 /// A running node.
 pub(crate) struct Server {
@@ -58,26 +56,6 @@ impl Server {
 
     /// Seconds of CPU it has used, in user and system mode, all threads together.
     pub(crate) fn cpu_seconds(&self) -> Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.pid()))?;
-        cpu_ticks(&stat).map(|ticks| f64::from(ticks) / TICKS_PER_SECOND).context("read /proc/PID/stat")
-    }
-}
-
-/// User and system time of a `/proc/PID/stat`; the name in it may hold anything but its end.
-fn cpu_ticks(stat: &str) -> Option<u32> {
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
-    let (user, system): (u32, u32) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    user.checked_add(system)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cpu_time_is_read_past_any_name() {
-        let stat = "77 (a) b) S 1 77 77 0 -1 4194560 1 0 0 0 120 34 0 0 20 0 5 0 99 1 1";
-        assert_eq!(cpu_ticks(stat), Some(154));
-        assert_eq!(cpu_ticks("77 (a"), None);
+        Ok(Usage::of(self.process.pid())?.cpu_s)
     }
 }

@@ -16,6 +16,8 @@ use crate::proc::Process;
 pub(crate) struct Libtorrent {
     python: PathBuf,
     script: PathBuf,
+    /// Whether it speaks TCP without encryption alone.
+    is_plain: bool,
 }
 
 impl Libtorrent {
@@ -23,7 +25,12 @@ impl Libtorrent {
     pub(crate) fn new(dir: &Path) -> Result<Self> {
         let script = dir.join("lt.py");
         fs::write(&script, include_str!("../../peers/lt.py"))?;
-        Ok(Self { python: peers_dir().join("lt/bin/python"), script })
+        Ok(Self { python: peers_dir().join("lt/bin/python"), script, is_plain: false })
+    }
+
+    /// One that speaks TCP without encryption alone.
+    pub(crate) fn plain(self) -> Self {
+        Self { is_plain: true, ..self }
     }
 
     /// The script, to be given its arguments.
@@ -58,7 +65,7 @@ impl Client for Libtorrent {
         if let Some(node) = job.dht_nodes.first() {
             command.args(["--dht-node", &node.to_string()]);
         }
-        let wanted = [(job.lsd, "--lsd"), (job.pex, "--pex")];
+        let wanted = [(job.lsd, "--lsd"), (job.pex, "--pex"), (self.is_plain, "--plain")];
         command.args(wanted.iter().filter(|(is_on, _)| *is_on).map(|(_, flag)| flag));
         if let Some(rate) = job.rate_limit {
             command.args(["--rate", &rate.to_string()]);
@@ -66,6 +73,10 @@ impl Client for Libtorrent {
         let mut process = Process::start(command, &job.state.join("log"))?;
         process.wait_for_output("READY", Duration::from_secs(30))?;
         Ok(Peer::plain(process, job.host))
+    }
+
+    fn ends_when_complete(&self) -> bool {
+        true
     }
 
     fn is_complete(&self, peer: &mut Peer) -> Result<bool> {

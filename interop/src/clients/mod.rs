@@ -3,6 +3,7 @@
 pub(crate) mod aria2;
 pub(crate) mod libtorrent;
 pub(crate) mod qbittorrent;
+pub(crate) mod rqbit;
 pub(crate) mod transmission;
 pub(crate) mod unchoke;
 
@@ -33,6 +34,11 @@ pub(crate) trait Client: Sync {
 
     /// True for a client that leaves files of no bytes out.
     fn omits_empty_files(&self) -> bool {
+        false
+    }
+
+    /// True for a client whose process ends when its download is complete.
+    fn ends_when_complete(&self) -> bool {
         false
     }
 

@@ -12,7 +12,11 @@ use crate::ports::free_port;
 use crate::proc::{Process, wait_until};
 
 /// `transmission-daemon` from the path.
-pub(crate) struct Transmission;
+#[derive(Default)]
+pub(crate) struct Transmission {
+    /// Whether it offers no encryption.
+    pub(crate) is_plain: bool,
+}
 
 impl Client for Transmission {
     fn name(&self) -> &'static str {
@@ -33,7 +37,7 @@ impl Client for Transmission {
 
     fn start(&self, job: &Job<'_>) -> Result<Peer> {
         let control_port = free_port()?;
-        fs::write(job.state.join("settings.json"), settings(job, control_port).to_string())?;
+        fs::write(job.state.join("settings.json"), self.settings(job, control_port).to_string())?;
         if !job.dht_nodes.is_empty() {
             fs::write(job.state.join("dht.dat"), remembered_nodes(job.dht_nodes))?;
         }
@@ -75,6 +79,27 @@ impl Client for Transmission {
 
     fn bytes_uploaded(&self, peer: &Peer) -> Result<Option<u64>> {
         Ok(only_torrent(peer)?["uploadedEver"].as_u64())
+    }
+}
+
+impl Transmission {
+    fn settings(&self, job: &Job<'_>, control_port: u16) -> Value {
+        let limit_kb = job.rate_limit.map(|rate| rate / 1000);
+        let (up, down) = if job.role == Role::Seed { (limit_kb, None) } else { (None, limit_kb) };
+        json!({
+            "bind-address-ipv4": job.host.ip, "bind-address-ipv6": "::1",
+            "peer-port": job.port, "peer-port-random-on-start": false, "port-forwarding-enabled": false,
+            // It would try uTP with everyone first, and TCP with those who have none only a quarter of a minute later.
+            "utp-enabled": false, "encryption": u8::from(!self.is_plain),
+            "dht-enabled": !job.dht_nodes.is_empty(), "lpd-enabled": job.lsd, "pex-enabled": job.pex,
+            "download-dir": job.dir, "incomplete-dir-enabled": false, "rename-partial-files": false,
+            "start-added-torrents": true, "ratio-limit-enabled": false, "idle-seeding-limit-enabled": false,
+            "speed-limit-up-enabled": up.is_some(), "speed-limit-up": up.unwrap_or(0),
+            "speed-limit-down-enabled": down.is_some(), "speed-limit-down": down.unwrap_or(0),
+            "rpc-enabled": true, "rpc-bind-address": "127.0.0.1", "rpc-port": control_port,
+            "rpc-whitelist-enabled": false, "rpc-host-whitelist-enabled": false, "rpc-authentication-required": false,
+            "watch-dir-enabled": false, "preallocation": 0, "umask": 18
+        })
     }
 }
 
@@ -135,25 +160,6 @@ fn remembered_nodes(nodes: &[SocketAddr]) -> Vec<u8> {
     file.extend_from_slice(&compact);
     file.push(b'e');
     file
-}
-
-fn settings(job: &Job<'_>, control_port: u16) -> Value {
-    let limit_kb = job.rate_limit.map(|rate| rate / 1000);
-    let (up, down) = if job.role == Role::Seed { (limit_kb, None) } else { (None, limit_kb) };
-    json!({
-        "bind-address-ipv4": job.host.ip, "bind-address-ipv6": "::1",
-        "peer-port": job.port, "peer-port-random-on-start": false, "port-forwarding-enabled": false,
-        // It would try uTP with everyone first, and TCP with those who have none only a quarter of a minute later.
-        "utp-enabled": false,
-        "dht-enabled": !job.dht_nodes.is_empty(), "lpd-enabled": job.lsd, "pex-enabled": job.pex,
-        "download-dir": job.dir, "incomplete-dir-enabled": false, "rename-partial-files": false,
-        "start-added-torrents": true, "ratio-limit-enabled": false, "idle-seeding-limit-enabled": false,
-        "speed-limit-up-enabled": up.is_some(), "speed-limit-up": up.unwrap_or(0),
-        "speed-limit-down-enabled": down.is_some(), "speed-limit-down": down.unwrap_or(0),
-        "rpc-enabled": true, "rpc-bind-address": "127.0.0.1", "rpc-port": control_port,
-        "rpc-whitelist-enabled": false, "rpc-host-whitelist-enabled": false, "rpc-authentication-required": false,
-        "watch-dir-enabled": false, "preallocation": 0, "umask": 18
-    })
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ use crate::proc::{Process, run};
 /// The binary under test.
 pub(crate) struct Unchoke {
     pub(crate) binary: PathBuf,
+    /// Whether a download tells nothing, in place of every event.
+    pub(crate) is_quiet: bool,
 }
 
 impl Unchoke {
@@ -22,7 +24,7 @@ impl Unchoke {
         let mut command = Command::new(&self.binary);
         command.arg("create").arg(payload.path()).arg("-o").arg(out);
         command.args(["--piece-length", &payload.piece_length.to_string()]).args(extra);
-        run(&mut command, Duration::from_secs(60)).map(|_| ())
+        run(&mut command, Duration::from_secs(120)).map(|_| ())
     }
 
     /// What `show --json` says about a torrent.
@@ -76,13 +78,17 @@ impl Client for Unchoke {
             command.args(["--peer", &peer.to_string()]);
         }
         if job.role == Role::Get {
-            command.arg("--json");
+            command.arg(if self.is_quiet { "--quiet" } else { "--json" });
         }
         let mut process = Process::start(command, &job.state.join("log"))?;
         if job.role == Role::Seed {
             process.wait_for_output("seeding ", Duration::from_secs(30))?;
         }
         Ok(Peer::plain(process, job.host))
+    }
+
+    fn ends_when_complete(&self) -> bool {
+        true
     }
 
     fn is_complete(&self, peer: &mut Peer) -> Result<bool> {

@@ -3,9 +3,11 @@
 use super::Case;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use unchoke_engine::input::{AddTorrent, ClosedBy, Discovery, TorrentSource, Totals, VerifyOutcome};
+use unchoke_engine::input::{AddTorrent, ClosedBy, Discovery, TorrentSource, Totals, Verified, VerifyOutcome};
 use unchoke_engine::output::SendPart;
-use unchoke_engine::{Command, ConnId, Engine, Event, Input, Output, Settings, ShardId, Ticket, TorrentId};
+use unchoke_engine::{
+    Command, ConnId, Engine, Event, Input, Output, Settings, ShardId, Ticket, TorrentId,
+};
 use unchoke_wire::message::{PIECE_HEADER_LEN, piece_header};
 use unchoke_wire::metainfo::MetainfoBuilder;
 use unchoke_wire::metainfo::build::BuildFile;
@@ -65,8 +67,7 @@ fn metainfo(pieces: u32, piece_len: u32) -> Metainfo {
         pieces: vec![[7; 20]; usize::try_from(pieces).expect("a u32 fits the address space")],
         ..MetainfoBuilder::default()
     };
-    Metainfo::parse(&builder.build().expect("a made-up torrent is well-formed"))
-        .expect("it was built just now")
+    Metainfo::parse(&builder.build().expect("a made-up torrent is well-formed")).expect("it was built just now")
 }
 
 impl Swarm {
@@ -154,26 +155,25 @@ impl Swarm {
                 }
                 Output::WantSend { conn } => self.wants_send.push_back(conn),
                 Output::Send { conn, plan } => {
-                    let mut was_block = false;
+                    self.blocks_sent += u64::try_from(plan.blocks.len()).expect("a few");
+                    let was_block = !plan.blocks.is_empty();
                     for part in plan.parts() {
-                        match part {
-                            SendPart::Bytes(bytes) => hear(&mut self.peers[self.by_conn[&conn]], bytes),
-                            SendPart::Block(_) => {
-                                (self.blocks_sent, was_block) = (self.blocks_sent + 1, true)
-                            }
+                        if let SendPart::Bytes(bytes) = part {
+                            hear(&mut self.peers[self.by_conn[&conn]], bytes);
                         }
                     }
                     // who was sent blocks is ready again in the next step
                     if was_block { self.wants_send.push_back(conn) } else { self.wants_send.push_front(conn) }
                 }
-                Output::Verify(job) => verified.push(job.piece),
+                Output::Verify(job) => verified.push(job),
                 Output::Close { .. } => panic!("an honest peer is not closed"),
                 _ => {}
             }
         }
-        for piece in verified {
+        for job in verified {
+            let (torrent, piece, data) = (job.torrent, job.piece, job.data);
             let outcome = VerifyOutcome::Good { block_hashes: Vec::new() };
-            self.input(Input::Verified { torrent: self.torrent, piece, outcome });
+            self.input(Input::Verified { done: vec![Verified { torrent, piece, outcome, data }] });
         }
     }
 
@@ -290,9 +290,10 @@ fn send(peers: usize) -> Box<dyn FnMut()> {
         }
     };
     ask(&mut swarm, AHEAD);
-    for _ in 0..100_000 {
+    // so long that the peer has shown its rate and gets whole plans
+    for _ in 0..1_000 {
         ask(&mut swarm, READ_BLOCKS);
-        swarm.pass(Duration::from_micros(100));
+        swarm.pass(Duration::from_millis(10));
     }
     Box::new(move || {
         ask(&mut swarm, READ_BLOCKS);

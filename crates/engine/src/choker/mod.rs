@@ -75,7 +75,7 @@ impl Choker {
     /// Decides anew; `peers` are all connected peers of the engine. Returns what changes, chokes first.
     pub fn rechoke(&mut self, peers: &[PeerRates], now: Instant) -> Vec<ChokeChange> {
         let mut waiting: Vec<&PeerRates> = peers.iter().filter(|p| p.is_interested).collect();
-        waiting.sort_by_key(|p| self.rank(p, now));
+        waiting.sort_by_cached_key(|p| self.rank(p, now));
         let regular = self.slots - self.optimistic_slots();
         let entitled = waiting.iter().take_while(|p| !is_snubbing(p)).count();
         let lots = waiting.split_off(regular.min(entitled));
@@ -94,7 +94,7 @@ impl Choker {
         let free = self.slots.saturating_sub(used);
         let is_waiting = |p: &&PeerRates| p.is_choked && p.is_interested && !is_snubbing(p);
         let mut waiting: Vec<&PeerRates> = peers.iter().filter(is_waiting).collect();
-        waiting.sort_by_key(|p| self.rank(p, now));
+        waiting.sort_by_cached_key(|p| self.rank(p, now));
         waiting.truncate(free);
         let spare = free - waiting.len();
         let idle = peers.iter().filter(|p| !p.is_choked && !p.is_interested).take(spare);

@@ -3,7 +3,7 @@
 use super::{Engine, protocol};
 use crate::event::{CloseReason, Event};
 use crate::id::{ConnId, PeerKey, TorrentId};
-use crate::input::VerifyOutcome;
+use crate::input::{Verified, VerifyOutcome};
 use crate::output::{Output, VerifyJob};
 use crate::peer::requests::Answer;
 use crate::picker::Received;
@@ -26,7 +26,7 @@ impl Engine {
             return self.strike(conn);
         }
         if picker.needs(block) {
-            c.incoming = Some(t.buffers.begin(&info.layout, block, conn));
+            c.incoming = Some(t.buffers.begin(&info.layout, block, conn, &mut self.pool));
         }
         Ok(())
     }
@@ -111,7 +111,9 @@ impl Engine {
         self.touched.requests.insert(c.torrent);
     }
 
-    pub(super) fn verified(&mut self, torrent: TorrentId, piece: PieceIndex, outcome: VerifyOutcome) {
+    pub(super) fn verified(&mut self, done: Verified) {
+        let Verified { torrent, piece, outcome, data } = done;
+        self.pool.put(data);
         let Some(t) = self.torrents.get_mut(torrent) else { return };
         t.checking -= 1;
         self.touched.torrents.insert(torrent);
@@ -141,11 +143,15 @@ impl Engine {
         self.close_banned(torrent);
         for conn in self.torrents[torrent].conns.clone() {
             let c = &mut self.conns[conn];
-            if was_wanted && c.has.known().is_some_and(|has| has.has(piece)) {
+            let has_it = c.has.known().is_some_and(|has| has.has(piece));
+            if was_wanted && has_it {
                 c.interesting -= 1;
             }
             self.update_interest(conn);
-            self.want_send(conn);
+            // who has it is told with other messages
+            if !has_it {
+                self.want_send(conn);
+            }
         }
         self.check_completion(torrent);
     }

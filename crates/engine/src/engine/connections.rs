@@ -24,6 +24,8 @@ const CONNECTIONS_PER_IP_MAX: usize = 8;
 const OWN_ADDRESSES_MAX: usize = 64;
 /// A connection without interest on either side may be closed for a newcomer after this.
 const USELESS_AFTER: Duration = Duration::from_secs(60);
+/// A connection that ends without payload within this is taken for one that both sides wanted otherwise.
+const MISSED_WITHIN: Duration = Duration::from_secs(10);
 
 impl Engine {
     /// Dials peers of a torrent, as many as there is room for.
@@ -290,7 +292,12 @@ impl Engine {
         }
         // to be connected twice is no failure of where we dialled
         if c.is_ready() || (c.is_outgoing && reason == CloseReason::Duplicate) {
-            t.peers.disconnected(c.key, self.now);
+            let is_short = self.now.since(c.since) < MISSED_WITHIN && c.down.total() + c.up.total() == 0;
+            if is_short && matches!(reason, CloseReason::Remote | CloseReason::Duplicate) {
+                t.peers.missed(c.key, self.now);
+            } else {
+                t.peers.disconnected(c.key, self.now);
+            }
         } else {
             t.peers.failed(c.key, self.now);
         }

@@ -79,6 +79,37 @@ impl Engine {
         }
     }
 
+    /// Sends requests to the peers of a torrent for as long as there is anything to ask for. Who comes first changes:
+    /// it goes on where it ended, so that a scarce budget of bytes goes round.
+    pub(super) fn top_up_all(&mut self, torrent: TorrentId) {
+        let Some(t) = self.torrents.get(torrent) else { return };
+        let count = t.conns.len();
+        if t.has_picked {
+            for _ in 0..count {
+                if !self.has_work(torrent) {
+                    break;
+                }
+                let t = &mut self.torrents[torrent];
+                let conn = t.conns[t.asked_next % count];
+                t.asked_next = (t.asked_next + 1) % count;
+                self.top_up(conn);
+            }
+        } else {
+            // whoever has the most has the rarest
+            let mut conns = t.conns.clone();
+            conns.sort_by_key(|conn| core::cmp::Reverse(self.conns[*conn].interesting));
+            conns.into_iter().for_each(|conn| self.top_up(conn));
+        }
+        self.count_open_bytes(torrent);
+    }
+
+    /// Whether some peer of a torrent could be asked for something, whoever it is.
+    fn has_work(&mut self, torrent: TorrentId) -> bool {
+        let t = &mut self.torrents[torrent];
+        let budget = self.settings.piece_buffer_bytes.saturating_sub(self.open_bytes - t.open_bytes);
+        t.picker.as_mut().is_some_and(|picker| picker.has_work(budget, self.now))
+    }
+
     /// Sends requests to a peer until its pipe is full.
     pub(super) fn top_up(&mut self, conn: ConnId) {
         let Some(c) = self.conns.get(conn) else { return };
@@ -88,11 +119,11 @@ impl Engine {
         if !may_ask || !t.is_running() || t.phase != Phase::Ready {
             return;
         }
-        if self.is_first_pick_held(torrent) {
+        let room = c.requests.room();
+        if self.is_first_pick_held(torrent) || room == 0 || !self.has_work(torrent) {
             return;
         }
-        let Some(c) = self.conns.get(conn) else { return };
-        let wanted = self.granted(c.requests.room());
+        let wanted = self.granted(room);
         if wanted == 0 {
             return;
         }
@@ -186,9 +217,7 @@ impl Engine {
         if !c.requests.is_empty() || after <= self.settings.piece_buffer_bytes {
             return false;
         }
-        let stuck =
-            picker.partials().filter(|(p, _)| picker.availability(*p) == 0 && !picker.is_checking(*p));
-        let Some((piece, _)) = stuck.min_by_key(|(p, blocks)| (blocks.count(), *p)) else { return false };
+        let Some(piece) = picker.stuck() else { return false };
         picker.failed(piece);
         t.buffers.forget_idle(piece);
         let torrent = c.torrent;
@@ -247,10 +276,28 @@ impl Engine {
 
     /// Gives free upload slots to peers that are interested, at once instead of at the next round.
     pub(super) fn fill_slots(&mut self) {
+        if !self.is_slot_to_move() {
+            return;
+        }
         let rates = self.peer_rates();
         for change in self.choker.fill(&rates, self.now) {
             self.set_choke(change.conn, change.choke);
         }
+    }
+
+    /// Whether somebody waits for a slot that is free or idle, or more are unchoked than there are slots. Much cheaper
+    /// than to find out who gets it, and mostly not so: a seed of hundreds has its slots taken.
+    fn is_slot_to_move(&self) -> bool {
+        let (mut using, mut idle, mut is_waited) = (0, 0, false);
+        for c in self.conns.values().filter(|c| c.is_ready()) {
+            match (c.uploads.is_choked(), c.is_interested) {
+                (true, is_interested) => is_waited |= is_interested,
+                (false, true) => using += 1,
+                (false, false) => idle += 1,
+            }
+        }
+        let slots = self.settings.upload_slots;
+        using + idle > slots || is_waited && using < slots
     }
 
     //= BEP 3: choking

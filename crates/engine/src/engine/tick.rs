@@ -24,6 +24,7 @@ impl Engine {
             self.next_rechoke = self.now + self.settings.rechoke_interval;
             self.rechoke();
         }
+        self.pool.drop_unused();
         self.next_tick = Some(self.now + TICK);
     }
 
@@ -33,7 +34,7 @@ impl Engine {
         (c.idle_messages, c.cancels) = (0, 0);
         c.down.roll(now);
         c.up.roll(now);
-        c.requests.adapt(c.down.rate());
+        c.requests.adapt(c.down.rate(), now);
         let timed_out = match c.stage {
             Stage::Dialling => false,
             Stage::Handshake => now.since(c.since) >= HANDSHAKE_TIMEOUT,
@@ -47,6 +48,8 @@ impl Engine {
             return;
         }
         let torrent = c.torrent;
+        // news that nobody waits for goes with other messages, or in a second
+        let is_untold = c.send.have_cursor < self.torrents[torrent].have_log.len();
         let wants_keep_alive = c.send.len() == 0 && now.since(c.last_sent) >= KEEP_ALIVE;
         if c.requests.deadline().is_some_and(|at| at <= now) {
             let blocks = if c.is_choking {
@@ -58,6 +61,9 @@ impl Engine {
             };
             self.release(conn, &blocks);
             blocks.into_iter().for_each(|block| self.push(conn, &Message::Cancel(block)));
+        }
+        if is_untold {
+            self.want_send(conn);
         }
         if wants_keep_alive {
             self.push(conn, &Message::KeepAlive);

@@ -13,6 +13,15 @@ const REQQ_DEFAULT: u32 = 250;
 /// Time in flight to keep beyond two round trips. Some peers serve in pulses of half a second, whatever the shortest
 /// round trip was; less than that would settle at the rate of a few blocks a pulse.
 const FLIGHT_SLACK: Duration = Duration::from_millis(600);
+/// The same for a peer that serves without pauses and fast: what is asked for beyond that only waits, and by the time
+/// it is read no cache holds it any more.
+const STEADY_SLACK: Duration = Duration::from_millis(1);
+/// Requests kept out to such a peer at least, if [`FLIGHT_SLACK`] demands as many: two plans of ours.
+const STEADY_DEPTH: u64 = 32;
+/// A pause between two blocks that makes a peer one that serves in pulses.
+const PULSE: Duration = Duration::from_millis(50);
+/// For how long.
+const PULSE_MEMORY: Duration = Duration::from_secs(8);
 /// A request is given up after this, whatever was measured.
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 /// And never before this.
@@ -54,6 +63,8 @@ pub struct Requests {
     /// Mean time between a block and the one before it (or its request, if later), and the mean deviation.
     block_time: Option<(Duration, Duration)>,
     last_block: Option<Instant>,
+    /// Until when the peer counts as one that serves in pulses.
+    pulses_until: Instant,
     is_snubbing: bool,
     /// It refused a request though it does not choke us: it is asked for nothing more until the next second.
     is_resting: bool,
@@ -71,6 +82,7 @@ impl Default for Requests {
             round_trip: None,
             block_time: None,
             last_block: None,
+            pulses_until: Instant::ZERO,
             is_snubbing: false,
             is_resting: false,
         }
@@ -145,7 +157,8 @@ impl Requests {
 
     fn measure(&mut self, o: Outstanding, now: Instant) {
         let whole = now.since(o.sent);
-        self.round_trip = Some(self.round_trip.map_or(whole, |r| r.min(whole)));
+        let round_trip = self.round_trip.map_or(whole, |r| r.min(whole));
+        self.round_trip = Some(round_trip);
         let gap = now.since(self.last_block.unwrap_or(o.sent).max(o.sent));
         self.block_time = Some(match self.block_time {
             None => (gap, gap / 5),
@@ -155,7 +168,11 @@ impl Requests {
             }
         });
         self.last_block = Some(now);
-        if self.is_slow_start {
+        if gap >= PULSE {
+            self.pulses_until = now + PULSE_MEMORY;
+        }
+        // a block that waited longer than that says that more would only wait as well
+        if self.is_slow_start && whole <= round_trip * 2 + STEADY_SLACK {
             self.depth = (self.depth + 1).min(DEPTH_MAX);
         }
     }
@@ -167,16 +184,23 @@ impl Requests {
     }
 
     /// Called once a second. Sets the depth from the rate of the last second: two round trips and a slack of it in flight.
-    pub fn adapt(&mut self, rate: u64) {
+    pub fn adapt(&mut self, rate: u64, now: Instant) {
         // the pipe is full when a second brought no tenth more than the one before
         if self.is_slow_start && self.last_rate > 0 && rate < self.last_rate + self.last_rate / 10 {
             self.is_slow_start = false;
         }
         self.last_rate = rate;
         self.is_resting = false;
-        let flight = self.round_trip.unwrap_or_default() * 2 + FLIGHT_SLACK;
-        let bytes = rate.saturating_mul(u64::try_from(flight.as_millis()).unwrap_or(u64::MAX)) / 1000;
-        let target = u32::try_from(bytes / u64::from(BLOCK_LEN)).unwrap_or(DEPTH_MAX) + DEPTH_START;
+        let trips = self.round_trip.unwrap_or_default() * 2;
+        let blocks = |flight: Duration| {
+            let bytes =
+                rate.saturating_mul(u64::try_from(flight.as_micros()).unwrap_or(u64::MAX)) / 1_000_000;
+            bytes / u64::from(BLOCK_LEN)
+        };
+        let most = blocks(trips + FLIGHT_SLACK);
+        let is_steady = now >= self.pulses_until;
+        let wanted = if is_steady { blocks(trips + STEADY_SLACK).max(STEADY_DEPTH).min(most) } else { most };
+        let target = u32::try_from(wanted).unwrap_or(DEPTH_MAX).min(DEPTH_MAX) + DEPTH_START;
         if !self.is_slow_start {
             self.depth = target.clamp(DEPTH_START, DEPTH_MAX);
         } else {
@@ -279,7 +303,7 @@ mod tests {
                 got += u64::from(BLOCK_LEN);
             }
             if tick % 1000 == 999 {
-                r.adapt(got);
+                r.adapt(got, now);
                 got = 0;
             }
             for _ in 0..r.room() {
@@ -302,6 +326,16 @@ mod tests {
     }
 
     #[test]
+    fn a_near_peer_that_is_fast_is_asked_for_no_more_than_its_pipe_holds() {
+        let near = run(1, 10_000, 10);
+        assert!(
+            (24..=80).contains(&near.len()),
+            "{} requests cover 1 ms at 10,000 blocks a second",
+            near.len()
+        );
+    }
+
+    #[test]
     fn a_peer_that_serves_in_pulses_is_asked_for_more_each_time() {
         let mut r = Requests { is_slow_start: false, ..Requests::default() };
         let (mut next, mut now) = (0u32, Instant::ZERO);
@@ -319,7 +353,7 @@ mod tests {
                 assert_eq!(r.received(b, now), Answer::Asked);
             }
             if pulse % 2 == 1 {
-                r.adapt(served * 2 * u64::from(BLOCK_LEN));
+                r.adapt(served * 2 * u64::from(BLOCK_LEN), now);
             }
         }
         assert!(served >= 200, "{served} blocks a pulse");

@@ -6,7 +6,9 @@ use unchoke_wire::time::{Duration, Instant};
 use unchoke_wire::{Bitfield, BlockRef, Layout, PieceIndex};
 
 /// Requests kept a peer, advertised as `reqq` (BEP 10); what comes beyond is rejected.
-pub const REQUEST_QUEUE_MAX: usize = 500;
+///
+/// 32 MiB of blocks: 1 Gbit/s for a quarter of a second, so that it is not what limits a peer on a long path.
+pub const REQUEST_QUEUE_MAX: usize = 2000;
 /// Requests a peer may get wrong before it is closed.
 const INVALID_MAX: u32 = 300;
 /// How long after a choke requests may still arrive that were sent before it.
@@ -25,10 +27,35 @@ pub enum Verdict {
     Close,
 }
 
+/// Requests for blocks of one length that follow one another in a piece, as they mostly come.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    first: BlockRef,
+    count: u32,
+}
+
+impl Run {
+    /// The `n`th block.
+    fn block(&self, n: u32) -> BlockRef {
+        BlockRef { begin: self.first.begin + n * self.first.len, ..self.first }
+    }
+
+    /// Which one of them a block is.
+    fn position(&self, block: BlockRef) -> Option<u32> {
+        let is_alike = block.piece == self.first.piece && block.len == self.first.len;
+        let ahead = block.begin.checked_sub(self.first.begin).filter(|_| is_alike)?;
+        let n = ahead / self.first.len;
+        (ahead % self.first.len == 0 && n < self.count).then_some(n)
+    }
+}
+
 /// The requests of one peer and whether it is choked.
 #[derive(Debug)]
 pub struct Uploads {
-    queue: VecDeque<BlockRef>,
+    /// None is empty.
+    queue: VecDeque<Run>,
+    /// Blocks of all runs.
+    queued: usize,
     is_choked: bool,
     choked_at: Instant,
     invalid: u32,
@@ -41,6 +68,7 @@ impl Uploads {
     pub fn new(now: Instant) -> Self {
         Uploads {
             queue: VecDeque::new(),
+            queued: 0,
             is_choked: true,
             choked_at: now,
             invalid: 0,
@@ -78,10 +106,16 @@ impl Uploads {
     /// Chokes the peer and takes back what it had queued. With the fast extension allowed-fast requests stay.
     pub fn choke(&mut self, is_fast: bool, now: Instant) -> Vec<BlockRef> {
         (self.is_choked, self.choked_at) = (true, now);
-        let (keep, drop) =
-            self.queue.drain(..).partition(|b: &BlockRef| is_fast && self.allowed_fast.contains(&b.piece));
-        self.queue = keep;
-        Vec::from_iter::<VecDeque<BlockRef>>(drop)
+        let mut dropped = Vec::new();
+        self.queue.retain(|run| {
+            let stays = is_fast && self.allowed_fast.contains(&run.first.piece);
+            if !stays {
+                dropped.extend((0..run.count).map(|n| run.block(n)));
+            }
+            stays
+        });
+        self.queued -= dropped.len();
+        dropped
     }
 
     /// Judges a request for a block of a torrent of which we have `have`.
@@ -99,10 +133,14 @@ impl Uploads {
                 return Verdict::Close;
             }
         }
-        if self.queue.len() >= REQUEST_QUEUE_MAX || self.queue.contains(&block) {
+        if self.queued >= REQUEST_QUEUE_MAX || self.queue.iter().any(|run| run.position(block).is_some()) {
             return self.refuse(true);
         }
-        self.queue.push_back(block);
+        match self.queue.back_mut() {
+            Some(last) if last.block(last.count) == block => last.count += 1,
+            _ => self.queue.push_back(Run { first: block, count: 1 }),
+        }
+        self.queued += 1;
         Verdict::Queued
     }
 
@@ -113,18 +151,36 @@ impl Uploads {
 
     /// Takes back a request; `true` if it was still queued.
     pub fn cancel(&mut self, block: BlockRef) -> bool {
-        let at = self.queue.iter().position(|b| *b == block);
-        at.is_some_and(|at| self.queue.remove(at).is_some())
+        let found = self.queue.iter().enumerate().find_map(|(at, run)| Some((at, run.position(block)?)));
+        let Some((at, n)) = found else { return false };
+        let run = self.queue[at];
+        let after = Run { first: run.block(n + 1), count: run.count - n - 1 };
+        self.queue[at].count = n;
+        if after.count > 0 {
+            self.queue.insert(at + 1, after);
+        }
+        if n == 0 {
+            self.queue.remove(at);
+        }
+        self.queued -= 1;
+        true
     }
 
     /// The block to send next.
     pub fn next(&self) -> Option<BlockRef> {
-        self.queue.front().copied()
+        self.queue.front().map(|run| run.first)
     }
 
     /// Takes the block to send next.
     pub fn pop(&mut self) -> Option<BlockRef> {
-        self.queue.pop_front()
+        let run = self.queue.front_mut()?;
+        let block = run.first;
+        (run.first, run.count) = (run.block(1), run.count - 1);
+        if run.count == 0 {
+            self.queue.pop_front();
+        }
+        self.queued -= 1;
+        Some(block)
     }
 }
 
@@ -186,8 +242,31 @@ mod tests {
         let ask = |u: &mut Uploads, i: u32| {
             u.request(block(i / 64, i % 64 * BLOCK_LEN, BLOCK_LEN), &layout, &have, Instant::ZERO)
         };
-        let queued = (0..600).filter(|i| ask(&mut uploads, *i) == Verdict::Queued).count();
+        let queued = (0..2100).filter(|i| ask(&mut uploads, *i) == Verdict::Queued).count();
         assert_eq!(queued, REQUEST_QUEUE_MAX);
+    }
+
+    #[test]
+    fn blocks_leave_in_the_order_they_were_asked_for_without_the_cancelled_ones() {
+        let layout = Layout::new(1 << 20, [1 << 30]).unwrap();
+        let have = Bitfield::all(1024);
+        let mut uploads = Uploads::new(Instant::ZERO);
+        uploads.unchoke();
+        let at = |piece, n: u32| block(piece, n * BLOCK_LEN, BLOCK_LEN);
+        // a run, one that goes on in another piece, a short one, and the run's end after a gap
+        let mut asked: Vec<BlockRef> = (0..8).map(|n| at(3, n)).chain((60..64).map(|n| at(5, n))).collect();
+        asked.extend([block(5, 0, 100), block(5, 100, 100), at(6, 0), at(3, 9), at(3, 8)]);
+        for b in &asked {
+            assert_eq!(uploads.request(*b, &layout, &have, Instant::ZERO), Verdict::Queued, "{b:?}");
+            assert_eq!(uploads.request(*b, &layout, &have, Instant::ZERO), Verdict::Reject, "twice");
+        }
+        let cancelled = [at(3, 0), at(3, 4), at(5, 63), block(5, 100, 100), at(6, 0)];
+        assert!(cancelled.iter().all(|b| uploads.cancel(*b)));
+        assert!(!cancelled.iter().any(|b| uploads.cancel(*b)) && !uploads.cancel(block(3, 1, BLOCK_LEN)));
+        asked.retain(|b| !cancelled.contains(b));
+        let sent: Vec<BlockRef> = core::iter::from_fn(|| uploads.pop()).collect();
+        assert_eq!(sent, asked);
+        assert!(uploads.is_empty() && uploads.next().is_none());
     }
 
     #[test]

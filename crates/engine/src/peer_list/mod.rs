@@ -59,6 +59,8 @@ struct Peer {
     /// Failed dials and handshakes since the last success.
     fails: u32,
     tried_at: Option<Instant>,
+    /// It was dialled again soon after a connection that ended before any payload, and none has passed since.
+    was_retried: bool,
     /// It is not dialled before.
     rests_until: Instant,
     expected_id: Option<PeerId>,
@@ -67,6 +69,11 @@ struct Peer {
     /// Its place in the index.
     due: Option<Instant>,
 }
+
+/// Rest of a peer whose connection was over before it began, at least.
+const RETRY_REST: Duration = Duration::from_secs(1);
+/// And up to this much more, in milliseconds.
+const RETRY_SPREAD_MS: u64 = 1000;
 
 impl PeerList {
     /// A list without peers, of somebody who is reached at `own`.
@@ -159,7 +166,25 @@ impl PeerList {
 
     /// A connection to this peer ended after its handshake.
     pub fn disconnected(&mut self, key: PeerKey, now: Instant) {
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.was_retried = false;
+        }
         self.rest(key, now);
+    }
+
+    /// A connection to this peer was over before it began: closed from there after the handshake and before any
+    /// payload, or one too many. Where both sides dial each other at once each may close the one that the other keeps,
+    /// so it is tried again soon, but once.
+    pub fn missed(&mut self, key: PeerKey, now: Instant) {
+        self.rest(key, now);
+        if let Some(peer) = self.peers.get_mut(key)
+            && !core::mem::replace(&mut peer.was_retried, true)
+        {
+            // each side at a time of its own
+            let own = Duration::from_millis(u64::from(peer.lot) % RETRY_SPREAD_MS);
+            peer.rests_until = peer.rests_until.min(now + RETRY_REST + own);
+            self.index(key);
+        }
     }
 
     /// A dial or handshake failed. A peer that may not be dialled is forgotten.
@@ -339,6 +364,7 @@ impl PeerList {
             return None;
         }
         let key = self.peers.insert(Peer {
+            was_retried: false,
             addr,
             source,
             is_dialable,

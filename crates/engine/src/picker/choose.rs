@@ -1,7 +1,7 @@
 //! The choice: which piece a peer is asked for next.
 
 use super::order::Prefer;
-use super::{Partial, PeerView, Picker, SUGGESTED_MAX};
+use super::{PeerView, Picker, SUGGESTED_MAX};
 use unchoke_wire::time::{Duration, Instant};
 use unchoke_wire::{BLOCK_LEN, Bitfield, BlockRef, PieceIndex};
 
@@ -18,6 +18,9 @@ impl Picker {
             true => n.min(1),
             false => n,
         };
+        if n == 0 || !self.has_work(peer.open_bytes_max, now) {
+            return picks;
+        }
         while picks.len() < n {
             let is_busy = peer.requests_out + picks.len() > 0;
             let Some(piece) = self.choose(peer, is_busy, now) else { break };
@@ -25,7 +28,7 @@ impl Picker {
             self.take(piece, peer, n, now, &mut picks);
             assert!(picks.len() > before, "a chosen piece has free blocks");
         }
-        if n > 0 && picks.is_empty() && peer.requests_out == 0 {
+        if picks.is_empty() && peer.requests_out == 0 {
             picks.extend(self.take_overdue(peer, now));
         }
         picks
@@ -35,23 +38,22 @@ impl Picker {
     fn choose(&mut self, peer: &PeerView<'_>, is_busy: bool, now: Instant) -> Option<PieceIndex> {
         let leave_to = if is_busy { self.rivals(peer) } else { Vec::new() };
         let is_left = |piece: PieceIndex| leave_to.iter().any(|has| has.has(piece));
-        let after = self.open_bytes.saturating_add(u64::from(self.layout.piece_len()));
-        let may_begin = self.open.is_empty() || after <= peer.open_bytes_max;
+        let may_begin = self.may_begin(peer.open_bytes_max);
         if let Some(piece) = self.suggested(peer, may_begin, &is_left) {
             return Some(piece);
         }
-        let found = self.find_partials(peer, &is_left, now);
-        if found.own.is_some() {
-            return found.own;
+        if let Some(own) = self.partial.of(peer.key).find(|p| may_ask(peer, *p)) {
+            return Some(own);
         }
+        let shared = if peer.is_on_parole { None } else { self.find_shared(peer, may_begin, &is_left) };
         let fresh = if may_begin { self.find_fresh(peer, &is_left) } else { None };
-        let first = match (found.shared, fresh) {
+        let first = match (shared, fresh) {
             // A parole peer is given pieces nobody else has a part in, while there are any.
             (_, Some(fresh)) if peer.is_on_parole || peer.is_snubbed => Some(fresh),
             (Some(shared), Some(fresh)) if self.key(shared) > self.key(fresh) => Some(fresh),
             (shared, fresh) => shared.or(fresh),
         };
-        first.or(found.last)
+        first.or_else(|| self.find_last(peer, &is_left, now))
     }
 
     /// The first suggested piece that is fresh, or begun and nobody's own.
@@ -67,40 +69,51 @@ impl Picker {
         }
         let mut pieces = peer.suggested.iter().take(SUGGESTED_MAX).copied();
         pieces.find(|p| {
+            let listed = self.open.get(p).and_then(|open| open.listed);
             let is_free = (may_begin && self.order.contains(*p))
-                || self.partial.iter().any(|q| q.piece == *p && q.holder.is_none_or(|h| h == peer.key));
+                || listed.is_some_and(|holder| holder.is_none_or(|h| h == peer.key));
             is_free && may_ask(peer, *p) && !is_left(*p)
         })
     }
 
-    /// The begun pieces this peer may go on with.
-    fn find_partials(
+    /// The begun piece of nobody's own to go on with: the best of the first few, and only among so many that a peer
+    /// which has few of them soon begins one of its own, where it may.
+    fn find_shared(
+        &self,
+        peer: &PeerView<'_>,
+        may_begin: bool,
+        is_left: &impl Fn(PieceIndex) -> bool,
+    ) -> Option<PieceIndex> {
+        let looks = if may_begin { SHARED_LOOKS_MAX } else { usize::MAX };
+        let shared = self.partial.shared.iter().copied().take(looks);
+        let fit = shared.filter(|p| may_ask(peer, *p) && !self.is_left_by(peer, *p, is_left));
+        fit.take(SHARED_MAX).min_by_key(|p| self.key(*p))
+    }
+
+    /// A begun piece for a peer for which nothing else is left: one kept for somebody else, or for a peer on parole
+    /// one that nobody works on.
+    fn find_last(
         &self,
         peer: &PeerView<'_>,
         is_left: &impl Fn(PieceIndex) -> bool,
         now: Instant,
-    ) -> Partials {
-        let mut found = Partials::default();
-        for Partial { piece, holder, is_exclusive } in self.partial.iter().copied() {
-            if !may_ask(peer, piece) {
-                continue;
-            }
-            if holder == Some(peer.key) {
-                found.own = Some(piece);
-                break;
-            } else if is_left(piece) && !self.open[&piece].is_shared_by(peer.key) {
-                continue;
-            } else if peer.is_on_parole {
-                let is_idle = self.open[&piece].is_idle();
-                found.last = if is_idle { Some(piece) } else { found.last };
-            } else if holder.is_none() {
-                let is_better = found.shared.is_none_or(|best| self.key(piece) < self.key(best));
-                found.shared = if is_better { Some(piece) } else { found.shared };
-            } else if !is_exclusive || !self.open[&piece].is_worked_on(now) {
-                found.last = Some(piece);
-            }
+    ) -> Option<PieceIndex> {
+        let is_fit = |p: &PieceIndex| may_ask(peer, *p) && !self.is_left_by(peer, *p, is_left);
+        if peer.is_on_parole {
+            return self.partial.iter().filter(is_fit).find(|p| self.open[p].is_idle());
         }
-        found
+        let held = self.partial.held.iter().map(|(_, piece)| *piece).filter(is_fit);
+        held.into_iter().find(|p| !self.open[p].is_exclusive || !self.open[p].is_worked_on(now))
+    }
+
+    /// Whether this peer leaves a begun piece to others: not one it has a part in.
+    fn is_left_by(
+        &self,
+        peer: &PeerView<'_>,
+        piece: PieceIndex,
+        is_left: &impl Fn(PieceIndex) -> bool,
+    ) -> bool {
+        is_left(piece) && !self.open[&piece].is_shared_by(peer.key)
     }
 
     /// The fresh piece to begin.
@@ -132,7 +145,7 @@ impl Picker {
             return false;
         }
         let of_fresh = self.order.iter().map(|p| u64::from(self.layout.block_count(p))).sum::<u64>();
-        let of_open = self.partial.iter().map(|p| self.open[&p.piece].free()).sum::<usize>();
+        let of_open = self.partial.iter().map(|p| self.open[&p].free()).sum::<usize>();
         usize::try_from(of_fresh).unwrap_or(usize::MAX).saturating_add(of_open) <= few
     }
 
@@ -143,7 +156,7 @@ impl Picker {
             return Vec::new();
         }
         let is_rival = |has: &Bitfield| {
-            let all = || self.order.iter().chain(self.partial.iter().map(|p| p.piece));
+            let all = || self.order.iter().chain(self.partial.iter());
             let free = || all().filter(|p| has.has(*p));
             let rarest = free().map(|p| self.availability(p)).min();
             rarest.is_some() && free().all(|p| Some(self.availability(p)) > rarest || peer.has.has(p))
@@ -175,6 +188,7 @@ impl Picker {
         while picks.len() < n {
             let overdue_at = overdue_at(peer, picks.len(), now);
             let Some(block) = open.request_next(peer.key, overdue_at) else { break };
+            self.overdue_from = Some(self.overdue_from.map_or(overdue_at, |at| at.min(overdue_at)));
             picks.push(self.layout.block(piece, block));
         }
         if is_fresh || open.free() == 0 || open.holder != holder {
@@ -187,9 +201,15 @@ impl Picker {
         if peer.is_snubbed || peer.is_on_parole {
             return None;
         }
+        if self.overdue_from.is_none_or(|at| at > now) {
+            return None;
+        }
         let pieces = self.open.iter().filter(|(p, _)| self.missing.has(**p) && may_ask(peer, **p));
         let best = pieces.filter_map(|(p, open)| open.overdue(peer.key, now).map(|block| (block, *p))).min();
-        let ((_, _, block), piece) = best?;
+        let Some(((_, _, block), piece)) = best else {
+            self.overdue_from = self.next_overdue();
+            return None;
+        };
         self.open.get_mut(&piece)?.request_again(block, peer.key, overdue_at(peer, 0, now));
         Some(self.layout.block(piece, block))
     }
@@ -198,17 +218,6 @@ impl Picker {
     fn key(&self, piece: PieceIndex) -> u32 {
         if self.is_sequential { piece.0 } else { self.availability(piece) }
     }
-}
-
-/// The best begun pieces of each kind.
-#[derive(Default)]
-struct Partials {
-    /// Kept for this peer.
-    own: Option<PieceIndex>,
-    /// Anybody's.
-    shared: Option<PieceIndex>,
-    /// Kept for somebody else: when nothing else is left.
-    last: Option<PieceIndex>,
 }
 
 //= BEP 6: allowed fast
@@ -235,6 +244,10 @@ const OVERDUE_MIN: Duration = Duration::from_secs(2);
 const OVERDUE_MAX: Duration = Duration::from_secs(20);
 /// A block of a peer with an unknown rate is overdue then.
 const OVERDUE_UNKNOWN: Duration = Duration::from_secs(5);
+/// Begun pieces compared, so that a pick stays cheap.
+const SHARED_MAX: usize = 16;
+/// Begun pieces looked at by a peer that may begin another.
+const SHARED_LOOKS_MAX: usize = 64;
 /// Idle peers looked at, so that a pick stays cheap.
 const IDLE_OTHERS_MAX: usize = 16;
 /// With more free blocks than this for each idle peer there is enough for everybody.

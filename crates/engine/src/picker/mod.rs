@@ -14,12 +14,14 @@ pub use view::PeerView;
 use crate::id::PeerKey;
 use open::Open;
 use order::Order;
-use std::collections::BTreeMap;
-use unchoke_wire::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+use unchoke_wire::time::{Duration, Instant};
 use unchoke_wire::{Bitfield, BlockIndex, BlockRef, Layout, PieceIndex};
 
 /// Suggested pieces of a peer that count.
 pub const SUGGESTED_MAX: usize = 16;
+/// Between two looks at every open block for one that is overdue.
+const OVERDUE_LOOK: Duration = Duration::from_millis(250);
 
 /// The picker of one torrent.
 #[derive(Debug)]
@@ -31,19 +33,58 @@ pub struct Picker {
     missing: Bitfield,
     order: Order,
     open: BTreeMap<PieceIndex, Open>,
-    /// The open and missing pieces with free blocks.
-    partial: Vec<Partial>,
+    partial: Partials,
     open_bytes: u64,
+    /// No block is overdue before.
+    overdue_from: Option<Instant>,
+    /// When that is found out anew, if it has come.
+    overdue_look_at: Instant,
+    /// Whether an open piece may have lost the last peer that has it.
+    may_be_stuck: bool,
     left_bytes: u64,
     is_sequential: bool,
 }
 
-/// An open piece with free blocks.
-#[derive(Clone, Copy, Debug)]
-struct Partial {
-    piece: PieceIndex,
-    holder: Option<PeerKey>,
-    is_exclusive: bool,
+/// The open and missing pieces with free blocks.
+#[derive(Debug, Default)]
+struct Partials {
+    /// Those kept for a peer.
+    held: BTreeSet<(PeerKey, PieceIndex)>,
+    /// Those that are anybody's, by index.
+    shared: Vec<PieceIndex>,
+}
+
+impl Partials {
+    fn len(&self) -> usize {
+        self.held.len() + self.shared.len()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = PieceIndex> + '_ {
+        self.shared.iter().copied().chain(self.held.iter().map(|(_, piece)| *piece))
+    }
+
+    /// Those kept for this peer.
+    fn of(&self, peer: PeerKey) -> impl Iterator<Item = PieceIndex> + '_ {
+        let all = (peer, PieceIndex(0))..=(peer, PieceIndex(u32::MAX));
+        self.held.range(all).map(|(_, piece)| *piece)
+    }
+
+    fn insert(&mut self, piece: PieceIndex, holder: Option<PeerKey>) {
+        match holder {
+            Some(holder) => _ = self.held.insert((holder, piece)),
+            None => {
+                let place = self.shared.partition_point(|p| *p < piece);
+                self.shared.insert(place, piece);
+            }
+        }
+    }
+
+    fn remove(&mut self, piece: PieceIndex, holder: Option<PeerKey>) {
+        match holder {
+            Some(holder) => _ = self.held.remove(&(holder, piece)),
+            None => self.shared.retain(|p| *p != piece),
+        }
+    }
 }
 
 /// Who sent which block of a piece; `None`: it came in an earlier run.
@@ -81,8 +122,11 @@ impl Picker {
             wanted: Bitfield::none(count),
             missing: Bitfield::none(count),
             open: BTreeMap::new(),
-            partial: Vec::new(),
+            partial: Partials::default(),
             open_bytes: 0,
+            overdue_from: None,
+            overdue_look_at: Instant::ZERO,
+            may_be_stuck: false,
             left_bytes: 0,
             is_sequential,
             layout,
@@ -100,6 +144,7 @@ impl Picker {
     /// asked for: see [`Picker::release_all`].
     pub fn peer_left(&mut self, peer: PeerKey, has: &Bitfield) {
         self.order.left(peer, has);
+        self.may_be_stuck = true;
     }
 
     /// A peer that was counted got a piece it did not have.
@@ -114,6 +159,7 @@ impl Picker {
     pub fn peer_lost(&mut self, piece: PieceIndex) {
         if piece.0 < self.layout.piece_count() {
             self.order.shift(piece, -1);
+            self.may_be_stuck = true;
         }
     }
 
@@ -200,6 +246,7 @@ impl Picker {
         blocks.iter().for_each(|b| open.restore(BlockIndex(b.0)));
         let is_complete = open.is_complete();
         self.settle(piece);
+        self.may_be_stuck = true;
         is_complete
     }
 
@@ -254,16 +301,14 @@ impl Picker {
         self.open_bytes
     }
 
-    /// Whether a peer with these pieces has one that we want and lack. Walks the bytes of the set up to the first.
+    /// Whether a peer with these pieces has one that we want and lack. Walks the sets up to the first.
     pub fn is_interesting(&self, has: &Bitfield) -> bool {
-        let pairs = has.as_bytes().iter().zip(self.missing.as_bytes());
-        pairs.into_iter().any(|(a, b)| a & b != 0)
+        self.missing.has_common(has)
     }
 
-    /// How many pieces a peer with these pieces has that we want and lack. Walks the bytes of the set.
+    /// How many pieces a peer with these pieces has that we want and lack. Walks the sets.
     pub fn count_wanted(&self, has: &Bitfield) -> u32 {
-        let pairs = has.as_bytes().iter().zip(self.missing.as_bytes());
-        pairs.map(|(a, b)| (a & b).count_ones()).sum()
+        if has.is_all() { self.missing.count() } else { self.missing.count_common(has) }
     }
 
     /// Whether this piece is wanted and not there: the question for one `have`.
@@ -292,6 +337,39 @@ impl Picker {
         self.open.values().filter_map(Open::next_overdue).min()
     }
 
+    /// Whether anybody could be asked for anything now: begun pieces have free blocks, a fresh one may be begun within
+    /// [`PeerView::open_bytes_max`], or a block may be overdue. While not, no pick brings anything.
+    pub fn has_work(&mut self, open_bytes_max: u64, now: Instant) -> bool {
+        if self.partial.len() > 0 || self.order.len() > 0 && self.may_begin(open_bytes_max) {
+            return true;
+        }
+        if self.overdue_from.is_some_and(|at| at <= now) && self.overdue_look_at <= now {
+            self.overdue_look_at = now + OVERDUE_LOOK;
+            self.overdue_from = self.next_overdue();
+        }
+        self.overdue_from.is_some_and(|at| at <= now)
+    }
+
+    /// Whether the budget of bytes lets another piece be begun: one always may.
+    fn may_begin(&self, open_bytes_max: u64) -> bool {
+        let after = self.open_bytes.saturating_add(u64::from(self.layout.piece_len()));
+        self.open.is_empty() || after <= open_bytes_max
+    }
+
+    /// The begun piece that nobody counted has any more and of which least is there, so that dropping it costs least.
+    /// Costs a look at every open piece, once after a peer left or lost a piece.
+    pub fn stuck(&mut self) -> Option<PieceIndex> {
+        if !self.may_be_stuck {
+            return None;
+        }
+        let stuck = self.open.iter().filter(|(p, open)| {
+            !open.is_complete() && open.received() > 0 && self.order.availability(**p) == 0
+        });
+        let least = stuck.min_by_key(|(p, open)| (open.received(), **p)).map(|(p, _)| *p);
+        self.may_be_stuck = least.is_some();
+        least
+    }
+
     /// Opens a fresh piece.
     fn begin(&mut self, piece: PieceIndex) -> &mut Open {
         if !self.open.contains_key(&piece) {
@@ -306,25 +384,26 @@ impl Picker {
     fn close(&mut self, piece: PieceIndex) -> Contributors {
         let Some(open) = self.open.remove(&piece) else { return Vec::new() };
         self.open_bytes -= u64::from(self.layout.len_of(piece));
-        self.partial.retain(|p| p.piece != piece);
+        if let Some(holder) = open.listed {
+            self.partial.remove(piece, holder);
+        }
         open.contributors().collect()
     }
 
     /// Puts an open piece where it belongs after a change: back into the order when nothing of it is left, in the
     /// list of pieces with free blocks or out of it.
     fn settle(&mut self, piece: PieceIndex) {
-        let Some(open) = self.open.get(&piece) else { return };
+        let Some(open) = self.open.get_mut(&piece) else { return };
         if open.is_untouched() {
             self.failed(piece);
             return;
         }
         let is_partial = open.free() > 0 && self.missing.has(piece);
-        let entry = Partial { piece, holder: open.holder, is_exclusive: open.is_exclusive };
-        match self.partial.iter().position(|p| p.piece == piece) {
-            Some(i) if is_partial => self.partial[i] = entry,
-            Some(i) => _ = self.partial.swap_remove(i),
-            None if is_partial => self.partial.push(entry),
-            None => {}
+        let holder = is_partial.then_some(open.holder);
+        let before = core::mem::replace(&mut open.listed, holder);
+        if before != holder {
+            before.into_iter().for_each(|holder| self.partial.remove(piece, holder));
+            holder.into_iter().for_each(|holder| self.partial.insert(piece, holder));
         }
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Open {
     pub(super) holder: Option<PeerKey>,
     /// Nobody else may work on it while the holder does.
     pub(super) is_exclusive: bool,
+    /// For whom it is listed among the pieces with free blocks; `None`: it is not.
+    pub(super) listed: Option<Option<PeerKey>>,
 }
 
 #[derive(Clone, Debug)]
@@ -47,6 +49,7 @@ impl Open {
             free_from: 0,
             holder: None,
             is_exclusive: false,
+            listed: None,
         }
     }
 
@@ -180,6 +183,11 @@ impl Open {
     /// Free blocks.
     pub(super) fn free(&self) -> usize {
         self.free
+    }
+
+    /// Blocks that are there.
+    pub(super) fn received(&self) -> usize {
+        self.received
     }
 
     /// Whether every block is there.

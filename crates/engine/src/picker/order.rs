@@ -1,8 +1,9 @@
 //! How rare each piece is, and the pieces nobody has begun in that order.
 //!
-//! Pieces lie in one bucket for each availability, in random order, and know their place, so that a `have` costs two
-//! swaps. A peer that has most pieces is counted once as a whole, and again for each piece it lacks: a seed costs
-//! nothing to come or go.
+//! Pieces lie in one bucket for each availability and know their place, so that a `have` costs two swaps; chance comes
+//! in when one is picked. A peer that has most pieces is counted once as a whole, and again for each piece it lacks: a
+//! seed costs nothing to come or go. A peer that changes much is counted without touching the buckets, which are made
+//! anew when somebody picks: many that come at once cost it once.
 
 use crate::id::PeerKey;
 use rand::{RngExt, SeedableRng};
@@ -30,8 +31,10 @@ pub(super) struct Order {
     /// Bucket `n` holds the pieces not begun that `n` peers have.
     buckets: VecDeque<Vec<PieceIndex>>,
     /// Where each of those pieces lies in its bucket.
-    slots: Vec<usize>,
-    /// The pieces in the buckets.
+    slots: Vec<u32>,
+    /// The buckets and slots are of an earlier time.
+    is_stale: bool,
+    /// The pieces not begun.
     fresh: Bitfield,
     /// The peers that are counted, and whether as a whole.
     is_whole: SecondaryMap<PeerKey, bool>,
@@ -45,46 +48,26 @@ impl Order {
         Order {
             whole: 0,
             single: vec![0; len],
-            buckets: VecDeque::from([Vec::new()]),
+            buckets: VecDeque::new(),
             slots: vec![0; len],
+            is_stale: true,
             fresh: Bitfield::none(piece_count),
             is_whole: SecondaryMap::new(),
             rng: ChaCha8Rng::seed_from_u64(seed),
         }
     }
 
-    /// Puts a piece in, at a random place among those that are as rare.
+    /// Puts a piece in.
     pub(super) fn insert(&mut self, piece: PieceIndex) {
-        if !self.fresh.set(piece) {
-            return;
+        if self.fresh.set(piece) && !self.is_stale {
+            self.put(piece);
         }
-        let level = self.level(piece);
-        while self.buckets.len() <= level {
-            self.buckets.push_back(Vec::new());
-        }
-        let bucket = &mut self.buckets[level];
-        let place = self.rng.random_range(0..=bucket.len());
-        bucket.push(piece);
-        let last = bucket.len() - 1;
-        bucket.swap(place, last);
-        self.slots[at(bucket[last])] = last;
-        self.slots[at(piece)] = place;
     }
 
     /// Takes a piece out; nothing happens when it is not in.
     pub(super) fn remove(&mut self, piece: PieceIndex) {
-        if !self.fresh.clear(piece) {
-            return;
-        }
-        let level = self.level(piece);
-        let bucket = &mut self.buckets[level];
-        let place = self.slots[at(piece)];
-        bucket.swap_remove(place);
-        if let Some(moved) = bucket.get(place) {
-            self.slots[at(*moved)] = place;
-        }
-        while self.buckets.len() > 1 && self.buckets.back().is_some_and(Vec::is_empty) {
-            self.buckets.pop_back();
+        if self.fresh.clear(piece) && !self.is_stale {
+            self.take(piece);
         }
     }
 
@@ -95,59 +78,107 @@ impl Order {
         assert!(before.is_none(), "a peer is counted once");
         if is_whole {
             self.whole += 1;
-            self.buckets.push_front(Vec::new());
-            has.missing().for_each(|p| self.shift(p, -1));
-        } else {
-            has.iter().for_each(|p| self.shift(p, 1));
+            if !self.is_stale {
+                self.buckets.push_front(Vec::new());
+            }
         }
+        self.count(has, is_whole, 1);
     }
 
     /// Counts a peer no more. `has` is what it was counted with, and every change told since.
     pub(super) fn left(&mut self, peer: PeerKey, has: &Bitfield) {
-        match self.is_whole.remove(peer) {
-            None => {}
-            Some(false) => has.iter().for_each(|p| self.shift(p, -1)),
-            Some(true) => {
-                has.missing().for_each(|p| self.shift(p, 1));
+        let Some(is_whole) = self.is_whole.remove(peer) else { return };
+        self.count(has, is_whole, -1);
+        if is_whole {
+            self.whole -= 1;
+            if !self.is_stale {
                 let lowest = self.buckets.pop_front();
                 assert!(lowest.is_none_or(|b| b.is_empty()), "what this peer had, nobody has");
-                self.whole -= 1;
-                if self.buckets.is_empty() {
-                    self.buckets.push_back(Vec::new());
-                }
             }
+        }
+    }
+
+    /// Counts one peer more or one less, by what it has or, counted as a whole, by what it lacks.
+    fn count(&mut self, has: &Bitfield, is_whole: bool, by: i32) {
+        let changed = if is_whole { has.len() - has.count() } else { has.count() };
+        self.is_stale |= changed > self.fresh.len() / BULK_SHARE;
+        match is_whole {
+            _ if changed == 0 => {}
+            true => has.missing().for_each(|p| self.shift(p, -by)),
+            false => has.iter().for_each(|p| self.shift(p, by)),
         }
     }
 
     /// One more peer, or one less, has this piece.
     pub(super) fn shift(&mut self, piece: PieceIndex, by: i32) {
-        let is_in = self.fresh.has(piece);
+        let is_in = !self.is_stale && self.fresh.has(piece);
         if is_in {
-            self.remove(piece);
+            self.take(piece);
         }
         self.single[at(piece)] += by;
         if is_in {
-            self.insert(piece);
+            self.put(piece);
         }
     }
 
-    /// The best piece that `has` has and `is_fit` accepts: exactly the best while the first [`WALK_MAX`] pieces hold
-    /// one, else the best of a sample.
+    /// Lays a piece into its bucket.
+    fn put(&mut self, piece: PieceIndex) {
+        let level = self.level(piece);
+        while self.buckets.len() <= level {
+            self.buckets.push_back(Vec::new());
+        }
+        let bucket = &mut self.buckets[level];
+        self.slots[at(piece)] = u32::try_from(bucket.len()).expect("pieces are counted in u32");
+        bucket.push(piece);
+    }
+
+    /// Takes a piece out of its bucket.
+    fn take(&mut self, piece: PieceIndex) {
+        let level = self.level(piece);
+        let bucket = &mut self.buckets[level];
+        let slot = self.slots[at(piece)];
+        let place = at(PieceIndex(slot));
+        bucket.swap_remove(place);
+        if let Some(moved) = bucket.get(place) {
+            self.slots[at(*moved)] = slot;
+        }
+        while self.buckets.back().is_some_and(Vec::is_empty) {
+            self.buckets.pop_back();
+        }
+    }
+
+    /// Makes the buckets anew if they are of an earlier time.
+    fn refresh(&mut self) {
+        if !core::mem::take(&mut self.is_stale) {
+            return;
+        }
+        self.buckets.iter_mut().for_each(Vec::clear);
+        let fresh = core::mem::take(&mut self.fresh);
+        fresh.iter().for_each(|piece| self.put(piece));
+        self.fresh = fresh;
+    }
+
+    /// The best piece that `has` has and `is_fit` accepts, by lot among equals: exactly the best while the first
+    /// [`WALK_MAX`] pieces hold one, else the best of a sample.
     pub(super) fn best(
         &mut self,
         prefer: Prefer,
         has: &Bitfield,
         is_fit: impl Fn(PieceIndex) -> bool,
     ) -> Option<PieceIndex> {
+        // whoever has little lacks nearly all that a walk would meet
+        if has.count() < self.fresh.count() / WALK_SHARE {
+            return self.sample(prefer, has, is_fit);
+        }
+        self.refresh();
         let mut walked = 0;
         let levels = self.buckets.len();
-        for i in 0..levels {
-            let level = if prefer == Prefer::Rare { i } else { levels - 1 - i };
-            // What nobody has, this peer does not have.
-            if level == 0 {
-                continue;
-            }
-            for piece in &self.buckets[level] {
+        // what nobody has, this peer does not have
+        for i in 1..levels {
+            let bucket = &self.buckets[if prefer == Prefer::Rare { i } else { levels - i }];
+            let start = if bucket.len() > 1 { self.rng.random_range(0..bucket.len()) } else { 0 };
+            let (head, tail) = bucket.split_at(start);
+            for piece in tail.iter().chain(head) {
                 if walked == WALK_MAX {
                     return self.sample(prefer, has, is_fit);
                 }
@@ -162,7 +193,7 @@ impl Order {
 
     /// The lowest piece that `has` has and `is_fit` accepts.
     pub(super) fn lowest(&self, has: &Bitfield, is_fit: impl Fn(PieceIndex) -> bool) -> Option<PieceIndex> {
-        common(self.fresh.as_bytes(), has.as_bytes(), 0).find(|p| is_fit(*p))
+        self.fresh.common(has, PieceIndex(0)).find(|p| is_fit(*p))
     }
 
     /// The best of up to [`WALK_MAX`] pieces from a random place on.
@@ -172,16 +203,12 @@ impl Order {
         has: &Bitfield,
         is_fit: impl Fn(PieceIndex) -> bool,
     ) -> Option<PieceIndex> {
-        let words = self.fresh.as_bytes().len().div_ceil(WORD_LEN);
-        let start = self.rng.random_range(0..words);
+        let start = PieceIndex(self.rng.random_range(0..self.fresh.len().max(1)));
         let level = |piece: PieceIndex| match prefer {
             Prefer::Rare => self.single[at(piece)],
             Prefer::Common => -self.single[at(piece)],
         };
-        common(self.fresh.as_bytes(), has.as_bytes(), start)
-            .filter(|p| is_fit(*p))
-            .take(WALK_MAX)
-            .min_by_key(|p| level(*p))
+        self.fresh.common(has, start).filter(|p| is_fit(*p)).take(WALK_MAX).min_by_key(|p| level(*p))
     }
 
     /// Peers that have this piece.
@@ -199,9 +226,9 @@ impl Order {
         self.fresh.has(piece)
     }
 
-    /// The pieces that are in, those that fewest peers have first.
+    /// The pieces that are in, by index.
     pub(super) fn iter(&self) -> impl Iterator<Item = PieceIndex> + '_ {
-        self.buckets.iter().flatten().copied()
+        self.fresh.iter()
     }
 
     fn level(&self, piece: PieceIndex) -> usize {
@@ -210,36 +237,15 @@ impl Order {
     }
 }
 
-/// The pieces of both sets, from word `start` to the end and then from the first word.
-fn common<'a>(a: &'a [u8], b: &'a [u8], start: usize) -> impl Iterator<Item = PieceIndex> + 'a {
-    let words = a.len().min(b.len()).div_ceil(WORD_LEN);
-    (start..words).chain(0..start.min(words)).flat_map(move |w| {
-        let mut bits = word(a, w) & word(b, w);
-        core::iter::from_fn(move || {
-            let bit = usize::try_from(bits.leading_zeros()).expect("at most 64");
-            bits &= !(1 << 63 >> bit.min(63));
-            let index = u32::try_from(w * WORD_LEN * 8 + bit).expect("pieces are counted in u32");
-            (bit < 64).then_some(PieceIndex(index))
-        })
-    })
-}
-
-/// Eight bytes as a number, first bit highest; zeros beyond the end.
-fn word(bytes: &[u8], index: usize) -> u64 {
-    let rest = &bytes[index * WORD_LEN..];
-    if let Some(whole) = rest.first_chunk() {
-        return u64::from_be_bytes(*whole);
-    }
-    let mut padded = [0; WORD_LEN];
-    padded[..rest.len()].copy_from_slice(rest);
-    u64::from_be_bytes(padded)
-}
-
 /// The place of a piece in a list of all pieces.
 pub(super) fn at(piece: PieceIndex) -> usize {
     usize::try_from(piece.0).expect("a u32 fits the address space")
 }
 
 /// Pieces looked at before a sample is taken: under a microsecond.
-const WALK_MAX: usize = 256;
-const WORD_LEN: usize = 8;
+const WALK_MAX: usize = 128;
+/// A peer with less than one piece to so many in the order is not walked for.
+const WALK_SHARE: u32 = 64;
+/// A peer that changes more than one piece in so many is counted apart from the buckets: to make them anew costs a
+/// fourth of moving each piece.
+const BULK_SHARE: u32 = 8;

@@ -1,5 +1,6 @@
 //! One torrent: it owns its parts (picker, peers, announcer, buffers) and keeps what they share.
 
+pub mod buffer_pool;
 pub mod metadata;
 pub mod piece_buffers;
 pub mod sleeper;
@@ -86,6 +87,8 @@ pub struct Torrent {
     pub last_found: Instant,
     /// Whether the first requests went out.
     pub has_picked: bool,
+    /// Who is asked first the next time that all are, by the place in `conns`.
+    pub asked_next: usize,
     /// When more peers were last looked for out of turn, and how often in a row.
     pub looked_for_peers: (Instant, u32),
     /// When the engine looks at it next.
@@ -152,6 +155,7 @@ impl Torrent {
             first_pick_at: None,
             last_found: Instant::ZERO,
             has_picked: false,
+            asked_next: 0,
             looked_for_peers: (now, 0),
             due: None,
             has_slept: false,

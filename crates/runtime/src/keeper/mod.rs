@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use unchoke_engine::{Command, Event, ShardId};
 use unchoke_storage::{FilePool, ResumeLock, ResumeStore};
-use unchoke_wire::{Bitfield, WireHash};
+use unchoke_wire::{Bitfield, PieceIndex, WireHash};
 
 use crate::add::AddTorrent;
 use crate::error::SessionError;
@@ -38,6 +38,8 @@ pub(crate) enum KeeperMessage {
     Add(Box<Adding>),
     /// Something happened in its engine.
     Event { hash: WireHash, event: Event },
+    /// Pieces of it were verified and written.
+    Pieces { hash: WireHash, pieces: Vec<PieceIndex> },
     /// Its files were checked.
     Checked { hash: WireHash, result: Result<Bitfield, String> },
     /// The owner wants it to rest, or to go on.
@@ -143,6 +145,7 @@ impl Keeper {
         match message {
             KeeperMessage::Add(adding) => self.add(*adding),
             KeeperMessage::Event { hash, event } => self.event(hash, event),
+            KeeperMessage::Pieces { hash, pieces } => self.pieces(hash, &pieces),
             KeeperMessage::Checked { hash, result } => self.checked(hash, result),
             KeeperMessage::Pause { hash, is_paused } => self.pause(hash, is_paused),
             KeeperMessage::Select { hash, selection } => self.select(hash, selection),
@@ -160,12 +163,6 @@ impl Keeper {
         match event {
             Event::Added { torrent, .. } => self.added(hash, torrent),
             Event::MetadataReceived { info, .. } => self.metadata(hash, info),
-            Event::PieceDone { piece, .. } => {
-                if let Some(kept) = self.torrents.get_mut(&hash) {
-                    kept.have.set(piece);
-                    self.dirty(hash);
-                }
-            }
             Event::Completed { torrent } => self.completed(hash, torrent),
             Event::StorageFailed { error, .. } => {
                 if let Some(kept) = self.torrents.get(&hash) {
@@ -179,6 +176,15 @@ impl Keeper {
             }
             Event::Removed { torrent } => self.removed(hash, Some(torrent)),
             _ => {}
+        }
+    }
+
+    fn pieces(&mut self, hash: WireHash, pieces: &[PieceIndex]) {
+        if let Some(kept) = self.torrents.get_mut(&hash) {
+            for piece in pieces {
+                kept.have.set(*piece);
+            }
+            self.dirty(hash);
         }
     }
 

@@ -12,8 +12,8 @@ mod pool;
 mod ready;
 mod selection;
 
-use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use unchoke_wire::layout::FileSpan;
@@ -21,8 +21,9 @@ use unchoke_wire::{BlockRef, PieceIndex};
 
 use crate::error::StorageError;
 use crate::spec::StorageSpec;
-use crate::storage::{FileFact, PieceRead, Storage, check_stretch};
+use crate::storage::{FileFact, PieceReader, Storage, check_stretch};
 
+use check::FileReader;
 use disk::Dirty;
 use part_file::PartTable;
 pub use pool::FilePool;
@@ -70,6 +71,8 @@ pub struct FileStorage {
     syncing: Mutex<()>,
     /// The file system the root was on when it was opened first.
     root_device: OnceLock<rustix::fs::Dev>,
+    /// Descriptors that readers hold for checks.
+    checking: AtomicUsize,
     /// Whether the disk of the root has moving parts, once asked.
     is_spinning: OnceLock<bool>,
 }
@@ -108,6 +111,7 @@ impl FileStorage {
             dirty: Mutex::default(),
             syncing: Mutex::default(),
             root_device: OnceLock::new(),
+            checking: AtomicUsize::new(0),
             is_spinning: OnceLock::new(),
         })
     }
@@ -189,13 +193,12 @@ impl Storage for FileStorage {
         Ok(())
     }
 
-    fn read_pieces(
-        &self,
-        pieces: Range<u32>,
-        buf: &mut Vec<u8>,
-        found: &mut Vec<PieceRead>,
-    ) -> Result<(), StorageError> {
-        self.check_run(pieces, buf, found)
+    fn piece_reader(&self) -> Box<dyn PieceReader + '_> {
+        Box::new(FileReader::new(self))
+    }
+
+    fn is_rotational(&self) -> bool {
+        self.is_on_spinning_disk()
     }
 
     fn read_now(&self, blocks: &[BlockRef], buf: &mut [u8]) -> usize {

@@ -108,6 +108,13 @@ impl FileStorage {
         Ok(true)
     }
 
+    /// Whether the part file has the bytes of `file` in `piece`; `None` when these have no place there.
+    pub(super) fn is_part_filled(&self, piece: PieceIndex, file: FileIndex) -> Option<bool> {
+        let mut part = self.part();
+        let table = part.get_or_insert_with(|| PartTable::new(&self.spec));
+        table.place(piece, file.0).map(|index| table.segment(index).is_filled)
+    }
+
     /// Finds out where each file is, and moves out of the part file what does not belong there.
     fn settle(&self, homes: &mut Homes) -> Result<(), StorageError> {
         let mut lookup = self.lookup()?;

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
-use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Advice, FallocateFlags, Mode, OFlags, ResolveFlags, SeekFrom};
@@ -39,25 +38,15 @@ pub(crate) fn allocate(file: &File, len: u64) -> io::Result<()> {
     }
 }
 
-/// The first stretch of `within` that is not a hole; empty when all of it is.
-pub(crate) fn data_range(file: &File, within: Range<u64>) -> io::Result<Range<u64>> {
-    let from = match rustix::fs::seek(file, SeekFrom::Data(within.start)) {
-        Ok(from) => from.max(within.start),
-        Err(Errno::NXIO) => within.end,
+/// Where the first data at or after `offset` is; past every offset when there is none.
+pub(crate) fn data_from(file: &File, offset: u64) -> io::Result<u64> {
+    match rustix::fs::seek(file, SeekFrom::Data(offset)) {
+        Ok(from) => Ok(from),
+        Err(Errno::NXIO) => Ok(u64::MAX),
         // a file system without holes
-        Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(within),
-        Err(e) => return Err(e.into()),
-    };
-    if from >= within.end {
-        return Ok(within.end..within.end);
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(offset),
+        Err(e) => Err(e.into()),
     }
-    let to = match rustix::fs::seek(file, SeekFrom::Hole(from)) {
-        Ok(to) => to,
-        // cut short meanwhile: reading tells
-        Err(Errno::NXIO) => within.end,
-        Err(e) => return Err(e.into()),
-    };
-    Ok(from..to.clamp(from, within.end))
 }
 
 /// Whether all files of this file's system are in memory, where reading never waits for a disk.
@@ -112,15 +101,18 @@ mod tests {
     use std::os::unix::fs::FileExt;
 
     #[test]
-    fn data_is_found_between_holes() {
+    fn data_is_found_after_a_hole() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(10 << 20).unwrap();
         file.write_all_at(&[1; 100], 5 << 20).unwrap();
-        let found = data_range(&file, 0..10 << 20).unwrap();
-        assert!(found.start <= 5 << 20 && found.end >= (5 << 20) + 100, "{found:?}");
-        let hole = data_range(&file, 100..200).unwrap();
-        assert!(hole.is_empty() || hole == (100..200), "{hole:?}");
+        assert!(data_from(&file, 0).unwrap() <= 5 << 20);
+        assert_eq!(data_from(&file, (5 << 20) + 50).unwrap(), (5 << 20) + 50);
+        // a file system that knows no holes has data everywhere
+        let after = data_from(&file, 6 << 20).unwrap();
+        assert!(after == u64::MAX || after == 6 << 20, "{after}");
+        assert_eq!(data_from(&file, 10 << 20).unwrap(), u64::MAX);
     }
+
     #[test]
     fn what_is_in_memory_is_read_and_the_end_of_the_file_ends_it() {
         let file = tempfile::tempfile().unwrap();

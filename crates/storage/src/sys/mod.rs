@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 #[cfg(target_os = "linux")]
@@ -20,13 +20,21 @@ pub use linux::is_rotational;
 #[cfg(target_os = "linux")]
 use linux::open_beneath;
 #[cfg(target_os = "linux")]
+<<<<<<< HEAD
 pub(crate) use linux::{allocate, data_range, is_in_memory, read_now, will_need};
+=======
+pub(crate) use linux::{allocate, data_from, is_in_memory, read_now, will_need};
+>>>>>>> main
 #[cfg(not(target_os = "linux"))]
 pub use portable::is_rotational;
 #[cfg(not(target_os = "linux"))]
 use portable::open_beneath;
 #[cfg(not(target_os = "linux"))]
+<<<<<<< HEAD
 pub(crate) use portable::{allocate, data_range, is_in_memory, read_now, will_need};
+=======
+pub(crate) use portable::{allocate, data_from, is_in_memory, read_now, will_need};
+>>>>>>> main
 
 /// Opens a folder the user named; links on the way are followed.
 pub(crate) fn open_root(path: &Path) -> io::Result<OwnedFd> {
@@ -59,6 +67,18 @@ pub(crate) fn open_dir(root: &OwnedFd, dirs: &[String], create: bool) -> io::Res
 pub(crate) fn open_file(root: &OwnedFd, path: &[String], writable: bool) -> io::Result<File> {
     let access = if writable { OFlags::RDWR } else { OFlags::RDONLY };
     plain(open_beneath(root, path, access | file_flags(), Mode::empty())?)
+}
+
+/// Opens a plain file beneath `root` for reading, as [`open_file`] does. Answers its length too, and whether it takes less
+/// space than that.
+pub(crate) fn open_to_check(root: &OwnedFd, path: &[String]) -> io::Result<(File, u64, bool)> {
+    let fd = open_beneath(root, path, OFlags::RDONLY | file_flags(), Mode::empty())?;
+    let stat = plain_stat(&fd)?;
+    let len = u64::try_from(stat.st_size).map_err(|_| Errno::OVERFLOW)?;
+    // blocks are of 512 bytes, whatever the file system
+    let space = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
+    // plain files take no notice of the flag against blocking
+    Ok((File::from(fd), len, space < len))
 }
 
 /// Opens a plain file beneath `root` for reading and writing, making it and the folders it lies in. Answers whether it
@@ -225,13 +245,16 @@ fn step(dir: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
 
 /// Lets only plain files through: a pipe or a device would block or worse.
 fn plain(fd: OwnedFd) -> io::Result<File> {
-    let stat = rustix::fs::fstat(&fd)?;
+    plain_stat(&fd)?;
+    // takes back the one status flag that file_flags() set
+    rustix::fs::fcntl_setfl(&fd, OFlags::empty())?;
+    Ok(File::from(fd))
+}
+
+fn plain_stat(fd: &OwnedFd) -> io::Result<Stat> {
+    let stat = rustix::fs::fstat(fd)?;
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => {
-            // takes back the one status flag that file_flags() set
-            rustix::fs::fcntl_setfl(&fd, OFlags::empty())?;
-            Ok(File::from(fd))
-        }
+        FileType::RegularFile => Ok(stat),
         _ => Err(Errno::ISDIR.into()),
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
@@ -22,9 +21,9 @@ pub(crate) fn allocate(file: &File, len: u64) -> io::Result<()> {
     if file.metadata()?.len() < len { file.set_len(len) } else { Ok(()) }
 }
 
-/// The first stretch of `within` that is not a hole: all of it, as holes are not known.
-pub(crate) fn data_range(_file: &File, within: Range<u64>) -> io::Result<Range<u64>> {
-    Ok(within)
+/// Where the first data at or after `offset` is: right there, as holes are not known.
+pub(crate) fn data_from(_file: &File, offset: u64) -> io::Result<u64> {
+    Ok(offset)
 }
 
 /// Whether all files of this file system are in memory: not known.

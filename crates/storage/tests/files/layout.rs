@@ -1,10 +1,11 @@
 //! Bytes go to the files the layout says.
 
-use unchoke_storage::{Allocation, ErrorKind, FilePool, FileSpec, FileStorage, Options, PieceRead, Storage};
-use unchoke_storage::{StorageSpec, check_batches};
+use unchoke_storage::{
+    Allocation, ErrorKind, FilePool, FileSpec, FileStorage, Options, PieceRead, Storage, StorageSpec,
+};
 use unchoke_wire::{BlockRef, Layout, PieceIndex};
 
-use crate::support::{byte, open, piece, read, read_piece, spec, tree, write_all};
+use crate::support::{byte, check, open, piece, read, read_piece, spec, tree, write_all};
 
 fn bytes(from: u64, len: u64) -> Vec<u8> {
     (from..from + len).map(byte).collect()
@@ -49,8 +50,7 @@ fn pads_are_never_written_and_read_as_zeros() {
     assert_eq!(tree(dir.path()), ["t", "t/a", "t/b"]);
     assert_eq!(read_piece(&storage, 0), [9, 9, 9, 9, 9, 0, 0, 0]);
     assert_eq!(read_piece(&storage, 2), [9, 0, 0, 0, 0, 0, 0, 0]);
-    let (mut buf, mut found) = (vec![7; 99], vec![]);
-    storage.read_pieces(0..3, &mut buf, &mut found).unwrap();
+    let (buf, found) = check(&storage, 0..3);
     assert_eq!(buf, [&[9; 5][..], &[0; 3], &[9; 9], &[0; 7]].concat());
     assert_eq!(found, [PieceRead::Data; 3]);
 }
@@ -62,7 +62,7 @@ fn nothing_is_made_before_the_first_write() {
     let mut buf = [0; 10];
     let error = storage.read(BlockRef { piece: PieceIndex(0), begin: 0, len: 10 }, &mut buf).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Missing);
-    assert_eq!(storage.read_piece(PieceIndex(1), &mut Vec::new()).unwrap(), PieceRead::Missing);
+    assert_eq!(check(&storage, 1..2).1, [PieceRead::Missing]);
     assert!(tree(dir.path()).is_empty());
     storage.write(PieceIndex(0), 0, &[1; 10]).unwrap();
     assert_eq!(tree(dir.path()), ["t", "t/a"]);
@@ -127,8 +127,7 @@ fn a_check_tells_data_holes_and_missing_pieces_apart() {
     let storage = open(dir.path(), spec(PIECE, &[("a", 4 << 20), ("b", 2 << 20), ("gone", 100)]));
     storage.write(PieceIndex(2), 0, &piece(storage.spec(), 2)).unwrap();
     std::fs::write(dir.path().join("t/b"), vec![5; (1 << 20) + 10]).unwrap();
-    let (mut buf, mut found) = (Vec::new(), Vec::new());
-    storage.read_pieces(0..7, &mut buf, &mut found).unwrap();
+    let (buf, found) = check(&storage, 0..7);
     // pages of a hole count as data on file systems that do not know holes
     assert!(found[0] != PieceRead::Missing && found[1] != PieceRead::Missing);
     assert_eq!(
@@ -137,9 +136,24 @@ fn a_check_tells_data_holes_and_missing_pieces_apart() {
     );
     assert!(buf[..2 << 20].iter().all(|b| *b == 0));
     assert_eq!(buf[2 << 20..3 << 20], piece(storage.spec(), 2));
-    let runs: Vec<_> =
-        check_batches(&storage.spec().layout, storage.spec().layout.pieces(), 3 << 20).collect();
-    assert_eq!(runs, [0..3, 3..6, 6..7]);
+}
+
+#[test]
+fn one_reader_reads_over_pieces_and_more_files_than_it_holds_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (0..100).map(|i| format!("f{i:02}")).collect();
+    let files: Vec<(&str, u64)> = names.iter().map(|n| (n.as_str(), 7)).collect();
+    let storage = open(dir.path(), spec(10, &files));
+    write_all(&storage);
+    let mut reader = storage.piece_reader();
+    reader.read_ahead(PieceIndex(0), 0, u64::MAX).unwrap();
+    let mut buf = vec![0; 693];
+    for _ in 0..2 {
+        assert!(reader.read(PieceIndex(0), 7, &mut buf).unwrap());
+        assert_eq!(buf, bytes(7, 693));
+    }
+    std::fs::remove_file(dir.path().join("t/f50")).unwrap();
+    assert!(!storage.piece_reader().read(PieceIndex(0), 7, &mut buf).unwrap());
 }
 
 #[test]

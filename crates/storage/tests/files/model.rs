@@ -6,6 +6,8 @@ use unchoke_storage::{
 };
 use unchoke_wire::{BlockRef, Layout, PieceIndex};
 
+use crate::support::check;
+
 #[derive(Clone, Debug)]
 enum Op {
     Write { piece: u32, from: u32, len: u32, seed: u8 },
@@ -94,9 +96,8 @@ proptest! {
                 }
             }
         }
-        let (mut a, mut found, mut b) = (Vec::new(), Vec::new(), Vec::new());
-        disk.read_pieces(0..layout.piece_count(), &mut a, &mut found).expect("reads");
-        memory.read_pieces(0..layout.piece_count(), &mut b, &mut Vec::new()).expect("reads");
+        let (a, found) = check(&disk, 0..layout.piece_count());
+        let (b, _) = check(&memory, 0..layout.piece_count());
         for (piece, written) in layout.pieces().zip(&written) {
             let start = usize::try_from(layout.start_of(piece)).expect("in memory");
             let range = start..start + written.len();

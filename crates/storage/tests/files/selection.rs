@@ -3,7 +3,7 @@
 use unchoke_storage::{ErrorKind, FileFact, PieceRead, Storage};
 use unchoke_wire::PieceIndex;
 
-use crate::support::{open_selected, piece, read_piece, spec, tree, write_all};
+use crate::support::{check, open_selected, piece, read_piece, spec, tree, write_all};
 
 const PART: &str = ".t.unchoke-part";
 
@@ -24,8 +24,7 @@ fn bytes_of_unwanted_neighbours_wait_in_the_part_file() {
     for p in [0, 1, 3, 4] {
         assert_eq!(read_piece(&s, p), piece(s.spec(), p));
     }
-    let (mut buf, mut found) = (Vec::new(), Vec::new());
-    s.read_pieces(0..5, &mut buf, &mut found).unwrap();
+    let (buf, found) = check(&s, 0..5);
     use PieceRead::{Data, Missing};
     assert_eq!(found, [Data, Data, Missing, Data, Data]);
     assert_eq!(buf[30..50], [piece(s.spec(), 3), piece(s.spec(), 4)].concat());

@@ -1,8 +1,9 @@
 //! Torrents for the tests.
 
+use std::ops::Range;
 use std::path::Path;
 
-use unchoke_storage::{FilePool, FileSpec, FileStorage, Options, Storage, StorageSpec};
+use unchoke_storage::{FilePool, FileSpec, FileStorage, Options, PieceRead, Storage, StorageSpec};
 use unchoke_wire::{BlockRef, Layout, PieceIndex};
 
 /// Files below NAME `t`; a name that begins with `.pad` is a pad.
@@ -62,6 +63,24 @@ pub(crate) fn read(storage: &dyn Storage, p: u32, begin: u32, len: u32) -> Vec<u
 
 pub(crate) fn read_piece(storage: &dyn Storage, p: u32) -> Vec<u8> {
     read(storage, p, 0, storage.spec().layout.len_of(PieceIndex(p)))
+}
+
+/// What a check finds of a run of pieces, and its bytes; those of missing pieces are 0xEE.
+pub(crate) fn check(storage: &dyn Storage, pieces: Range<u32>) -> (Vec<u8>, Vec<PieceRead>) {
+    let mut reader = storage.piece_reader();
+    let mut found = Vec::new();
+    reader.survey(pieces.clone(), &mut found).expect("looks");
+    let mut all = Vec::new();
+    for (p, found) in pieces.map(PieceIndex).zip(&found) {
+        let mut buf = vec![0xEE; storage.spec().layout.len_of(p) as usize];
+        let is_there = reader.read(p, 0, &mut buf).expect("reads");
+        assert_eq!(is_there, *found != PieceRead::Missing, "{p:?}");
+        if !is_there {
+            buf.fill(0xEE);
+        }
+        all.extend(buf);
+    }
+    (all, found)
 }
 
 /// Names in a folder, all levels, sorted.

@@ -11,6 +11,7 @@ use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use unchoke_wire::HostPort;
 
+use crate::selection::{self, Pick, PieceList};
 use crate::{commands, units};
 
 pub(crate) use daemon::{AddArgs, DaemonArgs, InfoArgs, LsArgs, NamesArgs, RemoteArgs, RemoveArgs, StopArgs};
@@ -147,6 +148,12 @@ pub(crate) struct VerifyArgs {
     /// Folder the files lie in: the data is at DIR/NAME
     #[arg(short, long, value_name = "DIR")]
     pub(crate) dir: PathBuf,
+    /// Files to check, by their place from 0 such as 0,2,4-6, or by name such as '*.iso'; may be repeated
+    #[arg(long = "file", value_name = "LIST|GLOB", value_parser = selection::pick)]
+    pub(crate) files: Vec<Pick>,
+    /// Pieces to check, by their place from 0 such as 7 or 0,10-19; may be repeated
+    #[arg(long = "piece", value_name = "N|A-B", value_parser = selection::pieces)]
+    pub(crate) pieces: Vec<PieceList>,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -5,17 +5,18 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
+use unchoke_runtime::hashing::hash_pieces;
 use unchoke_storage::{FileSpec, FileStorage, Options, Scan, Storage, StorageSpec, Symlinks, scan_tree};
 use unchoke_wire::metainfo::build::{BuildFile, MetainfoBuilder, auto_piece_len};
 use unchoke_wire::time::UnixTime;
-use unchoke_wire::{Layout, Magnet, Metainfo};
+use unchoke_wire::{Layout, Magnet, Metainfo, PieceIndex};
 
 use crate::args::CreateArgs;
 use crate::errors::{about, warn};
-use crate::hashing::piece_hashes;
 use crate::output::{self, json, progress};
 use crate::units;
 
@@ -136,7 +137,8 @@ fn storage_spec(scan: &Scan, layout: &Layout) -> StorageSpec {
 fn hash(storage: &FileStorage) -> Result<Vec<[u8; 20]>> {
     let before = storage.facts();
     let bar = progress::bar("hashing", storage.spec().layout.total_len());
-    let hashes = piece_hashes(storage, &|n| bar.inc(n));
+    let pieces: Vec<PieceIndex> = storage.spec().layout.pieces().collect();
+    let hashes = hash_pieces(storage, &pieces, &|n| bar.inc(n), &AtomicBool::new(false));
     bar.finish_and_clear();
     let hashes: Option<Vec<_>> = hashes?.into_iter().collect();
     let after = storage.facts();
