@@ -46,7 +46,7 @@ pub(crate) struct Io {
     pub(super) conns: SecondaryMap<ConnId, Conn>,
     pub(super) tokens: BTreeMap<Token, ConnId>,
     last_token: Token,
-    /// Accepted connections while the engine decides about them.
+    /// Accepted connections until the engine has decided about them, which waits for a torrent that sleeps.
     pub(super) tickets: BTreeMap<Ticket, (TcpStream, SocketAddr)>,
     /// Dials under way, by the time they are given up.
     pub(super) dials: BTreeSet<(Instant, ConnId)>,

@@ -76,6 +76,8 @@ pub(crate) enum ShardMessage {
     Command(Command),
     /// Figures of a torrent.
     Stats { torrent: TorrentId, reply: Sender<TorrentStats> },
+    /// Figures of all torrents.
+    AllStats { reply: Sender<Vec<TorrentStats>> },
     /// Its connected peers.
     Peerlist { torrent: TorrentId, reply: Sender<Vec<PeerInfo>> },
     /// Stop as the engine knows how, within this time, then end.
@@ -218,7 +220,6 @@ impl Shard {
             ShardMessage::Accepted { ticket, torrent, stream, remote, received } => {
                 self.io.tickets.insert(ticket, (stream, remote));
                 self.input(Input::Accepted { ticket, torrent, remote, received: &received });
-                self.io.tickets.remove(&ticket);
             }
             ShardMessage::Verified(done) => {
                 self.io.verifies.done(done.len());
@@ -252,6 +253,10 @@ impl Shard {
                 if let Some(stats) = self.engine.torrent_stats(torrent) {
                     let _ = reply.send(stats);
                 }
+            }
+            ShardMessage::AllStats { reply } => {
+                let all = self.engine.torrents().filter_map(|t| self.engine.torrent_stats(t));
+                let _ = reply.send(all.collect());
             }
             ShardMessage::Peerlist { torrent, reply } => {
                 let _ = reply.send(self.engine.peers(torrent));

@@ -89,8 +89,16 @@ impl Io {
         if let Event::Added { torrent, hash } = event {
             self.hashes.insert(torrent, hash);
             if let Some(entry) = locked(&self.links.torrents).get(&hash).map(Arc::clone) {
-                entry.change(|s| s.id = Some(torrent));
+                let mut is_asleep = false;
+                entry.change(|s| (s.id, is_asleep) = (Some(torrent), s.is_asleep));
+                if is_asleep {
+                    // one of very many, and nobody waits for it
+                    return;
+                }
             }
+        }
+        if let Event::Slept { torrent } = event {
+            self.storages.remove(torrent);
         }
         let Some(hash) = self.hashes.get(torrent).copied() else { return };
         if let Event::Removed { torrent } = event {
@@ -105,6 +113,8 @@ impl Io {
                 | Event::StorageFailed { .. }
                 | Event::Partials { .. }
                 | Event::Removed { .. }
+                | Event::Wake { .. }
+                | Event::Slept { .. }
         );
         // those that are only half true before the keeper has done its part are told by the keeper
         let is_for_owner =

@@ -72,17 +72,11 @@ impl FileStorage {
     }
 
     fn ahead_max(&self) -> u64 {
-<<<<<<< HEAD
-        let is_spinning =
-            self.is_spinning.get_or_init(|| self.open_root(false).is_ok_and(|root| sys::is_rotational(root)));
-        if *is_spinning { AHEAD_SPINNING_MAX } else { AHEAD_MAX }
-=======
         if self.is_on_spinning_disk() { AHEAD_SPINNING_MAX } else { AHEAD_MAX }
     }
 
     /// Whether the root is on a disk with moving parts.
     pub(super) fn is_on_spinning_disk(&self) -> bool {
         *self.is_spinning.get_or_init(|| self.open_root(false).is_ok_and(|root| sys::is_rotational(root)))
->>>>>>> main
     }
 }

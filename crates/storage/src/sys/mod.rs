@@ -20,21 +20,13 @@ pub use linux::is_rotational;
 #[cfg(target_os = "linux")]
 use linux::open_beneath;
 #[cfg(target_os = "linux")]
-<<<<<<< HEAD
-pub(crate) use linux::{allocate, data_range, is_in_memory, read_now, will_need};
-=======
 pub(crate) use linux::{allocate, data_from, is_in_memory, read_now, will_need};
->>>>>>> main
 #[cfg(not(target_os = "linux"))]
 pub use portable::is_rotational;
 #[cfg(not(target_os = "linux"))]
 use portable::open_beneath;
 #[cfg(not(target_os = "linux"))]
-<<<<<<< HEAD
-pub(crate) use portable::{allocate, data_range, is_in_memory, read_now, will_need};
-=======
 pub(crate) use portable::{allocate, data_from, is_in_memory, read_now, will_need};
->>>>>>> main
 
 /// Opens a folder the user named; links on the way are followed.
 pub(crate) fn open_root(path: &Path) -> io::Result<OwnedFd> {
