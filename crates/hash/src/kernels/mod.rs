@@ -4,27 +4,51 @@
 //! `table`; nothing outside this folder is unsafe.
 
 #[cfg(target_arch = "aarch64")]
-#[expect(unsafe_code, reason = "vector instructions")]
+#[expect(
+    unsafe_code,
+    clippy::needless_range_loop,
+    reason = "vector instructions, which closures do not inherit"
+)]
 mod armv8;
 #[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "vector instructions")]
+#[expect(
+    unsafe_code,
+    clippy::needless_range_loop,
+    reason = "vector instructions, which closures do not inherit"
+)]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "vector instructions")]
+#[expect(
+    unsafe_code,
+    clippy::needless_range_loop,
+    reason = "vector instructions, which closures do not inherit"
+)]
 mod avx512;
 mod constants;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[expect(unsafe_code, reason = "the counter is read by an instruction of its own")]
 pub(crate) mod counter;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-#[expect(unsafe_code, reason = "loads by pointer")]
+#[expect(
+    unsafe_code,
+    clippy::needless_range_loop,
+    reason = "loads by pointer; what closures do is not inlined"
+)]
 mod lanes;
 #[cfg(target_arch = "aarch64")]
-#[expect(unsafe_code, reason = "vector instructions")]
+#[expect(
+    unsafe_code,
+    clippy::needless_range_loop,
+    reason = "vector instructions, which closures do not inherit"
+)]
 mod neon;
 mod portable;
 #[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "vector instructions")]
+#[expect(
+    unsafe_code,
+    clippy::needless_range_loop,
+    reason = "vector instructions, which closures do not inherit"
+)]
 mod sha_ni;
 
 use std::sync::OnceLock;
@@ -81,6 +105,14 @@ impl Kernel {
         for job in jobs {
             job.bytes = &job.bytes[blocks * BLOCK..];
         }
+    }
+}
+
+#[cfg(test)]
+impl Kernel {
+    /// This kernel as one of another name that claims so many lanes.
+    pub(crate) fn posing_as(&self, name: &'static str, lanes: usize) -> Kernel {
+        Kernel { name, lanes, ..*self }
     }
 }
 

@@ -29,7 +29,12 @@ pub(super) fn sha256<const N: usize>(jobs: &mut [Job<'_>], blocks: usize) {
 /// To be inlined into a function that enables the instructions.
 macro_rules! sha1_group {
     ($g:ident, $streams:expr, $words:ident, $abcd:ident, $e:ident) => {{
-        const K: i32 = ($g / 5) as i32;
+        const K: i32 = match $g / 5 {
+            0 => 0,
+            1 => 1,
+            2 => 2,
+            _ => 3,
+        };
         for s in 0..$streams {
             let w = &mut $words[s];
             if $g >= 4 {
