@@ -1,13 +1,16 @@
 //! The `unchoke` command: it reads the command line, runs one command and turns what went wrong into one line and an
 //! exit code.
 
+mod api;
 mod args;
 mod commands;
+mod daemon;
 mod demo;
 mod describe;
 mod errors;
 mod output;
 mod random;
+mod remote;
 mod selection;
 mod source;
 mod state;

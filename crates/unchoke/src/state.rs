@@ -7,10 +7,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context, Result};
 use unchoke_storage::ResumeStore;
 use unchoke_wire::InfoHashes;
 
-use crate::errors::{reason, warn};
+use crate::errors::{about, reason, warn};
 
 /// Where things are kept, for torrents with their data in one folder.
 #[derive(Debug)]
@@ -67,6 +68,26 @@ pub(crate) fn dht_node() -> Option<PathBuf> {
     let root = root()?;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&root).ok()?;
     Some(root.join("dht-node"))
+}
+
+/// The state folder of the daemon, made if need be: the one named, else one of its own.
+///
+/// # Errors
+/// One line when it cannot be made, or there is no place for it.
+pub(crate) fn daemon(named: Option<&Path>) -> Result<PathBuf> {
+    let dir = daemon_dir(named)?;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
+    made.and_then(|()| std::path::absolute(&dir)).map_err(|e| about("use the folder", &dir, &e))
+}
+
+/// The same folder, which may not be there.
+///
+/// # Errors
+/// One line when there is no place for it.
+pub(crate) fn daemon_dir(named: Option<&Path>) -> Result<PathBuf> {
+    let own = || root().map(|root| root.join("daemon"));
+    let dir = named.map(Path::to_owned).or_else(own);
+    dir.context("no folder to keep the state in: name one with --state, or set UNCHOKE_STATE or HOME")
 }
 
 /// `$UNCHOKE_STATE`, else `$XDG_STATE_HOME/unchoke`, else `~/.local/state/unchoke`.

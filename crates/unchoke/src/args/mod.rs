@@ -1,5 +1,6 @@
 //! The command line: one definition, from which help, manual pages and completions are made.
 
+mod daemon;
 mod dht;
 mod sim;
 mod transfer;
@@ -13,6 +14,7 @@ use unchoke_wire::HostPort;
 use crate::selection::{self, Pick, PieceList};
 use crate::{commands, units};
 
+pub(crate) use daemon::{AddArgs, DaemonArgs, InfoArgs, LsArgs, NamesArgs, RemoteArgs, RemoveArgs, StopArgs};
 pub(crate) use dht::{
     AnnounceArgs, DhtArgs, DhtCommand, DhtNetArgs, FindNodeArgs, GetItemArgs, GetPeersArgs, LookupArgs,
     NodeArgs, PingArgs, PutArgs, SampleArgs,
@@ -47,6 +49,22 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Ask the DHT, store in it, or run a node of it
     Dht(DhtArgs),
+    /// Run torrents as a service, with an API
+    Daemon(DaemonArgs),
+    /// Add torrents to the daemon
+    Add(AddArgs),
+    /// List the daemon's torrents
+    Ls(LsArgs),
+    /// Show all about torrents of the daemon
+    Info(InfoArgs),
+    /// Let torrents of the daemon rest
+    Pause(NamesArgs),
+    /// Let torrents of the daemon go on
+    Resume(NamesArgs),
+    /// Remove torrents from the daemon
+    Remove(RemoveArgs),
+    /// End the daemon
+    Stop(StopArgs),
     /// Play a trackerless swarm of three on this machine, told step by step
     Demo(DemoArgs),
     /// Play a swarm in virtual time; the same seed gives the same run

@@ -11,7 +11,7 @@ use crate::selection::{self, Pick};
 use crate::units::{self, Rate};
 
 /// Help of `--listen`: a default that is not a single value.
-const LISTEN_HELP: &str =
+pub(super) const LISTEN_HELP: &str =
     "Address to listen on; may be repeated [default: 0.0.0.0:6881 and [::]:6881, or the next free port]";
 
 /// Options of `get`.

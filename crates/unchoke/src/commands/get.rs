@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use unchoke_engine::input::{Discovery, TorrentSource};
 use unchoke_runtime::AddTorrent;
-use unchoke_wire::metainfo::PieceHashes;
 
 use super::follow::{Follow, Pace};
 use super::session;
@@ -67,19 +66,13 @@ fn pace(args: &GetArgs) -> Pace {
 
 /// Finds out before anything is started what can never work.
 fn check(source: &TorrentSource, args: &GetArgs) -> Result<()> {
+    source::check(source)?;
     match source {
         TorrentSource::Metainfo(m) => {
-            if matches!(m.info.pieces, PieceHashes::V2) {
-                bail!("torrents of version 2 alone are not supported");
-            }
             selection::chosen(&args.picks, &m.info).map(|_| ()).map_err(anyhow::Error::msg)
         }
-        TorrentSource::Magnet(m) if m.publisher.is_some() => match args.net.no_dht {
-            true => bail!("the DHT alone tells of its versions; leave out --no-dht"),
-            false => Ok(()),
-        },
-        TorrentSource::Magnet(m) if m.info_hashes.v1.is_none() => {
-            bail!("torrents of version 2 alone are not supported")
+        TorrentSource::Magnet(m) if m.publisher.is_some() && args.net.no_dht => {
+            bail!("the DHT alone tells of its versions; leave out --no-dht")
         }
         TorrentSource::Magnet(_) => Ok(()),
     }

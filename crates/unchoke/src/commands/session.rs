@@ -45,7 +45,7 @@ pub(super) fn start(args: &NetArgs, state: Option<&StateDir>) -> Result<Session>
 ///
 /// # Errors
 /// One line: a port that is taken, or what the session says.
-pub(super) fn listen(
+pub(crate) fn listen(
     wanted: &[SocketAddr],
     addresses: impl Fn(u16) -> Vec<SocketAddr>,
     config: SessionConfig,
@@ -71,7 +71,7 @@ pub(super) fn listen(
 }
 
 /// Every address of this machine.
-pub(super) fn everywhere(port: u16) -> Vec<SocketAddr> {
+pub(crate) fn everywhere(port: u16) -> Vec<SocketAddr> {
     vec![(Ipv4Addr::UNSPECIFIED, port).into(), (Ipv6Addr::UNSPECIFIED, port).into()]
 }
 

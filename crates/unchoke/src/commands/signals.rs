@@ -13,7 +13,7 @@ use crate::errors::INTERRUPTED;
 ///
 /// # Errors
 /// When signals cannot be caught.
-pub(super) fn catch() -> Result<Arc<AtomicBool>> {
+pub(crate) fn catch() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // in this order: the first signal finds the flag down, and raises it

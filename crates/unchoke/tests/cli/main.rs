@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 mod create;
+mod daemon;
+mod daemon_api;
+mod daemon_support;
 mod dht;
 mod dht_items;
 mod errors;

@@ -1,0 +1,93 @@
+//! The commands that talk to a daemon.
+
+mod add;
+mod client;
+mod info;
+mod list;
+mod names;
+mod table;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::api::model::Done;
+use crate::args::{AddArgs, InfoArgs, LsArgs, NamesArgs, RemoveArgs, StopArgs};
+use crate::errors::warn;
+use crate::output::line;
+use client::{Client, Method};
+use names::Named;
+
+pub(crate) use client::connect;
+
+/// `unchoke add`.
+pub(crate) fn add(args: &AddArgs) -> Result<ExitCode> {
+    add::run(&connect(&args.remote)?, args)
+}
+
+/// `unchoke ls`.
+pub(crate) fn ls(args: &LsArgs) -> Result<ExitCode> {
+    list::run(&connect(&args.remote)?, args)
+}
+
+/// `unchoke info`.
+pub(crate) fn info(args: &InfoArgs) -> Result<ExitCode> {
+    info::run(&connect(&args.remote)?, args)
+}
+
+/// `unchoke pause`.
+pub(crate) fn pause(args: &NamesArgs) -> Result<ExitCode> {
+    let client = connect(&args.remote)?;
+    let pause = |t: &Named| client.send::<Done>(Method::POST, &format!("{}/pause", t.path()), None);
+    each(&client, &args.torrents, args.all, "paused", args.json, pause)
+}
+
+/// `unchoke resume`.
+pub(crate) fn resume(args: &NamesArgs) -> Result<ExitCode> {
+    let client = connect(&args.remote)?;
+    let resume = |t: &Named| client.send::<Done>(Method::POST, &format!("{}/resume", t.path()), None);
+    each(&client, &args.torrents, args.all, "resumed", args.json, resume)
+}
+
+/// `unchoke remove`.
+pub(crate) fn remove(args: &RemoveArgs) -> Result<ExitCode> {
+    let client = connect(&args.remote)?;
+    let query = if args.delete_data { "?delete_data=true" } else { "" };
+    let remove = |t: &Named| client.send::<Done>(Method::DELETE, &format!("{}{query}", t.path()), None);
+    each(&client, &args.torrents, false, "removed", args.json, remove)
+}
+
+/// `unchoke stop`: returns when the daemon is gone.
+pub(crate) fn stop(args: &StopArgs) -> Result<ExitCode> {
+    let client = connect(&args.remote)?;
+    client.send::<Done>(Method::POST, "/api/v1/stop", None)?;
+    client.wait_gone()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Does something to each of the torrents named, and tells of each; goes on after one that failed.
+fn each(
+    client: &Client,
+    names: &[String],
+    all: bool,
+    done: &str,
+    json: bool,
+    act: impl Fn(&Named) -> Result<Done>,
+) -> Result<ExitCode> {
+    let torrents = match all {
+        true => names::all(client)?,
+        false => names::find(client, names)?,
+    };
+    let mut code = ExitCode::SUCCESS;
+    for torrent in &torrents {
+        match act(torrent) {
+            Ok(_) if json => line(serde_json::json!({ "hash": torrent.hash, "done": done }))?,
+            Ok(_) => line(format_args!("{done} {}", torrent.shown()))?,
+            Err(error) => {
+                warn(format_args!("{}: {error:#}", torrent.shown()));
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    Ok(code)
+}
