@@ -20,7 +20,7 @@ use crate::shard::ShardMessage;
 use crate::torrent::{Registry, State, Torrent, locked};
 
 /// Trackers hear of restored torrents one after another: each has this much time...
-const ANNOUNCE_EVERY: Duration = Duration::from_millis(100);
+const ANNOUNCE_EVERY: Duration = Duration::from_millis(125);
 /// ...as long as the last does not wait longer than this.
 const ANNOUNCE_WITHIN_MAX: Duration = Duration::from_secs(30 * 60);
 

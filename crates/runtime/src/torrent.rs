@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) is_complete: bool,
     /// Whether its engine lets it sleep: then its metadata is in the state store alone.
     pub(crate) is_asleep: bool,
+    /// Whether the keeper has something to tell its engine as soon as that has it.
+    pub(crate) is_awaited: bool,
     /// Its name, once known.
     pub(crate) name: Option<Box<str>>,
     /// Bytes in all, once known.
@@ -77,6 +79,7 @@ impl State {
             is_paused,
             is_complete: false,
             is_asleep: false,
+            is_awaited: false,
             name: None,
             total_len: None,
         };
@@ -96,6 +99,7 @@ impl State {
             is_paused: stored.is_paused,
             is_complete: stored.left == Some(0) && is_whole,
             is_asleep: true,
+            is_awaited: false,
             name: stored.name.clone().map(String::into_boxed_str),
             total_len: stored.total_len,
         }

@@ -18,7 +18,7 @@ fn with_state(dir: &Path) -> SessionConfig {
 /// Adds a torrent whose files are there and waits until that is durable.
 fn seed(fixture: &Fixture, session: &Session) {
     let torrent = fixture.seed(session);
-    torrent.wait_saved(PATIENCE).unwrap();
+    torrent.wait_saved(PATIENCE).expect("the disk takes it");
 }
 
 fn is_wake(event: &SessionEvent) -> Option<()> {
@@ -66,7 +66,7 @@ fn a_session_begins_with_its_torrents_asleep_and_serves_who_comes() {
 fn summary(session: &Session, fixture: &Fixture) -> unchoke_runtime::Stats {
     let deadline = std::time::Instant::now() + PATIENCE;
     loop {
-        let all = session.summaries().unwrap();
+        let all = session.summaries().expect("the session runs");
         let [summary] = &all[..] else { panic!("{all:?}") };
         assert_eq!(summary.info_hash, fixture.hash());
         if summary.stats.state != State::Starting {

@@ -18,7 +18,7 @@ mod net;
 mod private;
 mod requests;
 mod seeding;
-mod sleep;
+mod sleepers;
 mod timers;
 mod trackers;
 mod trust;

@@ -185,7 +185,7 @@ impl Kept {
     }
 
     /// What the state store shall have of it.
-    pub(super) fn to_store(&mut self) -> Option<TorrentEntry> {
+    pub(super) fn newest_entry(&mut self) -> Option<TorrentEntry> {
         let metainfo = self.metainfo();
         let wanted = metainfo.as_ref().and_then(|m| self.wanted(&m.info));
         let is_complete = self.is_ready && metainfo.as_ref().is_some_and(|m| self.is_complete(&m.info));

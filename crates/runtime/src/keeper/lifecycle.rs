@@ -87,11 +87,14 @@ impl Keeper {
 
     /// The engine has it.
     pub(super) fn added(&mut self, hash: WireHash, torrent: TorrentId) {
-        let Some(kept) = self.torrents.get(&hash) else { return };
+        let Some(kept) = self.torrents.get(&hash) else { return self.added_asleep(hash, torrent) };
         let shard = &kept.entry.shard;
         if kept.removing.is_some() {
             shard.send(ShardMessage::Command(Command::Remove(torrent)));
             return;
+        }
+        if kept.entry.state().is_asleep {
+            return self.added_asleep(hash, torrent);
         }
         // a pause that came while it had no name could not be told
         let command = if kept.entry.state().is_paused { Command::Pause } else { Command::Resume };
@@ -286,7 +289,8 @@ impl Keeper {
         record.selection = selection;
         let metainfo = kept.metainfo();
         let (is_asleep, id) = {
-            let state = kept.entry.state();
+            let mut state = kept.entry.state();
+            state.is_awaited |= state.id.is_none();
             (state.is_asleep, state.id)
         };
         if kept.stored.is_some() {
@@ -310,7 +314,8 @@ impl Keeper {
         kept.removing = Some(delete_data);
         kept.cancel.store(true, Ordering::Relaxed);
         let (id, has_failed) = {
-            let state = kept.entry.state();
+            let mut state = kept.entry.state();
+            state.is_awaited |= state.id.is_none();
             (state.id, matches!(state.phase, Phase::Failed(_)))
         };
         match id {

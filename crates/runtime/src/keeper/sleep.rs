@@ -6,7 +6,7 @@ use std::sync::Arc;
 use unchoke_engine::{Command, Event, TorrentId};
 use unchoke_storage::{Loaded, StateChange, TorrentEntry};
 use unchoke_wire::metainfo::Metainfo;
-use unchoke_wire::{Magnet, WireHash};
+use unchoke_wire::{Bitfield, Magnet, WireHash};
 
 use super::Keeper;
 use super::kept::Kept;
@@ -115,6 +115,7 @@ impl Keeper {
         let mut id = None;
         entry.change(|s| {
             (s.is_paused, id) = (is_paused, s.id);
+            s.is_awaited |= id.is_none();
             if !is_paused {
                 s.phase = Phase::Running;
             }
@@ -122,6 +123,18 @@ impl Keeper {
         if let Some(torrent) = id {
             let command = if is_paused { Command::Pause(torrent) } else { Command::Resume(torrent) };
             entry.shard.send(ShardMessage::Command(command));
+        }
+    }
+
+    /// The engine has a sleeper whose owner wanted something of it before.
+    pub(super) fn added_asleep(&self, hash: WireHash, torrent: TorrentId) {
+        let Some(entry) = locked(&self.links.registry).get(&hash).map(Arc::clone) else { return };
+        let command = if entry.state().is_paused { Command::Pause } else { Command::Resume };
+        entry.shard.send(ShardMessage::Command(command(torrent)));
+        if let Some(metainfo) = self.torrents.get(&hash).and_then(Kept::metainfo) {
+            // its files were chosen; that makes it wake up
+            let wanted = Bitfield::all(metainfo.info.layout.piece_count());
+            entry.shard.send(ShardMessage::Command(Command::SetWanted { torrent, wanted }));
         }
     }
 
@@ -139,7 +152,7 @@ impl Keeper {
 
     /// Stores the entry of a torrent anew.
     pub(super) fn put_entry(&mut self, hash: WireHash) {
-        if let Some(stored) = self.torrents.get_mut(&hash).and_then(Kept::to_store) {
+        if let Some(stored) = self.torrents.get_mut(&hash).and_then(Kept::newest_entry) {
             self.pending.put(StateChange::Entry(hash, stored));
         }
     }

@@ -89,9 +89,9 @@ impl Io {
         if let Event::Added { torrent, hash } = event {
             self.hashes.insert(torrent, hash);
             if let Some(entry) = locked(&self.links.torrents).get(&hash).map(Arc::clone) {
-                let mut is_asleep = false;
-                entry.change(|s| (s.id, is_asleep) = (Some(torrent), s.is_asleep));
-                if is_asleep {
+                let mut is_of_many = false;
+                entry.change(|s| (s.id, is_of_many) = (Some(torrent), s.is_asleep && !s.is_awaited));
+                if is_of_many {
                     // one of very many, and nobody waits for it
                     return;
                 }
