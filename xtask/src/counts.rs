@@ -51,7 +51,8 @@ pub(crate) fn run(root: &Path, is_check: bool) -> Result<ExitCode> {
     if is_check {
         return Ok(compare(&parse(&kept)?, &counts));
     }
-    std::fs::write(root.join(PAGE), page(&tools, valgrind.trim(), &counts)).context("cannot write the counts")?;
+    std::fs::write(root.join(PAGE), page(&tools, valgrind.trim(), &counts))
+        .context("cannot write the counts")?;
     println!("wrote {PAGE}");
     Ok(ExitCode::SUCCESS)
 }

@@ -142,7 +142,11 @@ impl Bitfield {
     /// The pieces in both sets, from the word of 64 that `from` lies in to the end and then from the first word,
     /// ascending in each part. Both are over the same torrent. What neither part has in common is passed over by
     /// [`STRIDE`] bytes at a time.
-    pub fn common<'a>(&'a self, other: &'a Bitfield, from: PieceIndex) -> impl Iterator<Item = PieceIndex> + 'a {
+    pub fn common<'a>(
+        &'a self,
+        other: &'a Bitfield,
+        from: PieceIndex,
+    ) -> impl Iterator<Item = PieceIndex> + 'a {
         let len = self.bytes.len().min(other.bytes.len());
         let (word, _) = Self::at(from);
         let middle = (word / WORD_LEN * WORD_LEN).min(len);
@@ -184,7 +188,10 @@ fn words(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
 
 /// The bits that both have from byte `start` on, which begins a word.
 fn common_in<'a>(a: &'a [u8], b: &'a [u8], start: usize) -> impl Iterator<Item = PieceIndex> + 'a {
-    let strides = a[start..].chunks(STRIDE).zip(b[start..].chunks(STRIDE)).zip((start / WORD_LEN..).step_by(STRIDE / WORD_LEN));
+    let strides = a[start..]
+        .chunks(STRIDE)
+        .zip(b[start..].chunks(STRIDE))
+        .zip((start / WORD_LEN..).step_by(STRIDE / WORD_LEN));
     let used = strides.filter(|((a, b), _)| a.iter().zip(*b).fold(0, |any, (a, b)| any | (a & b)) != 0);
     used.flat_map(|((a, b), first)| {
         let first = u32::try_from(first).expect("pieces are counted in u32");

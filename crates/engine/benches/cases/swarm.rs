@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use unchoke_engine::input::{AddTorrent, ClosedBy, Discovery, TorrentSource, Totals, VerifyOutcome};
 use unchoke_engine::output::SendPart;
-use unchoke_engine::{
-    Command, ConnId, Engine, Event, Input, Output, Settings, ShardId, Ticket, TorrentId,
-};
+use unchoke_engine::{Command, ConnId, Engine, Event, Input, Output, Settings, ShardId, Ticket, TorrentId};
 use unchoke_wire::message::{PIECE_HEADER_LEN, piece_header};
 use unchoke_wire::metainfo::MetainfoBuilder;
 use unchoke_wire::metainfo::build::BuildFile;
@@ -67,7 +65,8 @@ fn metainfo(pieces: u32, piece_len: u32) -> Metainfo {
         pieces: vec![[7; 20]; usize::try_from(pieces).expect("a u32 fits the address space")],
         ..MetainfoBuilder::default()
     };
-    Metainfo::parse(&builder.build().expect("a made-up torrent is well-formed")).expect("it was built just now")
+    Metainfo::parse(&builder.build().expect("a made-up torrent is well-formed"))
+        .expect("it was built just now")
 }
 
 impl Swarm {
