@@ -4,6 +4,7 @@
 //! `cargo-fuzz/Cargo.toml`; a test says which of them is missing. `README.md` tells how to run them.
 
 mod dht_node;
+mod hash;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -35,6 +36,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("dht_node", dht_node::dht_node),
     ("extension_handshake", extension_handshake),
     ("handshake", handshake),
+    ("hash", hash::hash),
     ("http_tracker_reply", http_tracker_reply),
     ("krpc", krpc),
     ("lsd", lsd),

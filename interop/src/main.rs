@@ -15,6 +15,7 @@ mod create_agreement;
 mod dht;
 mod fixtures;
 mod lab;
+mod long_path;
 mod lsd;
 mod metainfo_samples;
 mod netns;
@@ -121,6 +122,7 @@ fn run(args: &Args) -> Result<Summary> {
     cases.extend(lsd::cases(&lab));
     cases.extend(pex::cases(&lab));
     cases.extend(dht::cases());
+    cases.extend(long_path::cases());
     cases.retain(|case| case.is_wanted(&args.filters));
     if cases.is_empty() {
         bail!("no case has {:?} in its name", args.filters);

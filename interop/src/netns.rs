@@ -102,6 +102,23 @@ impl Namespaces {
         Ok(made)
     }
 
+    /// Two that nothing joins yet; `tag` tells them from others.
+    pub(crate) fn apart(tag: &str) -> Result<Self> {
+        let pid = std::process::id();
+        let made = Self { names: ["a", "b"].map(|side| format!("unchoke-{pid}-{tag}-{side}")) };
+        for name in &made.names {
+            for step in [format!("netns add {name}"), format!("-n {name} link set lo up")] {
+                ip(&step).with_context(|| format!("ip {step}"))?;
+            }
+        }
+        Ok(made)
+    }
+
+    /// The name of each side, and the address its host has in [`Namespaces::site`].
+    pub(crate) fn ends(&self) -> [(&str, Ipv4Addr); 2] {
+        [(&self.names[0], SEEDER), (&self.names[1], LEECHER)]
+    }
+
     /// The seeder on one side of the wire, the leecher on the other, tracker or router beside the seeder.
     pub(crate) fn site(&self) -> Site {
         let [a, b] = &self.names;

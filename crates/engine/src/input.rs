@@ -66,14 +66,10 @@ pub enum Input<'a> {
         /// Whether it ever was connected.
         reason: ClosedBy,
     },
-    /// A verify job is done.
+    /// Verify jobs are done.
     Verified {
-        /// The torrent.
-        torrent: TorrentId,
-        /// The piece.
-        piece: PieceIndex,
-        /// How it went.
-        outcome: VerifyOutcome,
+        /// All that were done since they were told last.
+        done: Vec<Verified>,
     },
     /// An HTTP request is done.
     HttpDone {
@@ -132,6 +128,19 @@ pub enum ClosedBy {
     DialFailed,
     /// The other side ended or reset it, or the network did.
     Remote,
+}
+
+/// A verify job that is done.
+#[derive(Debug)]
+pub struct Verified {
+    /// The torrent.
+    pub torrent: TorrentId,
+    /// The piece.
+    pub piece: PieceIndex,
+    /// How it went.
+    pub outcome: VerifyOutcome,
+    /// The bytes of the job, whose memory is used again; empty when the shell kept them.
+    pub data: Box<[u8]>,
 }
 
 /// How a verify job ended.

@@ -66,7 +66,7 @@ impl Default for Settings {
             torrent_connections_max: 200,
             dials_max: 30,
             upload_slots: 8,
-            piece_buffer_bytes: 64 << 20,
+            piece_buffer_bytes: 48 << 20,
             download_limit: None,
             upload_limit: None,
             rechoke_interval: Duration::from_secs(10),

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use unchoke_engine::engine::Engine;
-use unchoke_engine::input::{AddTorrent, Discovery, PeerSource, TorrentSource, Totals, VerifyOutcome};
+use unchoke_engine::input::{
+    AddTorrent, Discovery, PeerSource, TorrentSource, Totals, Verified, VerifyOutcome,
+};
 use unchoke_engine::output::{SendPart, SendPlan};
 use unchoke_engine::{Command, ConnId, Event, Input, Output, Settings, ShardId, Ticket, TorrentId};
 use unchoke_wire::metainfo::MetainfoBuilder;
@@ -70,8 +72,9 @@ impl Side {
                     assert_eq!(digest[0], job.expected);
                     self.data = Some(job.data.to_vec());
                     let outcome = VerifyOutcome::Good { block_hashes: Vec::new() };
-                    let done = Input::Verified { torrent: job.torrent, piece: job.piece, outcome };
-                    self.engine.handle(done, now).collect()
+                    let (torrent, piece, data) = (job.torrent, job.piece, job.data);
+                    let done = vec![Verified { torrent, piece, outcome, data }];
+                    self.engine.handle(Input::Verified { done }, now).collect()
                 }
                 Output::Event(Event::Added { torrent, .. }) => {
                     self.torrent = Some(torrent);

@@ -49,6 +49,9 @@ pub struct SessionConfig {
     pub dht_file: Option<PathBuf>,
     /// Where resume records are kept. Without it every start checks the files.
     pub resume_dir: Option<PathBuf>,
+    /// Where the session's torrents are kept, all there is to know of them: the next session of this folder begins with
+    /// them, asleep. It belongs to one session at a time, and takes the place of `resume_dir`.
+    pub state_dir: Option<PathBuf>,
     /// Threads that run torrents, at most 255; `None`: as many as there are cores.
     pub shards: Option<u8>,
     /// Threads that hash and use the disk. With none the shards do it themselves, and wait for the disk.
@@ -74,6 +77,7 @@ impl Default for SessionConfig {
             dht_steps: false,
             dht_file: None,
             resume_dir: None,
+            state_dir: None,
             shards: None,
             workers: cores(),
             engine: Settings::default(),

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use unchoke_storage::{ResumeError, StorageError};
+use unchoke_storage::{ResumeError, StateError, StorageError};
 use unchoke_wire::WireHash;
 use unchoke_wire::metainfo::MetainfoError;
 
@@ -68,6 +68,15 @@ pub enum SessionError {
     /// The disk, or another process working on the same torrent.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The state store cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A storage of the owner's own cannot be kept across restarts.
+    #[error("a session with a state store takes no torrents with a storage of their own")]
+    CustomStorage,
+    /// A change could not be made durable. It is tried again.
+    #[error("not saved: {0}")]
+    NotSaved(String),
     /// The resume record cannot be used.
     #[error(transparent)]
     Resume(#[from] ResumeError),

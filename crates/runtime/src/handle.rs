@@ -1,13 +1,14 @@
 //! The way to one torrent of a session.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{RecvTimeoutError, Sender};
 use unchoke_engine::TorrentId;
 use unchoke_engine::engine::{PeerInfo, TorrentState, TorrentStats};
 use unchoke_engine::input::{PeerSource, Totals};
+use unchoke_storage::StateStore;
 use unchoke_wire::WireHash;
 use unchoke_wire::metainfo::Metainfo;
 
@@ -25,6 +26,17 @@ pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct TorrentHandle {
     entry: Arc<Torrent>,
     keeper: Sender<KeeperMessage>,
+    /// Where the metadata is while it sleeps.
+    state: Option<Weak<StateStore>>,
+}
+
+/// A torrent of [`crate::Session::summaries`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Summary {
+    /// The hash of its swarm.
+    pub info_hash: WireHash,
+    /// Its figures.
+    pub stats: Stats,
 }
 
 /// What a torrent is doing.
@@ -80,8 +92,12 @@ pub struct Stats {
 }
 
 impl TorrentHandle {
-    pub(crate) fn new(entry: Arc<Torrent>, keeper: Sender<KeeperMessage>) -> Self {
-        TorrentHandle { entry, keeper }
+    pub(crate) fn new(
+        entry: Arc<Torrent>,
+        keeper: Sender<KeeperMessage>,
+        state: Option<Weak<StateStore>>,
+    ) -> Self {
+        TorrentHandle { entry, keeper, state }
     }
 
     /// The hash of its swarm.
@@ -94,40 +110,10 @@ impl TorrentHandle {
     /// # Errors
     /// [`SessionError::Gone`] when it is not in the session any more.
     pub fn stats(&self) -> Result<Stats, SessionError> {
-        let (id, phase, metainfo, is_paused) = {
-            let state = self.entry.state();
-            (state.id, state.phase.clone(), state.metainfo.clone(), state.is_paused)
-        };
-        let figures = match id {
-            _ if phase == Phase::Gone => return Err(SessionError::Gone),
-            Some(torrent) => Some(self.ask(|reply| ShardMessage::Stats { torrent, reply })?),
-            None => None,
-        };
-        let state = match (phase, figures.as_ref().map(|f| &f.state)) {
-            (Phase::Failed(error), _) => State::Error(error),
-            (_, Some(TorrentState::Failed(error))) => State::Error(error.clone()),
-            (Phase::Checking { done, total }, _) => State::Checking { done, total },
-            _ if is_paused => State::Paused,
-            (_, Some(TorrentState::Metadata)) => State::Metadata,
-            (_, Some(TorrentState::Downloading)) => State::Downloading,
-            (_, Some(TorrentState::Seeding)) => State::Seeding,
-            (_, Some(TorrentState::Paused)) => State::Paused,
-            (_, Some(TorrentState::Storage) | None) => State::Starting,
-        };
-        let figures = figures.unwrap_or_else(|| nothing(self.entry.hash));
-        Ok(Stats {
-            state,
-            name: metainfo.as_ref().map(|m| m.info.name.clone()),
-            total_len: metainfo.as_ref().map(|m| m.info.payload_len()),
-            pieces: figures.pieces,
-            left: figures.left,
-            rates: figures.rates,
-            totals: figures.totals,
-            totals_at_start: figures.totals_at_start,
-            corrupt: figures.corrupt,
-            peers: figures.peers,
-            seeds: figures.seeds,
-        })
+        let id = self.id()?;
+        let figures =
+            id.map(|torrent| self.ask(|reply| ShardMessage::Stats { torrent, reply })).transpose()?;
+        Ok(stats_of(&self.entry, figures))
     }
 
     /// Its connected peers, oldest connection first.
@@ -141,9 +127,22 @@ impl TorrentHandle {
         }
     }
 
-    /// The metadata, once known.
+    /// Its name, once known.
+    pub fn name(&self) -> Option<String> {
+        self.entry.state().name.as_deref().map(str::to_owned)
+    }
+
+    /// The metadata, once known. That of a torrent that sleeps is read from the state store.
     pub fn metainfo(&self) -> Option<Arc<Metainfo>> {
-        self.entry.state().metainfo.clone()
+        let (metainfo, is_asleep) = {
+            let state = self.entry.state();
+            (state.metainfo.clone(), state.is_asleep)
+        };
+        if metainfo.is_some() || !is_asleep {
+            return metainfo;
+        }
+        let bytes = self.state.as_ref()?.upgrade()?.metainfo(self.entry.hash).ok()??;
+        Metainfo::parse(&bytes).ok().map(Arc::new)
     }
 
     /// Waits for the metadata.
@@ -151,7 +150,10 @@ impl TorrentHandle {
     /// # Errors
     /// [`SessionError::Timeout`], [`SessionError::Stopped`] when it failed, [`SessionError::Gone`].
     pub fn wait_metainfo(&self, timeout: Duration) -> Result<Arc<Metainfo>, SessionError> {
-        self.entry.wait(timeout, |s| s.metainfo.clone())
+        match self.metainfo() {
+            Some(metainfo) => Ok(metainfo),
+            None => self.entry.wait(timeout, |s| s.metainfo.clone()),
+        }
     }
 
     /// Waits until every wanted piece is verified, written and synced.
@@ -177,7 +179,24 @@ impl TorrentHandle {
         self.tell(KeeperMessage::Remove { hash: self.entry.hash, delete_data });
     }
 
-    /// Waits until it is out of the session.
+    /// Waits until all that was wanted of it before is durable: that it was added, paused or resumed, and its choice of
+    /// files. Who waits together shares one commit. Without a state store there is nothing to wait for but its record.
+    ///
+    /// # Errors
+    /// [`SessionError::Timeout`]; [`SessionError::NotSaved`] when the disk did not take it; [`SessionError::Gone`] when
+    /// the session is over.
+    pub fn wait_saved(&self, timeout: Duration) -> Result<(), SessionError> {
+        let (done, saved) = crossbeam_channel::bounded(1);
+        let message = KeeperMessage::Saved { hash: self.entry.hash, done };
+        self.keeper.send(message).map_err(|_| SessionError::Gone)?;
+        match saved.recv_timeout(timeout) {
+            Ok(result) => result.map_err(SessionError::NotSaved),
+            Err(RecvTimeoutError::Timeout) => Err(SessionError::Timeout(timeout.as_secs())),
+            Err(RecvTimeoutError::Disconnected) => Err(SessionError::Gone),
+        }
+    }
+
+    /// Waits until it is out of the session, and its removal durable.
     ///
     /// # Errors
     /// [`SessionError::Timeout`].
@@ -235,6 +254,39 @@ impl TorrentHandle {
         let (reply, answer) = crossbeam_channel::bounded(1);
         self.entry.shard.send(message(reply));
         answer.recv_timeout(ANSWER_TIMEOUT).map_err(|_| SessionError::Gone)
+    }
+}
+
+/// The figures of a torrent, with those of its engine.
+pub(crate) fn stats_of(entry: &Torrent, figures: Option<TorrentStats>) -> Stats {
+    let (phase, is_paused, name, total_len) = {
+        let s = entry.state();
+        (s.phase.clone(), s.is_paused, s.name.as_deref().map(str::to_owned), s.total_len)
+    };
+    let state = match (phase, figures.as_ref().map(|f| &f.state)) {
+        (Phase::Failed(error), _) => State::Error(error),
+        (_, Some(TorrentState::Failed(error))) => State::Error(error.clone()),
+        (Phase::Checking { done, total }, _) => State::Checking { done, total },
+        _ if is_paused => State::Paused,
+        (_, Some(TorrentState::Metadata)) => State::Metadata,
+        (_, Some(TorrentState::Downloading)) => State::Downloading,
+        (_, Some(TorrentState::Seeding)) => State::Seeding,
+        (_, Some(TorrentState::Paused)) => State::Paused,
+        (_, Some(TorrentState::Storage) | None) => State::Starting,
+    };
+    let figures = figures.unwrap_or_else(|| nothing(entry.hash));
+    Stats {
+        state,
+        name,
+        total_len,
+        pieces: figures.pieces,
+        left: figures.left,
+        rates: figures.rates,
+        totals: figures.totals,
+        totals_at_start: figures.totals_at_start,
+        corrupt: figures.corrupt,
+        peers: figures.peers,
+        seeds: figures.seeds,
     }
 }
 

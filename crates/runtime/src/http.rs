@@ -13,6 +13,8 @@ use unchoke_wire::limits::TRACKER_REPLY_LEN_MAX;
 use unchoke_wire::scope::{Scope, Teller, may_use};
 
 use crate::error::SessionError;
+use crate::http_pool::{Names, Pool};
+use crate::resolver::resolve;
 
 /// Redirects followed in a row.
 const REDIRECTS_MAX: usize = 5;
@@ -33,6 +35,8 @@ pub(crate) struct Answer {
 #[derive(Clone, Debug)]
 pub(crate) struct Http {
     tls: Arc<rustls::ClientConfig>,
+    pool: Arc<Pool>,
+    names: Arc<Names>,
 }
 
 impl Http {
@@ -53,7 +57,12 @@ impl Http {
                 builder_for_none.with_no_client_auth()
             }
         };
-        Ok(Http { tls: Arc::new(tls) })
+        Ok(Http { tls: Arc::new(tls), pool: Arc::default(), names: Arc::default() })
+    }
+
+    /// The names resolved lately.
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
     }
 
     /// One GET with its redirects, within the time and size allowed.
@@ -92,7 +101,7 @@ impl Http {
         }
         let (host, port) = url.host_str().zip(url.port_or_known_default()).ok_or("URL without a host")?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        let mut addresses = lookup(host, port, family).await?;
+        let mut addresses = lookup(host, port, family, &self.names).await?;
         if addresses.is_empty() {
             return Err(format!("{host} has no address of this family"));
         }
@@ -101,15 +110,17 @@ impl Http {
             return Err(format!("{host} leads to a network that its source may not name"));
         };
         addresses.retain(|a| Scope::of(a.ip()) == Scope::of(first));
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .tls_backend_preconfigured(rustls::ClientConfig::clone(&self.tls))
-            .user_agent(concat!("unchoke/", env!("CARGO_PKG_VERSION")))
-            .pool_max_idle_per_host(0)
-            .resolve_to_addrs(host, &addresses)
-            .build()
-            .map_err(|e| reason(&e))?;
+        addresses.sort_unstable();
+        let _turn = self.pool.turn(host, port).await;
+        let client = self.pool.client((host.to_owned(), port, addresses), |builder| {
+            builder
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+                .tls_backend_preconfigured(rustls::ClientConfig::clone(&self.tls))
+                .user_agent(concat!("unchoke/", env!("CARGO_PKG_VERSION")))
+                .build()
+                .map_err(|e| reason(&e))
+        })?;
         let reply = client.get(url.clone()).send().await.map_err(|e| reason(&e.without_url()))?;
         Ok((reply, first))
     }
@@ -159,7 +170,7 @@ async fn body(mut reply: reqwest::Response, len_max: usize) -> Result<Vec<u8>, S
 }
 
 /// The addresses of a host, which may be an address itself, in one family.
-async fn lookup(host: &str, port: u16, family: Family) -> Result<Vec<SocketAddr>, String> {
+async fn lookup(host: &str, port: u16, family: Family, names: &Names) -> Result<Vec<SocketAddr>, String> {
     let is_wanted = |ip: IpAddr| match family {
         Family::V4 => ip.is_ipv4(),
         Family::V6 => ip.is_ipv6(),
@@ -167,9 +178,11 @@ async fn lookup(host: &str, port: u16, family: Family) -> Result<Vec<SocketAddr>
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(Some(SocketAddr::new(ip, port)).into_iter().filter(|_| is_wanted(ip)).collect());
     }
-    let found =
-        tokio::net::lookup_host((host, port)).await.map_err(|e| format!("cannot resolve {host}: {e}"))?;
-    Ok(found.filter(|a| is_wanted(a.ip())).collect())
+    let found = match names.get(host) {
+        Some(found) => found,
+        None => resolve(host, names).await.map_err(|e| format!("cannot resolve {host}: {e}"))?,
+    };
+    Ok(found.into_iter().filter(|ip| is_wanted(*ip)).map(|ip| SocketAddr::new(ip, port)).collect())
 }
 
 /// The innermost cause, which is what a user can act on.
@@ -244,6 +257,32 @@ mod tests {
         assert!(failed("inside").contains("may not name"));
         assert!(failed("file").contains("cannot do file"));
         assert!(get(&format!("http://{addr}/b"), Family::V6).unwrap_err().contains("no address"));
+    }
+
+    #[test]
+    fn a_host_that_is_asked_again_is_asked_over_the_same_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            for _ in 0..20 {
+                let (mut head, mut byte) = (Vec::new(), [0]);
+                while !head.ends_with(b"\r\n\r\n") {
+                    stream.read_exact(&mut byte).unwrap();
+                    head.push(byte[0]);
+                }
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+            }
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let http = Http::new().unwrap();
+        for n in 0..20 {
+            let url = format!("http://{addr}/announce?n={n}");
+            let timeout = Duration::from_secs(60);
+            let request = HttpRequest { request: RequestId(n), url, family: Family::V4, timeout };
+            assert_eq!(runtime.block_on(http.get(&request)).unwrap().body, b"ok");
+        }
+        server.join().unwrap();
     }
 
     #[test]

@@ -10,11 +10,12 @@ use unchoke_engine::output::HttpRequest;
 
 use crate::error::SessionError;
 use crate::http::{Http, Reply, within};
+use crate::http_pool::Names;
 
 /// Requests that may wait to be taken up; later ones fail at once, and are tried again by whoever asked.
 const WAITING_MAX: usize = 4096;
-/// HTTP requests under way at once.
-const HTTP_MAX: usize = 50;
+/// HTTP requests taken up at once, those counted that wait for their turn with a host.
+const HTTP_MAX: usize = 256;
 /// Names being resolved at once.
 const NAMES_MAX: usize = 16;
 
@@ -101,8 +102,13 @@ async fn serve(mut inbox: mpsc::Receiver<Job>, http: Http) {
                     asker.http_done(request.request, reply);
                 }
                 Job::Resolve(request, host, asker) => {
-                    let _turn = names.acquire().await;
-                    let addresses = resolve(&host).await;
+                    let addresses = match http.names().get(&host) {
+                        Some(addresses) => Ok(addresses),
+                        None => {
+                            let _turn = names.acquire().await;
+                            resolve(&host, http.names()).await
+                        }
+                    };
                     asker.resolved(request, addresses);
                 }
             }
@@ -110,9 +116,10 @@ async fn serve(mut inbox: mpsc::Receiver<Job>, http: Http) {
     }
 }
 
-async fn resolve(host: &str) -> Addresses {
-    match tokio::net::lookup_host((host, 0)).await {
-        Ok(found) => Ok(found.map(|a| a.ip().to_canonical()).collect()),
-        Err(e) => Err(e.to_string()),
-    }
+/// Resolves a name, and remembers what it resolved to.
+pub(crate) async fn resolve(host: &str, names: &Names) -> Addresses {
+    let found = tokio::net::lookup_host((host, 0)).await.map_err(|e| e.to_string())?;
+    let addresses: Vec<IpAddr> = found.map(|a| a.ip().to_canonical()).collect();
+    names.note(host, addresses.clone());
+    Ok(addresses)
 }

@@ -16,7 +16,6 @@ use unchoke_engine::hub::{Hub, HubSettings};
 use unchoke_engine::input::TorrentSource;
 use unchoke_engine::tracker::Families;
 use unchoke_engine::{Settings, ShardId};
-use unchoke_storage::ResumeStore;
 use unchoke_wire::WireHash;
 
 use crate::add::{AddTorrent, Place};
@@ -26,20 +25,23 @@ use crate::dht_file;
 use crate::dht_view::DhtView;
 use crate::error::SessionError;
 use crate::event::{EventSink, SessionEvent};
-use crate::handle::{ANSWER_TIMEOUT, TorrentHandle};
+use crate::handle::{ANSWER_TIMEOUT, Summary, TorrentHandle, stats_of};
 use crate::hub::{self, HubMessage, HubParts, HubThread};
-use crate::keeper::{Adding, Keeper, KeeperLinks, KeeperMessage};
+use crate::keeper::{Adding, Keeper, KeeperLinks, KeeperMessage, Records};
 use crate::listen::{Datagrams, Listening};
 use crate::lsd::LocalSockets;
 use crate::mailbox::{Inbox, Mailbox, mailbox};
 use crate::resolver::Resolver;
+use crate::restore::Restore;
 use crate::shard::{self, Io, Links, Shard, ShardMessage};
 use crate::sys::interfaces;
-use crate::torrent::{Phase, Registry, Torrent, locked};
+use crate::torrent::{Phase, Registry, State, Torrent, locked};
 use crate::workers::Workers;
 
 /// How long a session may be told to take for its end.
 const END_TIMEOUT_MAX: Duration = Duration::from_secs(86_400);
+/// How long a torrent of a state store stays awake for nobody, unless the owner says otherwise.
+const SLEEP_AFTER: unchoke_wire::time::Duration = unchoke_wire::time::Duration::from_secs(180);
 /// How long dropping a session may take.
 const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -54,7 +56,7 @@ pub struct Session {
     keeper: Sender<KeeperMessage>,
     sink: Arc<EventSink>,
     registry: Arc<Registry>,
-    store: Option<Arc<ResumeStore>>,
+    records: Records,
     /// Torrents go to the shards in turn.
     next_shard: AtomicUsize,
     threads: Option<Threads>,
@@ -84,10 +86,10 @@ impl Session {
     ///
     /// # Errors
     /// [`SessionError::PortInUse`] and [`SessionError::Listen`] for the sockets, [`SessionError::Storage`] for the
-    /// folder of records, and what the system cannot give.
+    /// folder of records, [`SessionError::State`] for the state store, and what the system cannot give.
     pub fn start(config: SessionConfig) -> Result<Session, SessionError> {
         let listening = Listening::bind(&config.listen, config.role == Role::Client)?;
-        let store = config.resume_dir.as_deref().map(ResumeStore::open).transpose()?.map(Arc::new);
+        let records = Records::open(&config)?;
         let mut starter = Starter::new()?;
         let (hub_poll, hub_own, hub_inbox) = new_mailbox(hub::WAKER)?;
         let (keeper, keeper_inbox) = crossbeam_channel::unbounded();
@@ -133,7 +135,7 @@ impl Session {
             hub: links.hub.clone(),
             sink: Arc::clone(&links.sink),
             registry: Arc::clone(&links.registry),
-            store: store.clone(),
+            records: records.clone(),
         };
         let limits = (config.engine.download_limit, config.engine.upload_limit);
         let (kept, checker) = Keeper::new(keeper_links, keeper.clone(), keeper_inbox, limits)?;
@@ -146,7 +148,18 @@ impl Session {
         };
         let Common { hub, sink, registry, .. } = links;
         let (next_shard, threads) = (AtomicUsize::new(0), Some(threads));
-        Ok(Session { addrs, shards, hub, keeper, sink, registry, store, next_shard, threads })
+        let session = Session { addrs, shards, hub, keeper, sink, registry, records, next_shard, threads };
+        session.restore()?;
+        Ok(session)
+    }
+
+    /// Begins with the torrents of the state store.
+    fn restore(&self) -> Result<(), SessionError> {
+        let Some(store) = self.records.state() else { return Ok(()) };
+        let Session { shards, keeper, registry, sink, .. } = self;
+        let count = Restore { store, shards, keeper, registry, sink }.run()?;
+        self.next_shard.store(count % shards.len(), Ordering::Relaxed);
+        Ok(())
     }
 
     /// Adds a torrent and gives the way to it. What goes wrong later (a damaged record, a full disk) stops the
@@ -154,15 +167,18 @@ impl Session {
     ///
     /// # Errors
     /// [`SessionError::Duplicate`], [`SessionError::NoInfoHash`], [`SessionError::MissingFolder`],
-    /// [`SessionError::Selection`], and [`SessionError::Storage`] of kind `Busy` when another process has it.
+    /// [`SessionError::Selection`], [`SessionError::CustomStorage`], and [`SessionError::Storage`] of kind `Busy` when
+    /// another process has it.
     pub fn add(&self, mut add: AddTorrent) -> Result<TorrentHandle, SessionError> {
         let (hashes, metainfo) = match &add.source {
             TorrentSource::Metainfo(m) => (m.info_hashes, Some(Arc::new((**m).clone()))),
             TorrentSource::Magnet(m) => (m.info_hashes, None),
         };
         let hash = hashes.best().ok_or(SessionError::NoInfoHash)?.wire();
-        if let Place::Dir(dir) = &add.place {
-            check_folder(dir)?;
+        match &add.place {
+            Place::Dir(dir) => check_folder(dir)?,
+            Place::Custom(_) if self.records.state().is_some() => return Err(SessionError::CustomStorage),
+            Place::Custom(_) => {}
         }
         if let (Some(metainfo), Some(selection)) = (&metainfo, &add.selection) {
             check_selection(metainfo.info.files.len(), selection)?;
@@ -178,30 +194,59 @@ impl Session {
             let turn = self.next_shard.fetch_add(1, Ordering::Relaxed) % self.shards.len();
             let shard_id = ShardId(u8::try_from(turn).expect("at most 255 shards"));
             let shard = self.shards[turn].clone();
-            let entry = Arc::new(Torrent::new(hash, hashes, shard_id, shard, metainfo, add.is_paused));
+            let state = State::starting(metainfo, add.is_paused);
+            let entry = Arc::new(Torrent::new(hash, hashes, shard_id, shard, state));
             registry.insert(hash, Arc::clone(&entry));
             entry
         };
         // not under the registry's lock, which shards take, too: this may wait for the disk
-        let lock = self.store.as_ref().map(|s| s.lock(hash)).transpose().inspect_err(|_| {
+        let lock = self.records.lock(hash).inspect_err(|_| {
             locked(&self.registry).remove(&hash);
             entry.change(|s| s.phase = Phase::Gone);
         })?;
-        let message = Adding { entry: Arc::clone(&entry), add, lock };
+        let message = Adding { entry: Arc::clone(&entry), add, lock, stored: None };
         self.keeper.send(KeeperMessage::Add(Box::new(message))).map_err(|_| SessionError::Gone)?;
-        Ok(TorrentHandle::new(entry, self.keeper.clone()))
+        Ok(self.handle(entry))
     }
 
     /// The torrent of this hash.
     pub fn torrent(&self, hash: WireHash) -> Option<TorrentHandle> {
         let entry = locked(&self.registry).get(&hash).map(Arc::clone)?;
-        Some(TorrentHandle::new(entry, self.keeper.clone()))
+        Some(self.handle(entry))
     }
 
     /// All torrents, by their hash.
     pub fn torrents(&self) -> Vec<TorrentHandle> {
         let registry = locked(&self.registry);
-        registry.values().map(|e| TorrentHandle::new(Arc::clone(e), self.keeper.clone())).collect()
+        registry.values().map(|e| self.handle(Arc::clone(e))).collect()
+    }
+
+    /// What all torrents are doing, by their hash: one question to each shard, however many there are.
+    ///
+    /// # Errors
+    /// [`SessionError::Gone`] when the session is ending.
+    pub fn summaries(&self) -> Result<Vec<Summary>, SessionError> {
+        let mut answers = Vec::with_capacity(self.shards.len());
+        for shard in &self.shards {
+            let (reply, answer) = crossbeam_channel::bounded(1);
+            shard.send(ShardMessage::AllStats { reply });
+            answers.push(answer);
+        }
+        let mut figures = std::collections::BTreeMap::new();
+        for answer in answers {
+            let all = answer.recv_timeout(ANSWER_TIMEOUT).map_err(|_| SessionError::Gone)?;
+            figures.extend(all.into_iter().map(|f| (f.hash, f)));
+        }
+        let registry = locked(&self.registry);
+        let all = registry.values().map(|entry| {
+            let stats = stats_of(entry, figures.remove(&entry.hash));
+            Summary { info_hash: entry.hash, stats }
+        });
+        Ok(all.collect())
+    }
+
+    fn handle(&self, entry: Arc<Torrent>) -> TorrentHandle {
+        TorrentHandle::new(entry, self.keeper.clone(), self.records.state().map(Arc::downgrade))
     }
 
     /// What happens. At most 65,536 events wait for their reader, later ones are dropped and counted. Several
@@ -349,6 +394,8 @@ impl Starter {
             dht: config.dht && !addrs.is_empty(),
             lsd: config.engine.lsd && !addrs.is_empty(),
             trace: config.trace,
+            // without a state store nothing could wake a torrent
+            sleep_after: config.state_dir.as_ref().map(|_| config.engine.sleep_after.unwrap_or(SLEEP_AFTER)),
             // the keeper splits the session's limits
             download_limit: None,
             upload_limit: None,

@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use unchoke_engine::{ShardId, TorrentId};
+use unchoke_storage::TorrentEntry;
 use unchoke_wire::metainfo::Metainfo;
 use unchoke_wire::{InfoHashes, WireHash};
 
@@ -35,6 +36,12 @@ pub(crate) struct State {
     pub(crate) is_paused: bool,
     /// Whether all wanted pieces are there, finished and synced.
     pub(crate) is_complete: bool,
+    /// Whether its engine lets it sleep: then its metadata is in the state store alone.
+    pub(crate) is_asleep: bool,
+    /// Its name, once known.
+    pub(crate) name: Option<Box<str>>,
+    /// Bytes in all, once known.
+    pub(crate) total_len: Option<u64>,
 }
 
 /// How far a torrent has come, as the shell sees it.
@@ -60,17 +67,57 @@ pub(crate) fn locked(registry: &Registry) -> MutexGuard<'_, BTreeMap<WireHash, A
     registry.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+impl State {
+    /// Of a torrent that is about to start.
+    pub(crate) fn starting(metainfo: Option<Arc<Metainfo>>, is_paused: bool) -> Self {
+        let mut state = State {
+            id: None,
+            phase: Phase::Starting,
+            metainfo: None,
+            is_paused,
+            is_complete: false,
+            is_asleep: false,
+            name: None,
+            total_len: None,
+        };
+        if let Some(metainfo) = metainfo {
+            state.knows(metainfo);
+        }
+        state
+    }
+
+    /// Of a torrent that sleeps.
+    pub(crate) fn asleep(stored: &TorrentEntry) -> Self {
+        let is_whole = !stored.seed_only || stored.have == stored.pieces;
+        State {
+            id: None,
+            phase: Phase::Running,
+            metainfo: None,
+            is_paused: stored.is_paused,
+            is_complete: stored.left == Some(0) && is_whole,
+            is_asleep: true,
+            name: stored.name.clone().map(String::into_boxed_str),
+            total_len: stored.total_len,
+        }
+    }
+
+    /// Takes in the metadata.
+    pub(crate) fn knows(&mut self, metainfo: Arc<Metainfo>) {
+        self.name = Some(metainfo.info.name.as_str().into());
+        self.total_len = Some(metainfo.info.payload_len());
+        self.metainfo = Some(metainfo);
+    }
+}
+
 impl Torrent {
     pub(crate) fn new(
         hash: WireHash,
         hashes: InfoHashes,
         shard_id: ShardId,
         shard: Mailbox<ShardMessage>,
-        metainfo: Option<Arc<Metainfo>>,
-        is_paused: bool,
+        state: State,
     ) -> Self {
-        let phase = Phase::Starting;
-        let state = Mutex::new(State { id: None, phase, metainfo, is_paused, is_complete: false });
+        let state = Mutex::new(state);
         Torrent { hash, hashes, shard_id, shard, state, changed: Condvar::new() }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use unchoke_engine::input::VerifyOutcome;
+use unchoke_engine::input::{Verified, VerifyOutcome};
 use unchoke_engine::output::VerifyJob;
 use unchoke_hash::sha1_batch;
 use unchoke_storage::Storage;
@@ -13,28 +13,32 @@ use crate::workers::guarded;
 /// A piece, and where it goes when it is right.
 pub(crate) type PieceJob = (VerifyJob, Option<Arc<dyn Storage>>);
 
-/// Hashes all jobs together and writes each good piece through its storage: one outcome a job, in order, each made
-/// when it is asked for. A job without a storage is of a torrent that has gone, and its outcome is of no use to anybody.
-pub(crate) fn verify_batch(jobs: &[PieceJob]) -> impl Iterator<Item = VerifyOutcome> {
+/// Hashes all jobs together and writes each good piece through its storage: each is done when it is asked for, in
+/// order. A job without a storage is of a torrent that has gone, and its outcome is of no use to anybody.
+pub(crate) fn verify_batch(jobs: Vec<PieceJob>) -> impl Iterator<Item = Verified> {
+    let mut digests = vec![[0; 20]; jobs.len()];
     let inputs: Vec<&[u8]> = jobs.iter().map(|(job, _)| &*job.data).collect();
-    let mut digests = vec![[0; 20]; inputs.len()];
     sha1_batch(&inputs, &mut digests);
-    let outcome = move |((job, storage), digest): (&PieceJob, [u8; 20])| {
-        if digest != job.expected {
-            return VerifyOutcome::Bad { block_hashes: block_hashes(&job.data) };
-        }
-        let Some(storage) = storage else {
-            return VerifyOutcome::WriteFailed { error: "the torrent is gone".to_owned() };
-        };
-        match guarded(|| storage.write(job.piece, 0, &job.data)) {
-            Ok(()) => {
-                let wants = job.wants_block_hashes;
-                VerifyOutcome::Good { block_hashes: if wants { block_hashes(&job.data) } else { Vec::new() } }
-            }
-            Err(error) => VerifyOutcome::WriteFailed { error },
-        }
+    jobs.into_iter().zip(digests).map(|((job, storage), digest)| {
+        let outcome = outcome(&job, storage.as_deref(), digest);
+        Verified { torrent: job.torrent, piece: job.piece, outcome, data: job.data }
+    })
+}
+
+fn outcome(job: &VerifyJob, storage: Option<&dyn Storage>, digest: [u8; 20]) -> VerifyOutcome {
+    if digest != job.expected {
+        return VerifyOutcome::Bad { block_hashes: block_hashes(&job.data) };
+    }
+    let Some(storage) = storage else {
+        return VerifyOutcome::WriteFailed { error: "the torrent is gone".to_owned() };
     };
-    jobs.iter().zip(digests).map(outcome)
+    match guarded(|| storage.write(job.piece, 0, &job.data)) {
+        Ok(()) => {
+            let wants = job.wants_block_hashes;
+            VerifyOutcome::Good { block_hashes: if wants { block_hashes(&job.data) } else { Vec::new() } }
+        }
+        Err(error) => VerifyOutcome::WriteFailed { error },
+    }
 }
 
 /// SHA-1 of every block of a piece in order.
@@ -71,10 +75,10 @@ mod tests {
         };
         let mut bad = good.clone();
         bad[20_000] = 8;
-        let jobs = [job(0, &good), job(1, &bad)];
-        let outcomes: Vec<_> = verify_batch(&jobs).collect();
-        assert!(matches!(&outcomes[0], VerifyOutcome::Good { block_hashes } if block_hashes.is_empty()));
-        let VerifyOutcome::Bad { block_hashes: got } = &outcomes[1] else { panic!("{outcomes:?}") };
+        let done: Vec<_> = verify_batch(vec![job(0, &good), job(1, &bad)]).collect();
+        assert!(matches!(&done[0].outcome, VerifyOutcome::Good { block_hashes } if block_hashes.is_empty()));
+        let VerifyOutcome::Bad { block_hashes: got } = &done[1].outcome else { panic!("{done:?}") };
+        assert_eq!((done[1].piece, &*done[1].data), (PieceIndex(1), &*bad));
         let right = block_hashes(&good);
         assert_eq!((got.len(), got[0] == right[0], got[1] == right[1]), (2, true, false));
         let mut buf = vec![0; 30_000];

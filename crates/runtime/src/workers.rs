@@ -1,11 +1,12 @@
 //! Threads that hash and use the disk, so that shards never wait for either.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, select, unbounded};
 use unchoke_engine::ConnId;
-use unchoke_engine::output::VerifyJob;
+use unchoke_engine::input::Verified;
 use unchoke_storage::{Storage, StorageError};
 use unchoke_wire::BlockRef;
 
@@ -13,21 +14,20 @@ use crate::error::SessionError;
 use crate::mailbox::Mailbox;
 use crate::shard::ShardMessage;
 use crate::upload::ColdBlocks;
-use crate::verify::verify_batch;
+use crate::verify::{PieceJob, verify_batch};
+
+/// How long a piece that is written may wait for others of its batch before its shard is told: on a disk that keeps
+/// up one message tells of many.
+const REPLY_WAIT: Duration = Duration::from_millis(1);
 
 /// The way to the workers. They end when the last one is dropped. What waits is bounded by its sources: pieces by the
 /// engines' buffer budget, reads by one plan a connection.
 #[derive(Clone, Debug)]
-pub(crate) struct Workers {
-    verifies: Sender<VerifyTask>,
-    reads: Sender<ReadTask>,
-}
+pub(crate) struct Workers(Arc<Owner>);
 
-/// A piece to hash and write.
-pub(crate) struct VerifyTask {
-    pub(crate) job: VerifyJob,
-    /// `None` when the torrent went away meanwhile.
-    pub(crate) storage: Option<Arc<dyn Storage>>,
+/// Pieces to hash and write, together.
+pub(crate) struct VerifyBatch {
+    pub(crate) jobs: Vec<PieceJob>,
     pub(crate) reply: Mailbox<ShardMessage>,
 }
 
@@ -42,66 +42,145 @@ pub(crate) struct ReadTask {
 /// The buffer of a [`ReadTask`] with its blocks, or the first that could not be read and why.
 pub(crate) type ReadResult = Result<Vec<u8>, (BlockRef, String)>;
 
+/// What the holders of [`Workers`] share: its end is the end of the workers.
+#[derive(Debug)]
+struct Owner(Arc<Queue>);
+
+/// What waits for a worker.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    reads: VecDeque<ReadTask>,
+    verifies: VecDeque<VerifyBatch>,
+    is_over: bool,
+}
+
+/// What a worker does next.
+enum Task {
+    Read(ReadTask),
+    /// A few batches that fill the lanes together, or one.
+    Verify(Vec<VerifyBatch>),
+}
+
 impl Workers {
     /// Starts `count` threads; none at all for 0.
     pub(crate) fn start(count: usize) -> Result<(Option<Self>, Vec<JoinHandle<()>>), SessionError> {
         if count == 0 {
             return Ok((None, Vec::new()));
         }
-        let (verifies, waiting_verifies) = unbounded();
-        let (reads, waiting_reads) = unbounded();
+        let workers = Workers(Arc::new(Owner(Arc::default())));
         let mut threads = Vec::with_capacity(count);
         for n in 0..count {
-            let (verifies, reads) = (waiting_verifies.clone(), waiting_reads.clone());
+            let queue = Arc::clone(&workers.0.0);
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{n}"))
-                .spawn(move || run(&verifies, &reads))
+                .spawn(move || queue.run())
                 .map_err(|source| SessionError::System { action: "start a worker", source })?;
             threads.push(thread);
         }
-        Ok((Some(Workers { verifies, reads }), threads))
+        Ok((Some(workers), threads))
     }
 
-    pub(crate) fn verify(&self, task: VerifyTask) {
-        // workers outlive every sender, so this can fail only while the session falls apart
-        let _ = self.verifies.send(task);
+    pub(crate) fn verify(&self, batch: VerifyBatch) {
+        self.0.0.waiting().verifies.push_back(batch);
+        self.0.0.changed.notify_one();
     }
 
     pub(crate) fn read(&self, task: ReadTask) {
-        let _ = self.reads.send(task);
+        self.0.0.waiting().reads.push_back(task);
+        self.0.0.changed.notify_one();
     }
 }
 
-fn run(verifies: &Receiver<VerifyTask>, reads: &Receiver<ReadTask>) {
-    loop {
-        select! {
-            recv(reads) -> task => match task {
-                Ok(task) => task.run(),
-                Err(_) => return,
-            },
-            recv(verifies) -> task => match task {
-                Ok(task) => {
-                    // as many as fill the lanes, and no waiting for more
-                    let more = verifies.try_iter().take(unchoke_hash::lanes().saturating_sub(1));
-                    run_verifies(std::iter::once(task).chain(more).collect());
-                }
-                Err(_) => return,
-            },
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.waiting().is_over = true;
+        self.0.changed.notify_all();
+    }
+}
+
+impl Queue {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self) {
+        loop {
+            let waiting = self.changed.wait_while(self.waiting(), |w| !w.is_over && w.is_empty());
+            let task = waiting.unwrap_or_else(PoisonError::into_inner).take();
+            match task {
+                Some(Task::Read(task)) => task.run(),
+                Some(Task::Verify(batches)) => run_verifies(batches),
+                None => return,
+            }
         }
     }
 }
 
-/// Verifies a batch and tells each shard.
-pub(crate) fn run_verifies(tasks: Vec<VerifyTask>) {
-    let mut replies = Vec::with_capacity(tasks.len());
-    let mut jobs = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        replies.push(task.reply);
-        jobs.push((task.job, task.storage));
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.reads.is_empty() && self.verifies.is_empty()
     }
-    // each is told as soon as it is written: the next one's disk may be slow
-    for ((reply, (job, _)), outcome) in replies.iter().zip(&jobs).zip(verify_batch(&jobs)) {
-        reply.send(ShardMessage::Verified { torrent: job.torrent, piece: job.piece, outcome });
+
+    /// The next thing to do: a peer waits for each read.
+    fn take(&mut self) -> Option<Task> {
+        if let Some(read) = self.reads.pop_front() {
+            return Some(Task::Read(read));
+        }
+        let mut batches: Vec<VerifyBatch> = self.verifies.pop_front().into_iter().collect();
+        let mut jobs: usize = batches.iter().map(|b| b.jobs.len()).sum();
+        while jobs < unchoke_hash::lanes()
+            && let Some(more) = self.verifies.pop_front()
+        {
+            jobs += more.jobs.len();
+            batches.push(more);
+        }
+        (!batches.is_empty()).then_some(Task::Verify(batches))
+    }
+}
+
+/// Verifies batches together and tells each shard.
+pub(crate) fn run_verifies(batches: Vec<VerifyBatch>) {
+    let mut replies = Vec::with_capacity(batches.len());
+    let mut jobs = Vec::with_capacity(batches.iter().map(|b| b.jobs.len()).sum());
+    for batch in batches {
+        replies.push((batch.reply, batch.jobs.len()));
+        jobs.extend(batch.jobs);
+    }
+    let mut done = verify_batch(jobs);
+    for (reply, count) in replies {
+        let (mut told, mut untold) = (Instant::now(), Vec::with_capacity(count));
+        for verified in done.by_ref().take(count) {
+            untold.push(verified);
+            if told.elapsed() >= REPLY_WAIT {
+                tell(&reply, &mut untold);
+                told = Instant::now();
+            }
+        }
+        tell(&reply, &mut untold);
+    }
+}
+
+fn tell(reply: &Mailbox<ShardMessage>, untold: &mut Vec<Verified>) {
+    if !untold.is_empty() {
+        reply.send(ShardMessage::Verified(std::mem::take(untold)));
+    }
+}
+
+impl std::fmt::Debug for VerifyBatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "VerifyBatch({} pieces)", self.jobs.len())
+    }
+}
+
+impl std::fmt::Debug for ReadTask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ReadTask({:?}, {} blocks)", self.conn, self.cold.blocks.len())
     }
 }
 

@@ -6,6 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
+use rustix::fs::{Access, AtFlags, CWD};
+
 use crate::error::{ErrorKind, StorageError};
 
 /// What to do about symbolic links.
@@ -109,13 +111,14 @@ fn list(
     Ok(())
 }
 
-/// A plain file that can be opened; anything else is an error, found before hours of hashing.
+/// A plain file that can be read; anything else is an error, found before hours of hashing.
 fn plain_file(at: &Path, path: Vec<String>, meta: &Metadata) -> Result<ScannedFile, StorageError> {
     if !meta.is_file() {
         let source = io::Error::new(io::ErrorKind::InvalidInput, special(meta.file_type()));
         return Err(StorageError::with_kind(ErrorKind::NotAFile, "use as a file", at, source));
     }
-    std::fs::File::open(at).map_err(|e| StorageError::new("read", at, e))?;
+    let may_read = rustix::fs::accessat(CWD, at, Access::READ_OK, AtFlags::EACCESS);
+    may_read.map_err(|e| StorageError::new("read", at, e))?;
     let is_executable = meta.permissions().mode() & 0o100 != 0;
     Ok(ScannedFile { path, len: meta.len(), is_executable, symlink: None })
 }

@@ -18,6 +18,8 @@ use crate::clients::unchoke::Unchoke;
 use crate::fixtures::{Payload, Rng};
 use crate::netns::Host;
 
+/// Bytes in a GiB.
+pub(super) const GIB: f64 = 1_073_741_824.0;
 /// Files of the payload of small files, and bytes of each.
 const SMALL_FILES: usize = 10_000;
 const SMALL_FILE_LEN: usize = 100 << 10;

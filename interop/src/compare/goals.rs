@@ -4,10 +4,11 @@ use std::fmt::Write;
 
 use super::chart::short;
 use super::checks::{self, CPU, RATE, WALL};
+use super::programs::NANOSECONDS;
 use super::results::{Results, Row};
 use super::tables::both_cpu;
 use super::transfers::{
-    LANES, LEECH_ANON, LEECH_CPU, OUR_LEECH, OUR_SEED, SEED_ANON, SEED_CPU, THEIRS, USUAL,
+    LANES, LEECH_ANON, LEECH_CPU, OF_LINK, OUR_LEECH, OUR_SEED, SEED_ANON, SEED_CPU, THEIRS, USUAL,
 };
 
 /// One figure.
@@ -187,6 +188,8 @@ fn shapes(results: &Results) -> Vec<Goal> {
 /// What other programs of ours measure.
 fn others(results: &Results) -> Vec<Goal> {
     let idle = |count: &str, measure: &str| results.row("idle", count)?.median(measure);
+    let pick = |size: &str| results.row("micro", &format!("picker/pick/{size}"))?.median(NANOSECONDS);
+    let far = results.row("long", "unchoke").and_then(|row| row.median(OF_LINK));
     let few = "10000 torrents";
     let many = "100000 torrents";
     vec![
@@ -195,6 +198,14 @@ fn others(results: &Results) -> Vec<Goal> {
         Goal::at_most("10,000 idle torrents: ready after", 5.0, " s", idle(few, "ready_s")),
         Goal::at_most("100,000 idle torrents: restored after", 30.0, " s", idle(many, "ready_s")),
         Goal::at_most("100,000 idle torrents: memory", 1024.0, " MiB", idle(many, "rss_mib")),
+        Goal::at_least("long path: payload's share of the link", 90.0, " %", far),
+        Goal::at_most("picker: a pick among 200,000 pieces and 200 peers", 2000.0, " ns", pick("200000x200")),
+        Goal::at_most(
+            "picker: that pick beside one among 2,000 pieces",
+            1.5,
+            " ×",
+            ratio(pick("200000x200"), pick("2000x200")),
+        ),
     ]
 }
 

@@ -15,6 +15,7 @@ mod programs;
 mod results;
 mod tables;
 mod transfers;
+mod wire;
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -87,7 +88,7 @@ impl Work {
             Self::Pairs => transfers::pairs(bench),
             Self::Cross => transfers::cross(bench),
             Self::Sizes => transfers::sizes(bench),
-            Self::Long => Ok(programs::long(bench)),
+            Self::Long => transfers::long(bench),
             Self::Idle => Ok(programs::idle(bench)),
             Self::Micro => programs::micro(bench),
         }

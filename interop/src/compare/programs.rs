@@ -1,4 +1,4 @@
-//! The parts that other programs of the project measure: idle torrents, long paths, and benchmarks of single functions.
+//! The parts that other programs of the project measure: idle torrents, and benchmarks of single functions.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,27 +25,30 @@ pub(super) fn idle(_bench: &Bench) -> Vec<Contender<'_>> {
         .collect()
 }
 
-/// One peer at the other end of a long path.
-pub(super) fn long(_bench: &Bench) -> Vec<Contender<'_>> {
-    vec![example("100 ms, 1 Gbit/s".to_owned(), "runtime", "long_path", Vec::new())]
-}
-
 /// What `cargo bench` last found out, if it ever ran here.
 pub(super) fn micro(_bench: &Bench) -> Result<Vec<Contender<'static>>> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let mut found = Vec::new();
-    let top = target.join("criterion");
-    estimates(&top, &mut found)?;
-    found.sort();
+    let found = benchmarks(&target.join("criterion"))?;
     if found.is_empty() {
         return Ok(vec![Contender::absent("functions", "cargo bench has not run here")]);
     }
-    let contender = |path: PathBuf| {
-        let name = path.parent().and_then(Path::parent).and_then(|dir| dir.strip_prefix(&top).ok());
-        let name = name.map_or_else(String::new, |name| name.display().to_string());
-        Contender { once: true, ..Contender::new(name, move || estimate(&path)) }
-    };
-    Ok(found.into_iter().map(contender).collect())
+    Ok(found)
+}
+
+/// A contender for each benchmark whose last estimates are below `dir`.
+fn benchmarks(dir: &Path) -> Result<Vec<Contender<'static>>> {
+    let mut found = Vec::new();
+    estimates(dir, &mut found)?;
+    found.sort();
+    let mut contenders = Vec::new();
+    for path in found {
+        let about: Value = serde_json::from_str(&fs::read_to_string(path.with_file_name("benchmark.json"))?)?;
+        let name = about["full_id"].as_str().context("a benchmark without a name")?.to_owned();
+        // A case may do its thing many times in one iteration.
+        let units = about["throughput"]["Elements"].as_f64().unwrap_or(1.0);
+        contenders.push(Contender { once: true, ..Contender::new(name, move || estimate(&path, units)) });
+    }
+    Ok(contenders)
 }
 
 /// All `new/estimates.json` below `dir`.
@@ -62,11 +65,11 @@ fn estimates(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// The median time of one iteration, in nanoseconds.
-fn estimate(path: &Path) -> Result<Run> {
+/// The median time of one of so many in an iteration, in nanoseconds.
+fn estimate(path: &Path, units: f64) -> Result<Run> {
     let value: Value = serde_json::from_str(&fs::read_to_string(path)?)?;
     let ns = value["median"]["point_estimate"].as_f64().context("estimates without a median")?;
-    Ok(run_of([(NANOSECONDS, ns)]))
+    Ok(run_of([(NANOSECONDS, ns / units)]))
 }
 
 /// An example of a crate whose last line has the figures; absent where there is no such example.
@@ -95,3 +98,25 @@ fn example(name: String, krate: &str, example: &str, args: Vec<String>) -> Conte
 
 /// The measure of functions.
 pub(super) const NANOSECONDS: &str = "ns";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn benchmarks_are_found_with_their_names_and_counted_by_unit() {
+        let dir = tempfile::tempdir().unwrap();
+        let new = dir.path().join("picker/pick_20x1/new");
+        fs::create_dir_all(&new).unwrap();
+        fs::write(new.join("estimates.json"), r#"{"median":{"point_estimate":800.0}}"#).unwrap();
+        fs::write(
+            new.join("benchmark.json"),
+            r#"{"full_id":"picker/pick/20x1","throughput":{"Elements":4}}"#,
+        )
+        .unwrap();
+        let found = benchmarks(dir.path()).unwrap();
+        assert_eq!(found[0].name, "picker/pick/20x1");
+        assert_eq!((found[0].run)().unwrap(), run_of([(NANOSECONDS, 200.0)]));
+        assert!(benchmarks(&dir.path().join("none")).unwrap().is_empty());
+    }
+}

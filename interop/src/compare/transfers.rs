@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::bench::{Bench, Contender, figures, gib, limit, run_of};
+use super::bench::{Bench, Contender, GIB, figures, gib, limit, run_of};
 use super::checks::{RATE, WALL};
 use super::emptied;
 use super::results::Run;
+use super::wire::{self, Wire};
 use crate::clients::aria2::Aria2;
 use crate::clients::rqbit::Rqbit;
 use crate::clients::transmission::Transmission;
@@ -41,19 +42,19 @@ pub(super) fn pairs(bench: &Bench) -> Result<Vec<Contender<'_>>> {
         [Box::new(Aria2), Box::new(Transmission { is_plain: true }), Box::new(Rqbit)];
     let (own, own_torrent) = (payload.clone(), torrent.clone());
     contenders.push(Contender::new("unchoke", move || {
-        transfer(bench, &bench.unchoke, &bench.unchoke, &own, &own_torrent)
+        transfer(bench, Pair::of(&bench.unchoke), &own, &own_torrent)
     }));
     let (own, own_torrent) = (payload.clone(), torrent.clone());
     contenders.push(
         Contender::new("libtorrent", move || {
-            transfer(bench, &bench.libtorrent, &bench.libtorrent, &own, &own_torrent)
+            transfer(bench, Pair::of(&bench.libtorrent), &own, &own_torrent)
         })
         .unless(bench.libtorrent.missing()),
     );
     for client in others {
         let (own, own_torrent) = (payload.clone(), torrent.clone());
         let (name, missing) = (client.name(), client.missing());
-        let run = move || transfer(bench, &*client, &*client, &own, &own_torrent);
+        let run = move || transfer(bench, Pair::of(&*client), &own, &own_torrent);
         contenders.push(Contender::new(name, run).unless(missing));
     }
     for (name, hashing) in [(LANES, "lanes"), (STREAM, "stream")] {
@@ -71,7 +72,7 @@ pub(super) fn cross(bench: &Bench) -> Result<Vec<Contender<'_>>> {
     let pairs = [(OUR_SEED, ours, theirs), (OUR_LEECH, theirs, ours), (THEIRS, theirs, theirs)];
     let contender = |(name, seed, leech)| {
         let (payload, torrent) = (payload.clone(), torrent.clone());
-        let run = move || transfer(bench, seed, leech, &payload, &torrent);
+        let run = move || transfer(bench, Pair { seed, leech, is_far: false }, &payload, &torrent);
         Contender::new(name, run).unless(bench.libtorrent.missing())
     };
     Ok(pairs.map(contender).into())
@@ -89,20 +90,50 @@ pub(super) fn sizes(bench: &Bench) -> Result<Vec<Contender<'_>>> {
     for (name, payload) in shapes {
         let torrent = bench.torrent(&payload)?;
         contenders.push(Contender::new(name, move || {
-            transfer(bench, &bench.unchoke, &bench.unchoke, &payload, &torrent)
+            transfer(bench, Pair::of(&bench.unchoke), &payload, &torrent)
         }));
     }
     Ok(contenders)
 }
 
+/// Clients with themselves at the ends of a long path.
+pub(super) fn long(bench: &Bench) -> Result<Vec<Contender<'_>>> {
+    let payload = bench.as_large_as_small_files()?;
+    let torrent = bench.torrent(&payload)?;
+    let clients: [&dyn Client; 3] = [&bench.unchoke, &bench.libtorrent, &Rqbit];
+    Ok(clients.map(|client| far(bench, client, payload.clone(), torrent.clone())).into())
+}
+
+/// A client with itself over a long path.
+fn far<'a>(bench: &'a Bench, client: &'a dyn Client, payload: Payload, torrent: PathBuf) -> Contender<'a> {
+    let run = move || {
+        let mut run = transfer(bench, Pair { is_far: true, ..Pair::of(client) }, &payload, &torrent)?;
+        let bits = run.get(STEADY).map(|rate| rate * GIB * 8.0);
+        run.extend(bits.map(|bits| (OF_LINK.to_owned(), bits * 100.0 / f64::from(wire::BITS_PER_S))));
+        Ok(run)
+    };
+    Contender { once: true, ..Contender::new(client.name(), run) }.unless(client.missing())
+}
+
+/// Who is at the ends of a transfer.
+#[derive(Clone, Copy)]
+struct Pair<'a> {
+    seed: &'a dyn Client,
+    leech: &'a dyn Client,
+    /// Whether there is a [`Wire`] between them.
+    is_far: bool,
+}
+
+impl<'a> Pair<'a> {
+    /// A client with itself.
+    fn of(client: &'a dyn Client) -> Self {
+        Self { seed: client, leech: client, is_far: false }
+    }
+}
+
 /// One transfer from start to verified end, and what it cost both sides.
-fn transfer(
-    bench: &Bench,
-    seed: &dyn Client,
-    leech: &dyn Client,
-    payload: &Payload,
-    torrent: &Path,
-) -> Result<Run> {
+fn transfer(bench: &Bench, pair: Pair<'_>, payload: &Payload, torrent: &Path) -> Result<Run> {
+    let Pair { seed, leech, is_far } = pair;
     let dirs = Dirs::new(bench)?;
     let (seed_port, leech_port) = (free_port()?, free_port()?);
     let at = bench.host.at(seed_port);
@@ -121,6 +152,7 @@ fn transfer(
     };
     let seeder =
         seed.start(&job).with_context(|| format!("the seed: {}", tail(&dirs.seed.join("log"), 3)))?;
+    let at = if is_far { Wire::start(bench.host.at(0), at)?.at } else { at };
     // One that cannot be told of a peer hears of it from a tracker.
     let announced = leech.must_be_dialled().then(|| Announced::new(bench, payload, at)).transpose()?;
     let get = Job {
@@ -322,3 +354,5 @@ pub(super) const LEECH_CPU: &str = "leech_cpu";
 pub(super) const SEED_ANON: &str = "seed_anon_mib";
 pub(super) const LEECH_ANON: &str = "leech_anon_mib";
 pub(super) const STEADY: &str = "steady_gib_per_s";
+/// What part of a long path is filled with payload at that rate, in percent.
+pub(super) const OF_LINK: &str = "percent_of_link";

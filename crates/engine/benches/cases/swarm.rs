@@ -3,7 +3,7 @@
 use super::Case;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use unchoke_engine::input::{AddTorrent, ClosedBy, Discovery, TorrentSource, Totals, VerifyOutcome};
+use unchoke_engine::input::{AddTorrent, ClosedBy, Discovery, TorrentSource, Totals, Verified, VerifyOutcome};
 use unchoke_engine::output::SendPart;
 use unchoke_engine::{Command, ConnId, Engine, Event, Input, Output, Settings, ShardId, Ticket, TorrentId};
 use unchoke_wire::message::{PIECE_HEADER_LEN, piece_header};
@@ -164,14 +164,15 @@ impl Swarm {
                     // who was sent blocks is ready again in the next step
                     if was_block { self.wants_send.push_back(conn) } else { self.wants_send.push_front(conn) }
                 }
-                Output::Verify(job) => verified.push(job.piece),
+                Output::Verify(job) => verified.push(job),
                 Output::Close { .. } => panic!("an honest peer is not closed"),
                 _ => {}
             }
         }
-        for piece in verified {
+        for job in verified {
+            let (torrent, piece, data) = (job.torrent, job.piece, job.data);
             let outcome = VerifyOutcome::Good { block_hashes: Vec::new() };
-            self.input(Input::Verified { torrent: self.torrent, piece, outcome });
+            self.input(Input::Verified { done: vec![Verified { torrent, piece, outcome, data }] });
         }
     }
 

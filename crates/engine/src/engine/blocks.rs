@@ -3,7 +3,7 @@
 use super::{Engine, protocol};
 use crate::event::{CloseReason, Event};
 use crate::id::{ConnId, PeerKey, TorrentId};
-use crate::input::VerifyOutcome;
+use crate::input::{Verified, VerifyOutcome};
 use crate::output::{Output, VerifyJob};
 use crate::peer::requests::Answer;
 use crate::picker::Received;
@@ -26,7 +26,7 @@ impl Engine {
             return self.strike(conn);
         }
         if picker.needs(block) {
-            c.incoming = Some(t.buffers.begin(&info.layout, block, conn));
+            c.incoming = Some(t.buffers.begin(&info.layout, block, conn, &mut self.pool));
         }
         Ok(())
     }
@@ -111,7 +111,9 @@ impl Engine {
         self.touched.requests.insert(c.torrent);
     }
 
-    pub(super) fn verified(&mut self, torrent: TorrentId, piece: PieceIndex, outcome: VerifyOutcome) {
+    pub(super) fn verified(&mut self, done: Verified) {
+        let Verified { torrent, piece, outcome, data } = done;
+        self.pool.put(data);
         let Some(t) = self.torrents.get_mut(torrent) else { return };
         t.checking -= 1;
         self.touched.torrents.insert(torrent);

@@ -30,6 +30,7 @@ use crate::own_address::OwnAddress;
 use crate::peer::PeerConn;
 use crate::rate_limit::RateLimit;
 use crate::settings::Settings;
+use crate::torrent::buffer_pool::BufferPool;
 use crate::tracker::{Announcer, Connections};
 use core::ops::Bound;
 use exchange::FIND_WAIT;
@@ -60,6 +61,8 @@ pub struct Engine {
     upload_limit: RateLimit,
     /// Bytes of open pieces over all torrents.
     open_bytes: u64,
+    /// Memory of pieces that were written, for those to come.
+    pool: BufferPool,
     dials: usize,
     /// Torrents that have somebody to dial and no room to, and the one that was let in last.
     waiting_to_dial: BTreeSet<TorrentId>,
@@ -127,6 +130,7 @@ impl Engine {
             download_limit: RateLimit::new(settings.download_limit, now),
             upload_limit: RateLimit::new(settings.upload_limit, now),
             open_bytes: 0,
+            pool: BufferPool::default(),
             dials: 0,
             waiting_to_dial: BTreeSet::new(),
             dialled_last: TorrentId::default(),
@@ -165,7 +169,7 @@ impl Engine {
             Input::Sent { conn, bytes } => self.sent(conn, bytes),
             Input::ReadFailed { torrent, block, error } => self.read_failed(torrent, block, error),
             Input::Closed { conn, reason } => self.closed(conn, reason),
-            Input::Verified { torrent, piece, outcome } => self.verified(torrent, piece, outcome),
+            Input::Verified { done } => done.into_iter().for_each(|done| self.verified(done)),
             Input::HttpDone { request, reply } => self.http_done(request, reply),
             Input::Resolved { request, addresses } => self.resolved(request, addresses),
             Input::Datagram { from, bytes } => self.tracker_datagram(from, bytes),
@@ -230,7 +234,11 @@ impl Engine {
             self.fill_slots();
         }
         self.next_tick = match (self.conns.is_empty(), self.next_tick) {
-            (true, _) => None,
+            (true, _) => {
+                // there is no tick that would
+                self.pool.clear();
+                None
+            }
             (false, Some(at)) => Some(at),
             (false, None) => Some(self.now + TICK),
         };

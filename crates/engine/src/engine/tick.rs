@@ -24,6 +24,7 @@ impl Engine {
             self.next_rechoke = self.now + self.settings.rechoke_interval;
             self.rechoke();
         }
+        self.pool.drop_unused();
         self.next_tick = Some(self.now + TICK);
     }
 

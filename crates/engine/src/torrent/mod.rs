@@ -1,5 +1,6 @@
 //! One torrent: it owns its parts (picker, peers, announcer, buffers) and keeps what they share.
 
+pub mod buffer_pool;
 pub mod metadata;
 pub mod piece_buffers;
 pub mod sleeper;

@@ -1,19 +1,37 @@
 //! The bytes of pieces being received, until they are verified and written.
 
+use super::buffer_pool::BufferPool;
 use crate::id::ConnId;
 use std::collections::BTreeMap;
-use unchoke_wire::{Bitfield, BlockRef, Layout, PieceIndex};
+use unchoke_wire::{BLOCK_LEN, Bitfield, BlockRef, Layout, PieceIndex};
 
 #[derive(Debug)]
 struct PieceBuffer {
     data: Box<[u8]>,
-    /// Who is writing a block straight to its place.
-    writers: BTreeMap<u32, ConnId>,
+    /// Who is writing a block straight to its place, by where the block begins; few at a time.
+    writers: Vec<(u32, ConnId)>,
 }
 
 impl PieceBuffer {
+    fn new(data: Box<[u8]>) -> Self {
+        PieceBuffer { data, writers: Vec::new() }
+    }
+
+    /// Makes `conn` the writer of a block unless there is one; whether it is the writer.
+    fn claim(&mut self, begin: u32, conn: ConnId) -> bool {
+        if let Some((_, writer)) = self.writers.iter().find(|(at, _)| *at == begin) {
+            return *writer == conn;
+        }
+        self.writers.push((begin, conn));
+        true
+    }
+
+    fn release(&mut self, begin: u32) {
+        self.writers.retain(|(at, _)| *at != begin);
+    }
+
     fn is_writer(&self, incoming: &Incoming) -> bool {
-        self.writers.get(&incoming.block.begin) == Some(&incoming.conn)
+        self.writers.contains(&(incoming.block.begin, incoming.conn))
     }
 }
 
@@ -38,19 +56,22 @@ pub struct PieceBuffers {
 }
 
 impl PieceBuffers {
-    /// Begins to receive a block that lies in the torrent.
-    pub fn begin(&mut self, layout: &Layout, block: BlockRef, conn: ConnId) -> Incoming {
-        let buffer = self.open(layout, block.piece);
-        let is_writer = *buffer.writers.entry(block.begin).or_insert(conn) == conn;
+    /// Begins to receive a block that lies in the torrent. The memory of its piece is from `pool` and holds anything
+    /// until blocks are written to it.
+    pub fn begin(
+        &mut self,
+        layout: &Layout,
+        block: BlockRef,
+        conn: ConnId,
+        pool: &mut BufferPool,
+    ) -> Incoming {
+        let buffer = self
+            .pieces
+            .entry(block.piece)
+            .or_insert_with(|| PieceBuffer::new(pool.take(layout.len_of(block.piece) as usize)));
+        let is_writer = buffer.claim(block.begin, conn);
         let aside = (!is_writer).then(|| Vec::with_capacity(block.len as usize));
         Incoming { block, conn, got: 0, aside }
-    }
-
-    fn open(&mut self, layout: &Layout, piece: PieceIndex) -> &mut PieceBuffer {
-        self.pieces.entry(piece).or_insert_with(|| PieceBuffer {
-            data: vec![0; layout.len_of(piece) as usize].into_boxed_slice(),
-            writers: BTreeMap::new(),
-        })
     }
 
     /// Takes the next bytes of a block; never more than are left of it. Bytes that lost their place, since another
@@ -80,7 +101,7 @@ impl PieceBuffers {
     /// Ends a whole block that is of use and held: its bytes are in place afterwards, whoever else is sending it.
     pub fn end(&mut self, incoming: Incoming) {
         let Some(buffer) = self.pieces.get_mut(&incoming.block.piece) else { return };
-        buffer.writers.remove(&incoming.block.begin);
+        buffer.release(incoming.block.begin);
         if let Some(aside) = incoming.aside {
             let from = incoming.block.begin as usize;
             buffer.data[from..from + aside.len()].copy_from_slice(&aside);
@@ -93,13 +114,13 @@ impl PieceBuffers {
             && incoming.aside.is_none()
             && buffer.is_writer(incoming)
         {
-            buffer.writers.remove(&incoming.block.begin);
+            buffer.release(incoming.block.begin);
         }
     }
 
     /// Puts back a piece of an earlier run.
     pub fn restore(&mut self, piece: PieceIndex, data: Box<[u8]>) {
-        self.pieces.insert(piece, PieceBuffer { data, writers: BTreeMap::new() });
+        self.pieces.insert(piece, PieceBuffer::new(data));
     }
 
     /// Gives back the memory of a piece that is not begun any more, unless a block of it is arriving.
@@ -119,9 +140,16 @@ impl PieceBuffers {
         self.pieces.values().map(|b| b.data.len() as u64).sum()
     }
 
-    /// A copy of a piece's bytes, for saving; only `blocks` of it are meaningful.
+    /// A copy of a piece's bytes, for saving: those of `blocks`, and zeros for the rest, which is of other pieces.
     pub fn copy(&self, piece: PieceIndex, blocks: &Bitfield) -> Option<Box<[u8]>> {
-        (blocks.count() > 0).then(|| self.pieces.get(&piece).map(|b| b.data.clone())).flatten()
+        let data = &self.pieces.get(&piece).filter(|_| blocks.count() > 0)?.data;
+        let mut copy = vec![0; data.len()];
+        for block in blocks.iter() {
+            let from = block.0 as usize * BLOCK_LEN as usize;
+            let to = data.len().min(from + BLOCK_LEN as usize);
+            copy[from..to].copy_from_slice(&data[from..to]);
+        }
+        Some(copy.into_boxed_slice())
     }
 }
 
@@ -136,10 +164,10 @@ mod tests {
         let mut conns: SlotMap<ConnId, ()> = SlotMap::with_key();
         let (x, y) = (conns.insert(()), conns.insert(()));
         let block = BlockRef { piece: PieceIndex(0), begin: 16_384, len: 16_384 };
-        let mut buffers = PieceBuffers::default();
-        let mut from_x = buffers.begin(&layout, block, x);
+        let (mut buffers, mut pool) = (PieceBuffers::default(), BufferPool::default());
+        let mut from_x = buffers.begin(&layout, block, x, &mut pool);
         buffers.write(&mut from_x, &[1; 8_000]);
-        let mut from_y = buffers.begin(&layout, block, y);
+        let mut from_y = buffers.begin(&layout, block, y, &mut pool);
         buffers.write(&mut from_y, &[2; 16_384]);
         buffers.write(&mut from_x, &[1; 300]);
         buffers.end(from_y);
@@ -154,15 +182,15 @@ mod tests {
         let mut conns: SlotMap<ConnId, ()> = SlotMap::with_key();
         let (x, y, z) = (conns.insert(()), conns.insert(()), conns.insert(()));
         let block = BlockRef { piece: PieceIndex(0), begin: 0, len: 16_384 };
-        let mut buffers = PieceBuffers::default();
-        let mut slow = buffers.begin(&layout, block, x);
-        let mut quick = buffers.begin(&layout, block, y);
+        let (mut buffers, mut pool) = (PieceBuffers::default(), BufferPool::default());
+        let mut slow = buffers.begin(&layout, block, x, &mut pool);
+        let mut quick = buffers.begin(&layout, block, y, &mut pool);
         buffers.write(&mut quick, &[2; 16_384]);
         buffers.end(quick);
         buffers.write(&mut slow, &[1; 16_000]);
         assert!(!buffers.holds(&slow));
         assert!(buffers.take(PieceIndex(0)).unwrap()[..16_384].iter().all(|b| *b == 2));
-        let third = buffers.begin(&layout, block, z);
+        let third = buffers.begin(&layout, block, z, &mut pool);
         buffers.write(&mut slow, &[1; 384]);
         buffers.abandon(&slow);
         assert!(buffers.holds(&third) && !buffers.holds(&slow));

@@ -3,7 +3,9 @@
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, VecDeque};
 use unchoke_engine::hub::{DhtState, HubInput, HubOutput, HubSettings};
-use unchoke_engine::input::{AddTorrent, ClosedBy, Discovery, TorrentSource, Totals, VerifyOutcome};
+use unchoke_engine::input::{
+    AddTorrent, ClosedBy, Discovery, TorrentSource, Totals, Verified, VerifyOutcome,
+};
 use unchoke_engine::input::{HttpReply, PartialPiece, PeerSource};
 use unchoke_engine::output::{HttpRequest, HubCommand, SendPart, VerifyJob};
 use unchoke_engine::{
@@ -393,7 +395,8 @@ impl Net {
                 }
                 Todo::Gone(wire, side) => self.gone(wire, side),
                 Todo::Verified(host, torrent, piece, outcome) => {
-                    self.engine(host, Input::Verified { torrent, piece, outcome });
+                    let done = vec![Verified { torrent, piece, outcome, data: Box::default() }];
+                    self.engine(host, Input::Verified { done });
                 }
             }
         }

@@ -2,36 +2,32 @@
 
 use core::arch::x86_64::*;
 
-use super::Kernels;
-use super::lanes::{LANES_MAX, Sha1, Sha256, Vector, hash_batch};
-use crate::{Sha1Digest, Sha256Digest};
-
-/// To be used where [`is_available`].
-pub(super) static KERNELS: Kernels = Kernels { lanes: 16, sha1_batch, sha256_batch };
+use super::lanes::{Sha1, Sha256, Vector, compress_lanes};
+use super::{Job, LANES_MAX};
 
 /// Whether this machine can run these kernels.
 pub(super) fn is_available() -> bool {
     is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw")
 }
 
-fn sha1_batch(inputs: &[&[u8]], out: &mut [Sha1Digest]) {
-    // SAFETY: the kernels are chosen only where `is_available`.
-    unsafe { sha1(inputs, out) }
+pub(super) fn sha1(jobs: &mut [Job<'_>], blocks: usize) {
+    // SAFETY: a kernel is called only where it is available.
+    unsafe { sha1_lanes(jobs, blocks) }
 }
 
-fn sha256_batch(inputs: &[&[u8]], out: &mut [Sha256Digest]) {
-    // SAFETY: the kernels are chosen only where `is_available`.
-    unsafe { sha256(inputs, out) }
-}
-
-#[target_feature(enable = "avx512f,avx512bw")]
-fn sha1(inputs: &[&[u8]], out: &mut [Sha1Digest]) {
-    hash_batch::<Sha1, Words, 20>(inputs, out);
+pub(super) fn sha256(jobs: &mut [Job<'_>], blocks: usize) {
+    // SAFETY: a kernel is called only where it is available.
+    unsafe { sha256_lanes(jobs, blocks) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
-fn sha256(inputs: &[&[u8]], out: &mut [Sha256Digest]) {
-    hash_batch::<Sha256, Words, 32>(inputs, out);
+fn sha1_lanes(jobs: &mut [Job<'_>], blocks: usize) {
+    compress_lanes::<Sha1, Words>(jobs, blocks);
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+fn sha256_lanes(jobs: &mut [Job<'_>], blocks: usize) {
+    compress_lanes::<Sha256, Words>(jobs, blocks);
 }
 
 #[derive(Clone, Copy)]
@@ -96,20 +92,25 @@ impl Vector for Words {
     }
 
     #[inline(always)]
-    fn shift_right<const BITS: u32>(self) -> Self {
-        // SAFETY: see above.
-        Words(unsafe { _mm512_srli_epi32::<BITS>(self.0) })
+    fn shift_right<const BITS: i32>(self) -> Self {
+        // SAFETY: see above. The count is a constant, and so becomes part of the instruction.
+        Words(unsafe { _mm512_srl_epi32(self.0, _mm_cvtsi32_si128(BITS)) })
     }
 
     #[inline(always)]
-    unsafe fn load_blocks(blocks: &[*const u8; LANES_MAX]) -> [Self; 16] {
-        // SAFETY: see above for the instructions; the caller gives 64 readable bytes at each pointer.
+    unsafe fn load_blocks(starts: &[*const u8; LANES_MAX], offset: usize) -> [Self; 16] {
+        // SAFETY: see above for the instructions; the caller gives 64 readable bytes at each place.
         unsafe {
             let mut rows = [_mm512_setzero_si512(); 16];
-            for (row, block) in rows.iter_mut().zip(blocks) {
-                *row = _mm512_loadu_si512(block.cast());
+            for lane in 0..16 {
+                rows[lane] = swap_bytes(_mm512_loadu_si512(starts[lane].add(offset).cast()));
             }
-            transpose(rows).map(|row| Words(swap_bytes(row)))
+            let rows = transpose(rows);
+            let mut words = [Words(rows[0]); 16];
+            for word in 1..16 {
+                words[word] = Words(rows[word]);
+            }
+            words
         }
     }
 }

@@ -1,22 +1,20 @@
-//! Kernels that run everywhere: one input after the other, with the processor's SHA instructions where it has them.
+//! Kernels that run everywhere: one input, by the libraries of RustCrypto.
 
-use crate::kernels::Kernels;
-use crate::{Sha1Digest, Sha1Stream, Sha256Digest, Sha256Stream};
+use super::{Job, Kernel};
 
-pub(crate) static KERNELS: Kernels = Kernels { lanes: 1, sha1_batch, sha256_batch };
+pub(super) const SHA1: Kernel = Kernel { name: "portable", lanes: 1, is_available: || true, compress: sha1 };
+pub(super) const SHA256: Kernel =
+    Kernel { name: "portable", lanes: 1, is_available: || true, compress: sha256 };
 
-fn sha1_batch(inputs: &[&[u8]], out: &mut [Sha1Digest]) {
-    for (input, digest) in inputs.iter().zip(out) {
-        let mut stream = Sha1Stream::new();
-        stream.update(input);
-        *digest = stream.finish();
+fn sha1(jobs: &mut [Job<'_>], blocks: usize) {
+    for job in jobs {
+        let words = job.state.first_chunk_mut().expect("eight words are no fewer than five");
+        sha1::block_api::compress(words, &job.bytes.as_chunks().0[..blocks]);
     }
 }
 
-fn sha256_batch(inputs: &[&[u8]], out: &mut [Sha256Digest]) {
-    for (input, digest) in inputs.iter().zip(out) {
-        let mut stream = Sha256Stream::new();
-        stream.update(input);
-        *digest = stream.finish();
+fn sha256(jobs: &mut [Job<'_>], blocks: usize) {
+    for job in jobs {
+        sha2::block_api::compress256(job.state, &job.bytes.as_chunks().0[..blocks]);
     }
 }

@@ -206,9 +206,7 @@ impl<'a> Worker<'a> {
                 work.push((stream, &*slot));
             }
         }
-        for (stream, bytes) in work {
-            stream.update(bytes);
-        }
+        Sha1Stream::update_batch(&mut work);
         self.tell(done);
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use unchoke_engine::input::{PartialPiece, Totals};
 use unchoke_storage::{
-    FilePool, FileStorage, Options, ResumeLock, ResumeRecord, ResumeStore, Storage, StorageError, StorageSpec,
+    FilePool, FileStorage, Options, ResumeLock, ResumeRecord, Storage, StorageSpec, TorrentEntry,
 };
 use unchoke_wire::metainfo::{Info, Metainfo};
 use unchoke_wire::{Bitfield, FileIndex, Magnet, PieceIndex};
@@ -33,6 +33,8 @@ pub(super) struct Kept {
     pub(super) totals: Totals,
     /// Whether pieces or files changed since the record was saved.
     pub(super) is_dirty: bool,
+    /// What the state store has of it; `None` without one.
+    pub(super) stored: Option<Box<TorrentEntry>>,
     /// The totals of the record on disk; `None` when there is none.
     saved_totals: Option<Totals>,
     /// Whether the engine was told of the storage.
@@ -43,14 +45,6 @@ pub(super) struct Kept {
     pub(super) cancel: Arc<AtomicBool>,
     /// Set when the torrent is to go; whether its data goes too.
     pub(super) removing: Option<bool>,
-}
-
-/// Why a torrent could not be saved.
-pub(super) enum SaveError {
-    /// Its data is not on the disk for sure.
-    Data(String),
-    /// Its data is, its record is that of before.
-    Record(StorageError),
 }
 
 impl Kept {
@@ -74,6 +68,7 @@ impl Kept {
             partials: Vec::new(),
             totals,
             is_dirty: false,
+            stored: None,
             saved_totals,
             is_ready: false,
             is_saving: false,
@@ -161,16 +156,16 @@ impl Kept {
         self.is_dirty || self.saved_totals != Some(self.totals) || !self.partials.is_empty()
     }
 
-    /// Syncs the data, then saves what is true of it.
-    pub(super) fn save(&mut self, store: &ResumeStore) -> Result<(), SaveError> {
+    /// Syncs the data, then makes a record of what is true of it. Call [`Self::saved`] when that is kept.
+    pub(super) fn to_record(&self) -> Result<ResumeRecord, String> {
         let mut record = ResumeRecord::new(self.entry.hash, self.entry.hashes);
         let metainfo = self.metainfo();
         if let (Some(storage), Some(metainfo)) = (&self.storage, &metainfo) {
-            guarded(|| storage.sync()).map_err(SaveError::Data)?;
+            guarded(|| storage.sync())?;
             record.have = self.have.clone();
             record.facts = storage.facts();
             record.selection = self.selection(&metainfo.info).unwrap_or_default();
-            record.info = self.magnet.is_some().then(|| metainfo.raw_info.clone());
+            record.info = (self.magnet.is_some() && self.stored.is_none()).then(|| metainfo.raw_info.clone());
         }
         let left = self.partials.iter().filter(|p| !self.have.has(p.piece));
         record.partials = left
@@ -181,9 +176,42 @@ impl Kept {
             })
             .collect();
         (record.downloaded, record.uploaded) = (self.totals.downloaded, self.totals.uploaded);
-        store.save(&record).map_err(SaveError::Record)?;
+        Ok(record)
+    }
+
+    /// The record says all that is known.
+    pub(super) fn saved(&mut self) {
         (self.is_dirty, self.saved_totals) = (false, Some(self.totals));
-        Ok(())
+    }
+
+    /// What the state store shall have of it.
+    pub(super) fn to_store(&mut self) -> Option<TorrentEntry> {
+        let metainfo = self.metainfo();
+        let wanted = metainfo.as_ref().and_then(|m| self.wanted(&m.info));
+        let is_complete = self.is_ready && metainfo.as_ref().is_some_and(|m| self.is_complete(&m.info));
+        let stored = self.stored.as_mut()?;
+        stored.is_paused = self.entry.state().is_paused;
+        (stored.downloaded, stored.uploaded) = (self.totals.downloaded, self.totals.uploaded);
+        if let Some(metainfo) = &metainfo {
+            let layout = &metainfo.info.layout;
+            stored.hashes = metainfo.info_hashes;
+            stored.name = Some(metainfo.info.name.clone());
+            stored.total_len = Some(metainfo.info.payload_len());
+            stored.pieces = Some(layout.piece_count());
+            stored.is_private = metainfo.info.private;
+            stored.trackers.clone_from(&metainfo.trackers);
+            if self.is_ready {
+                let is_left =
+                    |p: &PieceIndex| !self.have.has(*p) && wanted.as_ref().is_none_or(|w| w.has(*p));
+                let left = (0..layout.piece_count()).map(PieceIndex).filter(is_left);
+                stored.left = Some(left.map(|p| u64::from(layout.len_of(p))).sum());
+                stored.have = Some(self.have.count());
+            }
+        }
+        if is_complete {
+            stored.completed_at.get_or_insert_with(super::sleep::now);
+        }
+        Some((**stored).clone())
     }
 }
 

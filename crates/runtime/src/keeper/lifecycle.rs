@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use unchoke_engine::input::{AddTorrent, PeerSource, TorrentSource};
 use unchoke_engine::output::HubCommand;
 use unchoke_engine::{Command, Event, TorrentId};
-use unchoke_storage::{ResumeRecord, check_facts};
+use unchoke_storage::{ResumeRecord, StateChange, check_facts};
 use unchoke_wire::metainfo::Metainfo;
 use unchoke_wire::{Bitfield, WireHash};
 
 use super::check::CheckJob;
 use super::kept::{Kept, complete};
-use super::{Adding, Keeper};
+use super::sleep::stored_of;
+use super::{Adding, Keeper, Records};
 use crate::event::SessionEvent;
 use crate::hub::HubMessage;
 use crate::shard::ShardMessage;
@@ -22,12 +23,10 @@ use crate::workers::guarded;
 impl Keeper {
     /// Reads the record and hands the torrent to its engine.
     pub(super) fn add(&mut self, adding: Adding) {
-        let Adding { entry, mut add, lock } = adding;
+        let Adding { entry, mut add, lock, stored } = adding;
         let hash = entry.hash;
-        let loaded = self.links.store.as_ref().map(|s| s.load(hash)).transpose();
-        let (record, error) = match loaded {
+        let (record, error) = match self.links.records.load(hash) {
             Ok(loaded) => {
-                let loaded = loaded.unwrap_or_default();
                 for refused in &loaded.refused {
                     self.warn(hash, format!("the record {} is {}", refused.path.display(), refused.why));
                 }
@@ -41,13 +40,20 @@ impl Keeper {
             TorrentSource::Magnet(magnet) => Some(magnet.clone()),
             TorrentSource::Metainfo(_) => None,
         };
-        let kept = Kept::new(entry, add, magnet, lock, record);
+        let is_new = stored.is_none();
+        let mut kept = Kept::new(entry, add, magnet, lock, record);
+        if self.links.records.state().is_some() {
+            kept.stored = stored.or_else(|| {
+                let stored = stored_of(&kept.entry, &kept.add, kept.magnet.as_deref());
+                stored.map(Box::new)
+            });
+        }
         if let Some(magnet) = &kept.magnet {
             let info = kept.record.as_ref().and_then(|r| r.info.clone());
             let info = info.filter(|info| kept.entry.hashes.matches(info));
             if let Some(Ok(metainfo)) = info.map(|info| complete(magnet, info)) {
                 source = TorrentSource::Metainfo(Box::new(metainfo.clone()));
-                kept.entry.change(|s| s.metainfo = Some(Arc::new(metainfo)));
+                kept.entry.change(|s| s.knows(Arc::new(metainfo)));
             }
         }
         let command = Command::Add(Box::new(AddTorrent {
@@ -61,9 +67,21 @@ impl Keeper {
         let shard_id = kept.entry.shard_id;
         self.torrents.insert(hash, kept);
         self.count(shard_id);
+        if is_new {
+            self.put_all(hash);
+        }
         match error {
             Some(error) => self.fail(hash, error),
             None => shard.send(ShardMessage::Command(command)),
+        }
+    }
+
+    /// Stores a torrent with its metadata.
+    fn put_all(&mut self, hash: WireHash) {
+        self.put_entry(hash);
+        let Some(kept) = self.torrents.get(&hash).filter(|k| k.stored.is_some()) else { return };
+        if let Some(metainfo) = kept.metainfo() {
+            self.pending.put(StateChange::Metainfo(hash, metainfo.to_bytes()));
         }
     }
 
@@ -97,7 +115,8 @@ impl Keeper {
         let Some(magnet) = &kept.magnet else { return };
         match complete(magnet, info) {
             Ok(metainfo) => {
-                kept.entry.change(|s| s.metainfo = Some(Arc::new(metainfo)));
+                kept.entry.change(|s| s.knows(Arc::new(metainfo)));
+                self.put_all(hash);
                 self.open(hash);
             }
             Err(e) => self.fail(hash, e.to_string()),
@@ -105,7 +124,7 @@ impl Keeper {
     }
 
     /// Opens the storage and finds out what it holds.
-    fn open(&mut self, hash: WireHash) {
+    pub(super) fn open(&mut self, hash: WireHash) {
         let Some(kept) = self.torrents.get_mut(&hash) else { return };
         let Some(metainfo) = kept.metainfo() else { return };
         let pieces = metainfo.info.layout.piece_count();
@@ -162,7 +181,7 @@ impl Keeper {
     }
 
     /// Lets the engine begin.
-    fn ready(&mut self, hash: WireHash, metainfo: &Metainfo) {
+    pub(super) fn ready(&mut self, hash: WireHash, metainfo: &Metainfo) {
         let Some(kept) = self.torrents.get_mut(&hash).filter(|k| k.removing.is_none()) else { return };
         let Some((torrent, storage)) = kept.entry.state().id.zip(kept.storage.clone()) else { return };
         let (have, partials) = (kept.have.clone(), kept.recorded_partials(&metainfo.info));
@@ -178,6 +197,9 @@ impl Keeper {
             partials,
         }));
         self.links.sink.emit(SessionEvent::Ready { hash, have: count, pieces });
+        if self.torrents.get(&hash).and_then(|k| k.stored.as_ref()).is_some_and(|s| s.have != Some(count)) {
+            self.dirty(hash);
+        }
         self.completed(hash, torrent);
     }
 
@@ -206,12 +228,17 @@ impl Keeper {
 
     /// The owner wants it to rest, or to go on.
     pub(super) fn pause(&mut self, hash: WireHash, is_paused: bool) {
-        let Some(kept) = self.torrents.get(&hash).filter(|k| k.removing.is_none()) else { return };
+        let Some(kept) = self.torrents.get(&hash) else { return self.pause_asleep(hash, is_paused) };
+        if kept.removing.is_some() {
+            return;
+        }
         let (id, has_failed) = {
             let state = kept.entry.state();
             (state.id, matches!(state.phase, Phase::Failed(_)))
         };
         kept.entry.change(|s| s.is_paused = is_paused);
+        self.put_entry(hash);
+        let Some(kept) = self.torrents.get(&hash) else { return };
         let Some(torrent) = id else { return };
         let command = if is_paused { Command::Pause(torrent) } else { Command::Resume(torrent) };
         kept.entry.shard.send(ShardMessage::Command(command));
@@ -226,8 +253,15 @@ impl Keeper {
 
     /// The owner chose other files.
     pub(super) fn select(&mut self, hash: WireHash, selection: Vec<bool>) {
+        if let Err(error) = self.recall(hash) {
+            return self.warn(hash, error);
+        }
         let Some(kept) = self.torrents.get_mut(&hash).filter(|k| k.removing.is_none()) else { return };
         kept.add.selection = Some(selection.clone());
+        if !kept.is_ready {
+            self.select_later(hash, selection);
+            return;
+        }
         let (Some(metainfo), Some(storage)) = (kept.metainfo(), kept.storage.clone()) else { return };
         if let Err(e) = guarded(|| storage.set_selection(&selection)) {
             return self.fail(hash, e);
@@ -245,8 +279,33 @@ impl Keeper {
         }
     }
 
+    /// The choice of files of a torrent whose storage is not open: it is kept, and made when it is.
+    fn select_later(&mut self, hash: WireHash, selection: Vec<bool>) {
+        let Some(kept) = self.torrents.get_mut(&hash) else { return };
+        let mut record = kept.record.take().unwrap_or_else(|| ResumeRecord::new(hash, kept.entry.hashes));
+        record.selection = selection;
+        let metainfo = kept.metainfo();
+        let (is_asleep, id) = {
+            let state = kept.entry.state();
+            (state.is_asleep, state.id)
+        };
+        if kept.stored.is_some() {
+            self.pending.put(StateChange::Record(record.clone()));
+        }
+        kept.record = Some(record);
+        // asking for pieces wakes it
+        if let (true, Some(torrent), Some(metainfo)) = (is_asleep, id, metainfo) {
+            let wanted = kept.wanted(&metainfo.info);
+            let wanted = wanted.unwrap_or_else(|| Bitfield::all(metainfo.info.layout.piece_count()));
+            kept.entry.shard.send(ShardMessage::Command(Command::SetWanted { torrent, wanted }));
+        }
+    }
+
     /// The owner wants it to go.
     pub(super) fn remove(&mut self, hash: WireHash, delete_data: bool) {
+        if !self.torrents.contains_key(&hash) {
+            self.recall_to_remove(hash);
+        }
         let Some(kept) = self.torrents.get_mut(&hash) else { return };
         kept.removing = Some(delete_data);
         kept.cancel.store(true, Ordering::Relaxed);
@@ -269,15 +328,30 @@ impl Keeper {
         // an engine that stops forgets all its torrents; those are still to be saved
         let Some(delete_data) = kept.removing else { return };
         let mut result = Ok(());
-        if let Some(storage) = kept.storage.as_ref().filter(|_| delete_data) {
-            result = guarded(|| storage.delete());
+        if delete_data {
+            // that of a torrent which sleeps is not open
+            let opened = kept.storage.clone().map(Ok);
+            let opened = opened.or_else(|| Some(kept.open(&kept.metainfo()?.info, &self.pool)));
+            if let Some(storage) = opened {
+                result = storage.and_then(|storage| guarded(|| storage.delete()));
+            }
         }
-        if let Some(store) = &self.links.store {
+        if let Records::Files(store) = &self.links.records {
             result = result.and(store.remove(hash).map_err(|e| e.to_string()));
         }
         if let Err(e) = result {
             self.warn(hash, e);
         }
+        if self.links.records.state().is_some() {
+            self.pending.put(StateChange::Remove(hash));
+            self.pending.removed.push((hash, torrent));
+        } else {
+            self.gone(hash, torrent);
+        }
+    }
+
+    /// Its removal is durable.
+    pub(super) fn gone(&mut self, hash: WireHash, torrent: Option<TorrentId>) {
         self.forget(hash);
         if let Some(torrent) = torrent {
             let event = Event::Removed { torrent };

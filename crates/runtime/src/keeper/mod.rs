@@ -5,6 +5,8 @@
 mod check;
 mod kept;
 mod lifecycle;
+mod records;
+mod sleep;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use unchoke_engine::{Command, Event, ShardId};
-use unchoke_storage::{FilePool, ResumeLock, ResumeStore};
-use unchoke_wire::{Bitfield, WireHash};
+use unchoke_storage::{FilePool, ResumeLock, StateChange, TorrentEntry};
+use unchoke_wire::{Bitfield, PieceIndex, WireHash};
 
 use crate::add::AddTorrent;
 use crate::error::SessionError;
@@ -24,10 +26,15 @@ use crate::mailbox::Mailbox;
 use crate::shard::ShardMessage;
 use crate::torrent::{Phase, Registry, Torrent, locked};
 use check::CheckJob;
-use kept::{Kept, SaveError};
+use kept::Kept;
+use records::Pending;
+pub(crate) use records::Records;
+pub(crate) use sleep::add_of;
 
 /// How long a finished piece may wait for its record.
 const SAVE_INTERVAL: Duration = Duration::from_secs(30);
+/// Changes that make a transaction even while more are coming.
+const CHANGES_MAX: usize = 1024;
 /// How long a shard may take to tell figures.
 const FIGURES_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -38,6 +45,8 @@ pub(crate) enum KeeperMessage {
     Add(Box<Adding>),
     /// Something happened in its engine.
     Event { hash: WireHash, event: Event },
+    /// Pieces of it were verified and written.
+    Pieces { hash: WireHash, pieces: Vec<PieceIndex> },
     /// Its files were checked.
     Checked { hash: WireHash, result: Result<Bitfield, String> },
     /// The owner wants it to rest, or to go on.
@@ -46,6 +55,10 @@ pub(crate) enum KeeperMessage {
     Select { hash: WireHash, selection: Vec<bool> },
     /// The owner wants it to go.
     Remove { hash: WireHash, delete_data: bool },
+    /// Say when all that came before is durable, or why it is not.
+    Saved { hash: WireHash, done: Sender<Result<(), String>> },
+    /// So many torrents that sleep were given to each shard.
+    Restored { counts: BTreeMap<ShardId, usize> },
     /// Other limits for the session, in block bytes a second.
     Limits { download: Option<u64>, upload: Option<u64> },
     /// Pause everything and collect the partly received pieces; answered when done or after this time.
@@ -60,6 +73,8 @@ pub(crate) struct Adding {
     pub(crate) entry: Arc<Torrent>,
     pub(crate) add: AddTorrent,
     pub(crate) lock: Option<ResumeLock>,
+    /// What the state store has of it already.
+    pub(crate) stored: Option<Box<TorrentEntry>>,
 }
 
 /// The keeper.
@@ -75,6 +90,8 @@ pub(crate) struct Keeper {
     counts: BTreeMap<ShardId, usize>,
     next_save: Option<Instant>,
     freeze: Option<(Instant, Sender<()>)>,
+    /// What is on its way to the state store.
+    pending: Pending,
 }
 
 /// The ways to the other threads, and where records are.
@@ -84,7 +101,7 @@ pub(crate) struct KeeperLinks {
     pub(crate) hub: Mailbox<HubMessage>,
     pub(crate) sink: Arc<EventSink>,
     pub(crate) registry: Arc<Registry>,
-    pub(crate) store: Option<Arc<ResumeStore>>,
+    pub(crate) records: Records,
 }
 
 impl Keeper {
@@ -106,6 +123,7 @@ impl Keeper {
             counts: BTreeMap::new(),
             next_save: None,
             freeze: None,
+            pending: Pending::default(),
         };
         Ok((keeper, checker))
     }
@@ -123,6 +141,9 @@ impl Keeper {
                 Ok(message) => self.message(message),
                 Err(RecvTimeoutError::Timeout) => {}
             }
+            if self.pending.is_waiting() && (self.inbox.is_empty() || self.pending.len() >= CHANGES_MAX) {
+                self.commit();
+            }
             if self.next_save.is_some_and(|at| at <= Instant::now()) {
                 self.save_dirty();
             }
@@ -133,9 +154,10 @@ impl Keeper {
                 self.save(hash);
             }
         }
+        self.commit();
         // who still waits for one of them waits in vain
-        for kept in self.torrents.values() {
-            kept.entry.change(|s| s.phase = Phase::Gone);
+        for entry in locked(&self.links.registry).values() {
+            entry.change(|s| s.phase = Phase::Gone);
         }
     }
 
@@ -143,10 +165,18 @@ impl Keeper {
         match message {
             KeeperMessage::Add(adding) => self.add(*adding),
             KeeperMessage::Event { hash, event } => self.event(hash, event),
+            KeeperMessage::Pieces { hash, pieces } => self.pieces(hash, &pieces),
             KeeperMessage::Checked { hash, result } => self.checked(hash, result),
             KeeperMessage::Pause { hash, is_paused } => self.pause(hash, is_paused),
             KeeperMessage::Select { hash, selection } => self.select(hash, selection),
             KeeperMessage::Remove { hash, delete_data } => self.remove(hash, delete_data),
+            KeeperMessage::Saved { hash, done } => self.saved(hash, done),
+            KeeperMessage::Restored { counts } => {
+                for (shard, count) in counts {
+                    *self.counts.entry(shard).or_default() += count;
+                }
+                self.split_limits();
+            }
             KeeperMessage::Limits { download, upload } => {
                 self.limits = (download, upload);
                 self.split_limits();
@@ -160,12 +190,6 @@ impl Keeper {
         match event {
             Event::Added { torrent, .. } => self.added(hash, torrent),
             Event::MetadataReceived { info, .. } => self.metadata(hash, info),
-            Event::PieceDone { piece, .. } => {
-                if let Some(kept) = self.torrents.get_mut(&hash) {
-                    kept.have.set(piece);
-                    self.dirty(hash);
-                }
-            }
             Event::Completed { torrent } => self.completed(hash, torrent),
             Event::StorageFailed { error, .. } => {
                 if let Some(kept) = self.torrents.get(&hash) {
@@ -178,7 +202,18 @@ impl Keeper {
                 }
             }
             Event::Removed { torrent } => self.removed(hash, Some(torrent)),
+            Event::Wake { torrent } => self.wake(hash, torrent),
+            Event::Slept { .. } => self.slept(hash),
             _ => {}
+        }
+    }
+
+    fn pieces(&mut self, hash: WireHash, pieces: &[PieceIndex]) {
+        if let Some(kept) = self.torrents.get_mut(&hash) {
+            for piece in pieces {
+                kept.have.set(*piece);
+            }
+            self.dirty(hash);
         }
     }
 
@@ -190,8 +225,20 @@ impl Keeper {
     fn dirty(&mut self, hash: WireHash) {
         if let Some(kept) = self.torrents.get_mut(&hash) {
             kept.is_dirty = true;
-            self.next_save.get_or_insert_with(|| Instant::now() + SAVE_INTERVAL);
+            self.save_later();
         }
+    }
+
+    fn save_later(&mut self) {
+        self.next_save.get_or_insert_with(|| Instant::now() + SAVE_INTERVAL);
+    }
+
+    /// Somebody wants to know when what the owner wanted of a torrent is durable.
+    fn saved(&mut self, hash: WireHash, done: Sender<Result<(), String>>) {
+        if self.torrents.get(&hash).is_some_and(|k| k.is_dirty) {
+            self.save(hash);
+        }
+        self.pending.waiters.push(done);
     }
 
     fn save_dirty(&mut self) {
@@ -201,6 +248,9 @@ impl Keeper {
                 self.ask_totals(hash);
                 self.save(hash);
             }
+        }
+        if self.pending.len() > 0 {
+            self.commit();
         }
     }
 
@@ -216,21 +266,34 @@ impl Keeper {
 
     /// Makes a torrent durable. Data that cannot be synced stops it.
     fn save(&mut self, hash: WireHash) {
-        let Some(store) = self.links.store.clone() else { return };
         let Some(kept) = self.torrents.get_mut(&hash) else { return };
+        if matches!(self.links.records, Records::None) {
+            return;
+        }
         // before it is ready, what it has is not known, and the record of an earlier run says more
         if !kept.is_ready || kept.removing.is_some() {
             return;
         }
-        match kept.save(&store) {
-            Ok(()) => {}
-            Err(SaveError::Data(e)) => self.fail(hash, e),
-            Err(SaveError::Record(e)) => {
+        let record = match kept.to_record() {
+            Ok(record) => record,
+            Err(e) => return self.fail(hash, e),
+        };
+        let result = match &self.links.records {
+            Records::Files(store) => store.save(&record),
+            Records::State(_) | Records::None => {
+                self.pending.put(StateChange::Record(record));
+                Ok(())
+            }
+        };
+        match result {
+            Ok(()) => kept.saved(),
+            Err(e) => {
                 self.warn(hash, e.to_string());
                 // the record of before holds until there is room for this one
                 self.dirty(hash);
             }
         }
+        self.put_entry(hash);
     }
 
     fn warn(&self, hash: WireHash, text: String) {

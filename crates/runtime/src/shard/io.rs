@@ -10,10 +10,11 @@ use mio::{Registry, Token};
 use slotmap::SecondaryMap;
 use unchoke_engine::{ConnId, ShardId, Ticket, TorrentId};
 use unchoke_storage::Storage;
-use unchoke_wire::WireHash;
 use unchoke_wire::time::Instant;
+use unchoke_wire::{PieceIndex, WireHash};
 
 use super::conns::Conn;
+use super::verifies::Verifies;
 use super::{Pending, ShardMessage, WAKER};
 use crate::event::EventSink;
 use crate::hub::HubMessage;
@@ -22,7 +23,7 @@ use crate::listen::Datagrams;
 use crate::mailbox::Mailbox;
 use crate::resolver::Resolver;
 use crate::torrent;
-use crate::workers::{VerifyTask, Workers};
+use crate::workers::Workers;
 
 /// The ways to the other threads.
 #[derive(Clone, Debug)]
@@ -45,7 +46,7 @@ pub(crate) struct Io {
     pub(super) conns: SecondaryMap<ConnId, Conn>,
     pub(super) tokens: BTreeMap<Token, ConnId>,
     last_token: Token,
-    /// Accepted connections while the engine decides about them.
+    /// Accepted connections until the engine has decided about them, which waits for a torrent that sleeps.
     pub(super) tickets: BTreeMap<Ticket, (TcpStream, SocketAddr)>,
     /// Dials under way, by the time they are given up.
     pub(super) dials: BTreeSet<(Instant, ConnId)>,
@@ -57,10 +58,10 @@ pub(crate) struct Io {
     pub(super) buffers: Vec<Vec<u8>>,
     pub(super) storages: SecondaryMap<TorrentId, Arc<dyn Storage>>,
     pub(super) hashes: SecondaryMap<TorrentId, WireHash>,
-    /// Verify jobs that are out.
-    pub(super) verifying: usize,
-    /// Verify jobs to do at the end of the turn, when there are no workers.
-    pub(super) inline_verifies: Vec<VerifyTask>,
+    /// Pieces to hash and write.
+    pub(super) verifies: Verifies,
+    /// Pieces that are done and that the keeper was not told of, all of one torrent.
+    pub(super) untold: Option<(WireHash, Vec<PieceIndex>)>,
 }
 
 impl Io {
@@ -78,8 +79,8 @@ impl Io {
             buffers: Vec::new(),
             storages: SecondaryMap::new(),
             hashes: SecondaryMap::new(),
-            verifying: 0,
-            inline_verifies: Vec::new(),
+            verifies: Verifies::default(),
+            untold: None,
         }
     }
 
@@ -88,9 +89,10 @@ impl Io {
         !self.pending.is_empty() || !self.readable.is_empty()
     }
 
-    /// When a dial is given up next.
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.dials.first().map(|(at, _)| *at)
+    /// When a dial is given up next, or pieces are handed over.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        let dial = self.dials.first().map(|(at, _)| *at);
+        [dial, self.verifies.next_timeout()].into_iter().flatten().min()
     }
 
     /// A token no connection had before.

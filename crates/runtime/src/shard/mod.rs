@@ -7,6 +7,7 @@
 mod conns;
 mod io;
 mod outputs;
+mod verifies;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,17 +17,17 @@ use mio::net::TcpStream;
 use mio::{Events, Poll, Token};
 use unchoke_engine::engine::{Engine, PeerInfo, TorrentStats};
 use unchoke_engine::id::RequestId;
-use unchoke_engine::input::{HttpReply, PeerSource, VerifyOutcome};
+use unchoke_engine::input::{HttpReply, PeerSource, Verified};
 use unchoke_engine::{Command, ConnId, Input, Ticket, TorrentId};
 use unchoke_storage::Storage;
+use unchoke_wire::BlockRef;
 use unchoke_wire::time::Instant;
-use unchoke_wire::{BlockRef, PieceIndex};
 
 use crate::clock::Clock;
 use crate::http::Reply;
 use crate::mailbox::Inbox;
 use crate::resolver::{Addresses, Asker};
-use crate::workers::{ReadResult, run_verifies};
+use crate::workers::ReadResult;
 use conns::Read;
 pub(crate) use io::{Io, Links};
 
@@ -55,8 +56,8 @@ pub(crate) enum ShardMessage {
         remote: std::net::SocketAddr,
         received: Vec<u8>,
     },
-    /// A verify job is done.
-    Verified { torrent: TorrentId, piece: PieceIndex, outcome: VerifyOutcome },
+    /// Verify jobs are done.
+    Verified(Vec<Verified>),
     /// The cold blocks of a connection's plan were read.
     BlocksRead { conn: ConnId, result: ReadResult },
     /// An HTTP request is done.
@@ -75,6 +76,8 @@ pub(crate) enum ShardMessage {
     Command(Command),
     /// Figures of a torrent.
     Stats { torrent: TorrentId, reply: Sender<TorrentStats> },
+    /// Figures of all torrents.
+    AllStats { reply: Sender<Vec<TorrentStats>> },
     /// Its connected peers.
     Peerlist { torrent: TorrentId, reply: Sender<Vec<PeerInfo>> },
     /// Stop as the engine knows how, within this time, then end.
@@ -115,7 +118,7 @@ impl Shard {
             let timeout = match is_busy {
                 true => Some(Duration::ZERO),
                 false => {
-                    let own = [self.io.next_deadline(), self.stop_at].into_iter().flatten().min();
+                    let own = [self.io.next_timeout(), self.stop_at].into_iter().flatten().min();
                     self.clock.until(self.engine.next_timeout(), own)
                 }
             };
@@ -155,15 +158,14 @@ impl Shard {
             self.input(Input::Timeout);
         }
         self.work_pending();
-        let tasks = std::mem::take(&mut self.io.inline_verifies);
-        if !tasks.is_empty() {
-            run_verifies(tasks);
-        }
+        self.io.verify_held(now);
+        self.io.tell_pieces();
     }
 
     fn is_over(&self) -> bool {
         let Some(at) = self.stop_at else { return false };
-        self.engine.is_stopped() && self.io.verifying == 0 && !self.io.has_work() || at <= self.clock.now()
+        self.engine.is_stopped() && self.io.verifies.is_idle() && !self.io.has_work()
+            || at <= self.clock.now()
     }
 
     /// Hands an input to the engine and does what it says.
@@ -218,11 +220,10 @@ impl Shard {
             ShardMessage::Accepted { ticket, torrent, stream, remote, received } => {
                 self.io.tickets.insert(ticket, (stream, remote));
                 self.input(Input::Accepted { ticket, torrent, remote, received: &received });
-                self.io.tickets.remove(&ticket);
             }
-            ShardMessage::Verified { torrent, piece, outcome } => {
-                self.io.verifying -= 1;
-                self.input(Input::Verified { torrent, piece, outcome });
+            ShardMessage::Verified(done) => {
+                self.io.verifies.done(done.len());
+                self.input(Input::Verified { done });
             }
             ShardMessage::BlocksRead { conn, result } => self.io.blocks_read(conn, result),
             ShardMessage::HttpDone { request, reply } => {
@@ -252,6 +253,10 @@ impl Shard {
                 if let Some(stats) = self.engine.torrent_stats(torrent) {
                     let _ = reply.send(stats);
                 }
+            }
+            ShardMessage::AllStats { reply } => {
+                let all = self.engine.torrents().filter_map(|t| self.engine.torrent_stats(t));
+                let _ = reply.send(all.collect());
             }
             ShardMessage::Peerlist { torrent, reply } => {
                 let _ = reply.send(self.engine.peers(torrent));

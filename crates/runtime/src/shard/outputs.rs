@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use unchoke_engine::output::{HttpRequest, Output, Trace, VerifyJob};
+use unchoke_engine::output::{HttpRequest, Output, Trace};
 use unchoke_engine::{Event, TorrentId};
 use unchoke_wire::time::Instant;
+use unchoke_wire::{PieceIndex, WireHash};
 
 use super::Io;
 use crate::event::SessionEvent;
 use crate::hub::HubMessage;
 use crate::keeper::KeeperMessage;
 use crate::torrent::locked;
-use crate::workers::VerifyTask;
+use crate::workers::{VerifyBatch, run_verifies};
 
 impl Io {
     /// Does one thing.
@@ -30,7 +31,10 @@ impl Io {
             Output::Resolve { request, host } => {
                 self.links.resolver.resolve(request, host, Box::new(self.links.own.clone()));
             }
-            Output::Verify(job) => self.verify(job),
+            Output::Verify(job) => {
+                let storage = self.storages.get(job.torrent).cloned();
+                self.verifies.push((job, storage), now);
+            }
             Output::Hub(command) => {
                 self.links.hub.send(HubMessage::Engine { shard: self.links.shard, command });
             }
@@ -43,13 +47,36 @@ impl Io {
         self.links.resolver.http(request, Box::new(self.links.own.clone()));
     }
 
-    fn verify(&mut self, job: VerifyJob) {
-        self.verifying += 1;
-        let storage = self.storages.get(job.torrent).cloned();
-        let task = VerifyTask { job, storage, reply: self.links.own.clone() };
+    /// Hands over the pieces that have waited enough; without workers they are worked off here.
+    pub(super) fn verify_held(&mut self, now: Instant) {
+        if self.verifies.next_timeout().is_none() {
+            return;
+        }
+        // asked for only when there is something to hash: the first who asks has it measured
+        let lanes = self.links.workers.as_ref().map_or(1, |_| unchoke_hash::lanes());
+        let Some(jobs) = self.verifies.take(lanes, now) else { return };
+        let batch = VerifyBatch { jobs, reply: self.links.own.clone() };
         match &self.links.workers {
-            Some(workers) => workers.verify(task),
-            None => self.inline_verifies.push(task),
+            Some(workers) => workers.verify(batch),
+            None => run_verifies(vec![batch]),
+        }
+    }
+
+    /// Tells the keeper of the pieces that are done.
+    pub(super) fn tell_pieces(&mut self) {
+        if let Some((hash, pieces)) = self.untold.take() {
+            // the keeper outlives the shards, but for a session that falls apart
+            let _ = self.links.keeper.send(KeeperMessage::Pieces { hash, pieces });
+        }
+    }
+
+    fn piece_done(&mut self, hash: WireHash, piece: PieceIndex) {
+        match &mut self.untold {
+            Some((of, pieces)) if *of == hash => pieces.push(piece),
+            _ => {
+                self.tell_pieces();
+                self.untold = Some((hash, vec![piece]));
+            }
         }
     }
 
@@ -62,8 +89,16 @@ impl Io {
         if let Event::Added { torrent, hash } = event {
             self.hashes.insert(torrent, hash);
             if let Some(entry) = locked(&self.links.torrents).get(&hash).map(Arc::clone) {
-                entry.change(|s| s.id = Some(torrent));
+                let mut is_asleep = false;
+                entry.change(|s| (s.id, is_asleep) = (Some(torrent), s.is_asleep));
+                if is_asleep {
+                    // one of very many, and nobody waits for it
+                    return;
+                }
             }
+        }
+        if let Event::Slept { torrent } = event {
+            self.storages.remove(torrent);
         }
         let Some(hash) = self.hashes.get(torrent).copied() else { return };
         if let Event::Removed { torrent } = event {
@@ -74,16 +109,21 @@ impl Io {
             event,
             Event::Added { .. }
                 | Event::MetadataReceived { .. }
-                | Event::PieceDone { .. }
                 | Event::Completed { .. }
                 | Event::StorageFailed { .. }
                 | Event::Partials { .. }
                 | Event::Removed { .. }
+                | Event::Wake { .. }
+                | Event::Slept { .. }
         );
         // those that are only half true before the keeper has done its part are told by the keeper
         let is_for_owner =
             !matches!(event, Event::Completed { .. } | Event::Partials { .. } | Event::Removed { .. });
+        if let Event::PieceDone { piece, .. } = event {
+            self.piece_done(hash, piece);
+        }
         if is_for_keeper {
+            self.tell_pieces();
             // the keeper outlives the shards, but for a session that falls apart
             let _ = self.links.keeper.send(KeeperMessage::Event { hash, event: event.clone() });
         }

@@ -8,7 +8,7 @@ use crate::log::What;
 use crate::tracker::HttpAnswer;
 use core::net::{IpAddr, SocketAddr};
 use unchoke_engine::hub::{HubInput, HubOutput};
-use unchoke_engine::input::VerifyOutcome;
+use unchoke_engine::input::{Verified, VerifyOutcome};
 use unchoke_engine::output::{HttpRequest, VerifyJob};
 use unchoke_engine::{Event, Input, Output, ShardId};
 use unchoke_wire::time::{Duration, Instant};
@@ -161,13 +161,13 @@ impl World {
         }
     }
 
-    pub(super) fn verified(&mut self, host: HostId, job: &VerifyJob) {
+    pub(super) fn verified(&mut self, host: HostId, job: VerifyJob) {
         let h = &self.hosts[host.0];
         if !h.is_up {
             return;
         }
         let outcome = match h.stored.get(&job.torrent) {
-            Some(stored) => h.disk.verify(job, stored, &mut self.rng),
+            Some(stored) => h.disk.verify(&job, stored, &mut self.rng),
             None => VerifyOutcome::WriteFailed { error: "no storage".to_owned() },
         };
         if let (VerifyOutcome::Good { .. }, Some(stored)) = (&outcome, h.stored.get(&job.torrent)) {
@@ -175,7 +175,8 @@ impl World {
             let sight = Sight::Acknowledged { torrent: job.torrent, piece: job.piece, is_true };
             self.see(host, &sight);
         }
-        self.engine(host, Input::Verified { torrent: job.torrent, piece: job.piece, outcome });
+        let done = vec![Verified { torrent: job.torrent, piece: job.piece, outcome, data: job.data }];
+        self.engine(host, Input::Verified { done });
     }
 
     /// Lets a bad peer act.

@@ -360,7 +360,7 @@ impl World {
             Pending::LanDatagram(host, from, bytes) => {
                 self.hub(host, HubInput::LsdDatagram { from, is_on_link: true, bytes: &bytes });
             }
-            Pending::Verified(host, job) => self.verified(host, &job),
+            Pending::Verified(host, job) => self.verified(host, job),
             Pending::Http(host, request, answer) => {
                 let reply = answer.reply.as_ref().map_err(Clone::clone).map(|(status, body)| HttpReply {
                     status: *status,

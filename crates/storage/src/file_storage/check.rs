@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
 
 use unchoke_wire::layout::FileSpan;
 use unchoke_wire::{FileIndex, PieceIndex};
@@ -39,12 +40,17 @@ struct PlainFile {
     is_sparse: bool,
 }
 
-/// Descriptors a reader holds: more than the lanes of a hash, whose pieces may each be in another file.
-const OPEN_MAX: usize = 32;
+/// Descriptors a reader holds. A group of pieces may lie in many small files, and each is looked at before it is read.
+const OPEN_MAX: usize = 192;
+/// Descriptors of all readers of a torrent together, beyond which each makes do with [`OPEN_MIN`].
+const OPEN_TOGETHER_MAX: usize = 384;
+const OPEN_MIN: usize = 16;
+/// Bytes of a file for which it is opened ahead.
+const AHEAD_FILE_MIN: u64 = 1 << 20;
 
 impl<'a> FileReader<'a> {
     pub(super) fn new(storage: &'a FileStorage) -> Self {
-        FileReader { storage, root: None, opened: Vec::with_capacity(OPEN_MAX), clock: 0 }
+        FileReader { storage, root: None, opened: Vec::new(), clock: 0 }
     }
 
     /// The file, if it is there.
@@ -55,7 +61,7 @@ impl<'a> FileReader<'a> {
             None => {
                 let file = match self.open(number) {
                     Err(e) if e.kind == ErrorKind::TooManyFiles => {
-                        self.opened.clear();
+                        self.close_all();
                         self.storage.options.pool.shed();
                         self.open(number)
                     }
@@ -71,7 +77,10 @@ impl<'a> FileReader<'a> {
 
     /// Keeps a file in place of the one that was not used for the longest time; answers where.
     fn put(&mut self, opened: Opened) -> usize {
-        if self.opened.len() < OPEN_MAX {
+        let together = self.storage.checking.load(Ordering::Relaxed);
+        let room = if together < OPEN_TOGETHER_MAX { OPEN_MAX } else { OPEN_MIN };
+        if self.opened.len() < room {
+            self.storage.checking.fetch_add(1, Ordering::Relaxed);
             self.opened.push(opened);
             return self.opened.len() - 1;
         }
@@ -79,6 +88,11 @@ impl<'a> FileReader<'a> {
         let at = oldest.expect("a full list has an oldest entry");
         self.opened[at] = opened;
         at
+    }
+
+    fn close_all(&mut self) {
+        self.storage.checking.fetch_sub(self.opened.len(), Ordering::Relaxed);
+        self.opened.clear();
     }
 
     fn open(&mut self, number: FileIndex) -> Result<Option<PlainFile>, StorageError> {
@@ -186,6 +200,12 @@ impl<'a> FileReader<'a> {
     }
 }
 
+impl Drop for FileReader<'_> {
+    fn drop(&mut self) {
+        self.close_all();
+    }
+}
+
 impl PieceReader for FileReader<'_> {
     fn survey(&mut self, pieces: Range<u32>, found: &mut Vec<PieceRead>) -> Result<(), StorageError> {
         let storage = self.storage;
@@ -242,6 +262,10 @@ impl PieceReader for FileReader<'_> {
         let layout = &storage.spec.layout;
         for span in layout.spans_from(layout.start_of(piece) + u64::from(begin), len) {
             if storage.spec.file(span.file).is_pad {
+                continue;
+            }
+            // a small file is read by the time it would be fetched
+            if storage.spec.file(span.file).len < AHEAD_FILE_MIN {
                 continue;
             }
             if let Some(file) = self.file(span.file)? {

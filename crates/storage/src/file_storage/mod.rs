@@ -13,6 +13,7 @@ mod ready;
 mod selection;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use unchoke_wire::layout::FileSpan;
@@ -70,6 +71,8 @@ pub struct FileStorage {
     syncing: Mutex<()>,
     /// The file system the root was on when it was opened first.
     root_device: OnceLock<rustix::fs::Dev>,
+    /// Descriptors that readers hold for checks.
+    checking: AtomicUsize,
     /// Whether the disk of the root has moving parts, once asked.
     is_spinning: OnceLock<bool>,
 }
@@ -108,6 +111,7 @@ impl FileStorage {
             dirty: Mutex::default(),
             syncing: Mutex::default(),
             root_device: OnceLock::new(),
+            checking: AtomicUsize::new(0),
             is_spinning: OnceLock::new(),
         })
     }

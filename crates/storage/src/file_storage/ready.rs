@@ -77,6 +77,6 @@ impl FileStorage {
 
     /// Whether the root is on a disk with moving parts.
     pub(super) fn is_on_spinning_disk(&self) -> bool {
-        *self.is_spinning.get_or_init(|| self.open_root(false).is_ok_and(|root| sys::is_rotational(root)))
+        *self.is_spinning.get_or_init(|| self.open_root(false).is_ok_and(sys::is_rotational))
     }
 }

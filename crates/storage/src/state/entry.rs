@@ -29,6 +29,8 @@ pub struct TorrentEntry {
     pub total_len: Option<u64>,
     /// Pieces in all, once known.
     pub pieces: Option<u32>,
+    /// Pieces that were there when it was last saved; `None` while unknown.
+    pub have: Option<u32>,
     /// Bytes left to get when it was last saved; `None` while unknown.
     pub left: Option<u64>,
     /// Whether its peers come from its trackers alone.
@@ -80,6 +82,7 @@ impl TorrentEntry {
             trackers: Vec::new(),
             total_len: None,
             pieces: None,
+            have: None,
             left: None,
             is_private: false,
             is_paused: false,
@@ -107,6 +110,9 @@ impl TorrentEntry {
             d.bytes(b"dir", self.dir.as_os_str().as_bytes());
             d.int(b"downloaded", signed(self.downloaded));
             d.int(b"flags", i64::from(self.flags()));
+            if let Some(have) = self.have {
+                d.int(b"have", i64::from(have));
+            }
             if let Some(left) = self.left {
                 d.int(b"left", signed(left));
             }
@@ -169,6 +175,7 @@ impl TorrentEntry {
             trackers: dict.get(b"trackers")?.as_list()?.map(read_tier).collect::<Option<_>>()?,
             total_len: number(b"length"),
             pieces: number(b"pieces").map(u32::try_from).transpose().ok()?,
+            have: number(b"have").map(u32::try_from).transpose().ok()?,
             left: number(b"left"),
             is_private: has(PRIVATE),
             is_paused: has(PAUSED),
@@ -235,6 +242,7 @@ pub(super) mod tests {
             trackers: vec![vec!["http://a/".to_owned(), "udp://b/".to_owned()], vec![]],
             total_len: Some(1 << 40),
             pieces: Some(7),
+            have: Some(4),
             left: Some(3),
             is_private: true,
             is_paused: true,

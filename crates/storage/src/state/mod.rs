@@ -101,6 +101,14 @@ impl StateStore {
         self.with("read", tables::entries)
     }
 
+    /// The entry of one torrent; `None` when there is none, or none that can be used.
+    ///
+    /// # Errors
+    /// [`StateError::Storage`], [`StateError::Damaged`].
+    pub fn torrent(&self, hash: WireHash) -> Result<Option<TorrentEntry>, StateError> {
+        self.with("read", |db| tables::entry(db, hash))
+    }
+
     /// The newest good record of a torrent. Damaged ones are told once and kept apart from then on.
     ///
     /// # Errors

@@ -91,6 +91,12 @@ pub(super) fn entries(db: &Database) -> Result<Vec<Listed>, redb::Error> {
     Ok(found)
 }
 
+/// The entry of one torrent, if it can be used.
+pub(super) fn entry(db: &Database, hash: WireHash) -> Result<Option<TorrentEntry>, redb::Error> {
+    let found = db.begin_read()?.open_table(ENTRIES)?.get(hash.0)?;
+    Ok(found.and_then(|bytes| TorrentEntry::decode(bytes.value(), hash).ok()))
+}
+
 /// The newest good record, and what had to be set aside on the way to it. A record of a later version ends the search.
 pub(super) fn record(db: &Database, hash: WireHash) -> Result<Found, redb::Error> {
     let mut found = Found::default();

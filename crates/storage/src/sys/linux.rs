@@ -49,9 +49,9 @@ pub(crate) fn data_from(file: &File, offset: u64) -> io::Result<u64> {
     }
 }
 
-/// Whether all files of this file's system are in memory, where reading never waits for a disk.
+/// Whether all files of this file's system are in memory (tmpfs), where reading never waits for a disk.
 pub(crate) fn is_in_memory(file: &File) -> bool {
-    rustix::fs::fstatfs(file).is_ok_and(|fs| [TMPFS_MAGIC, RAMFS_MAGIC].contains(&i64::from(fs.f_type)))
+    rustix::fs::fstatfs(file).is_ok_and(|fs| fs.f_type == 0x0102_1994)
 }
 
 /// Reads from `offset` as much as is in memory, and says how many bytes that were. Ends early at the end of the file and
@@ -90,10 +90,6 @@ pub fn is_rotational(file: impl AsFd) -> bool {
         std::fs::read_to_string(path).is_ok_and(|text| text.trim() == "1")
     })
 }
-
-/// The types of file systems that are memory, as `statfs` names them.
-const TMPFS_MAGIC: i64 = 0x0102_1994;
-const RAMFS_MAGIC: i64 = 0x8584_58f6;
 
 #[cfg(test)]
 mod tests {

@@ -58,17 +58,19 @@ pub(crate) fn open_dir(root: &OwnedFd, dirs: &[String], create: bool) -> io::Res
 /// Opens a plain file beneath `root` for reading, or for both if `writable`; links anywhere below the root are refused.
 pub(crate) fn open_file(root: &OwnedFd, path: &[String], writable: bool) -> io::Result<File> {
     let access = if writable { OFlags::RDWR } else { OFlags::RDONLY };
-    plain(open_beneath(root, path, access | file_flags(), Mode::empty())?).map(|(file, _)| file)
+    plain(open_beneath(root, path, access | file_flags(), Mode::empty())?)
 }
 
 /// Opens a plain file beneath `root` for reading, as [`open_file`] does. Answers its length too, and whether it takes less
 /// space than that.
 pub(crate) fn open_to_check(root: &OwnedFd, path: &[String]) -> io::Result<(File, u64, bool)> {
-    let (file, stat) = plain(open_beneath(root, path, OFlags::RDONLY | file_flags(), Mode::empty())?)?;
+    let fd = open_beneath(root, path, OFlags::RDONLY | file_flags(), Mode::empty())?;
+    let stat = plain_stat(&fd)?;
     let len = u64::try_from(stat.st_size).map_err(|_| Errno::OVERFLOW)?;
     // blocks are of 512 bytes, whatever the file system
     let space = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
-    Ok((file, len, space < len))
+    // plain files take no notice of the flag against blocking
+    Ok((File::from(fd), len, space < len))
 }
 
 /// Opens a plain file beneath `root` for reading and writing, making it and the folders it lies in. Answers whether it
@@ -82,7 +84,7 @@ pub(crate) fn create_file(root: &OwnedFd, path: &[String]) -> io::Result<(File, 
     let dir = open_dir(root, dirs, true)?;
     let flags = OFlags::RDWR | OFlags::CREATE | file_flags();
     let fd = rustix::fs::openat(&dir, name.as_str(), flags, Mode::from_raw_mode(0o666))?;
-    plain(fd).map(|(f, _)| (f, true))
+    plain(fd).map(|f| (f, true))
 }
 
 /// Asks what stands at paths beneath a folder, links not followed. Keeps the last folder open, as a torrent's files
@@ -234,14 +236,17 @@ fn step(dir: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
 }
 
 /// Lets only plain files through: a pipe or a device would block or worse.
-fn plain(fd: OwnedFd) -> io::Result<(File, Stat)> {
-    let stat = rustix::fs::fstat(&fd)?;
+fn plain(fd: OwnedFd) -> io::Result<File> {
+    plain_stat(&fd)?;
+    // takes back the one status flag that file_flags() set
+    rustix::fs::fcntl_setfl(&fd, OFlags::empty())?;
+    Ok(File::from(fd))
+}
+
+fn plain_stat(fd: &OwnedFd) -> io::Result<Stat> {
+    let stat = rustix::fs::fstat(fd)?;
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => {
-            // takes back the one status flag that file_flags() set
-            rustix::fs::fcntl_setfl(&fd, OFlags::empty())?;
-            Ok((File::from(fd), stat))
-        }
+        FileType::RegularFile => Ok(stat),
         _ => Err(Errno::ISDIR.into()),
     }
 }
