@@ -231,7 +231,7 @@ pub(super) fn many_sources(setup: &Setup) -> Result<Played, String> {
     let (leech, torrent) = add(&mut world, Bitfield::none(content.pieces()));
     for i in 0..n {
         let mut have = Bitfield::none(content.pieces());
-        let share = content.metainfo.info.layout.pieces().filter(|p| (p.0 as usize + i) % 2 == 0);
+        let share = content.metainfo.info.layout.pieces().filter(|p| (p.0 as usize + i).is_multiple_of(2));
         share.for_each(|p| _ = have.set(p));
         let (host, _) = add(&mut world, have);
         swarm::introduce(&mut world, leech, torrent, host);
