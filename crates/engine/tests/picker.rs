@@ -319,7 +319,75 @@ fn what_is_no_block_or_not_wanted_is_dropped() {
     }
 }
 
+#[test]
+fn nothing_is_looked_for_while_nobody_could_be_asked() {
+    let (mut picker, a, b) = two_seeds(4, 2);
+    let piece = u64::from(2 * BLOCK_LEN);
+    assert!(picker.has_work(piece, T0));
+    let picks = picker.pick(&PeerView { open_bytes_max: piece, ..a.view() }, 2, T0);
+    assert_eq!(picks.len(), 2);
+    assert!(!picker.has_work(piece, T0), "all of the one piece there is room for is asked for");
+    assert!(picker.has_work(2 * piece, T0), "there is room for another");
+    let late = T0 + Duration::from_secs(30);
+    assert!(picker.has_work(piece, late), "a block is overdue");
+    picks.iter().for_each(|block| _ = picker.received(*block, a.key));
+    assert!(!picker.has_work(piece, late + Duration::from_secs(1)), "the piece is being checked");
+    picker.verified(picks[0].piece);
+    assert!(picker.has_work(piece, late));
+    assert_eq!(picker.pick(&PeerView { open_bytes_max: piece, ..b.view() }, 9, late).len(), 2);
+}
+
+#[test]
+fn the_least_of_the_pieces_that_nobody_has_any_more_gives_way() {
+    let (mut picker, a, b) = two_seeds(4, 4);
+    picker.peer_left(b.key, &b.has);
+    let begun = [picker.pick(&PeerView { rate: 1 << 20, ..a.view() }, 4, T0), picker.pick(&a.view(), 4, T0)];
+    begun[0][..2].iter().chain(&begun[1][..1]).for_each(|block| _ = picker.received(*block, a.key));
+    assert_eq!(picker.stuck(), None, "somebody has them");
+    picker.release_all(a.key);
+    picker.peer_left(a.key, &a.has);
+    assert_eq!(picker.stuck(), Some(begun[1][0].piece));
+    picker.failed(begun[1][0].piece);
+    assert_eq!(picker.stuck(), Some(begun[0][0].piece));
+    picker.peer_joined(a.key, &a.has);
+    assert_eq!(picker.stuck(), None);
+}
+
 proptest! {
+    //= S37
+    #[test]
+    fn the_rarest_is_picked_after_any_coming_and_going(
+        seed in any::<u64>(),
+        peers in prop::collection::vec((0u32..=100, any::<u32>(), any::<bool>()), 2..24),
+    ) {
+        let mut picker = picker(120, 1, seed);
+        let mut here = Vec::new();
+        for (i, (share, lot, leaves)) in peers.iter().enumerate() {
+            let mut has = Bitfield::none(120);
+            let is_in = |p: &u32| (p.wrapping_mul(2_654_435_761) ^ lot).wrapping_mul(2_246_822_519) >> 16 & 127 < share * 128 / 100;
+            (0..120).filter(is_in).for_each(|p| _ = has.set(PieceIndex(p)));
+            let peer = Peer { key: key(i), has };
+            picker.peer_joined(peer.key, &peer.has);
+            if *leaves {
+                // the order is in use, then moved piece by piece or as a whole
+                let begun = picker.pick(&peer.view(), 1, T0);
+                picker.release_all(peer.key);
+                prop_assert!(begun.len() <= 1);
+                picker.peer_left(peer.key, &peer.has);
+            } else {
+                here.push(peer);
+            }
+        }
+        let mut picked = BTreeSet::new();
+        for peer in &here {
+            let free = peer.has.iter().filter(|p| !picked.contains(p));
+            let rarest = free.map(|p| picker.availability(p)).min();
+            let picks = picker.pick(&peer.view(), 1, T0);
+            prop_assert_eq!(picks.first().map(|b| picker.availability(b.piece)), rarest);
+            picked.extend(picks.iter().map(|b| b.piece));
+        }
+    }
+
     #[test]
     fn any_course_of_events_agrees_with_a_simple_model(
         seed in any::<u64>(),

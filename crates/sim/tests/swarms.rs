@@ -30,6 +30,16 @@ fn one_seed_is_enough_and_leeches_begin_with_different_pieces() {
     play("single-seed", 5);
 }
 
+#[test]
+fn a_seed_with_five_hundred_leeches_serves_them_all() {
+    scenarios::run("flash-crowd", 0, Some(500)).unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+#[test]
+fn a_leech_with_two_hundred_peers_asks_most_of_them_and_wastes_little() {
+    scenarios::run("many-sources", 0, Some(200)).unwrap_or_else(|failure| panic!("{failure}"));
+}
+
 //= S25
 //= S34
 //= S39

@@ -290,7 +290,7 @@ mod tests {
             prop_assert_eq!(one.count_common(&other) as usize, both.len());
             prop_assert_eq!(one.has_common(&other), !both.is_empty());
             prop_assert_eq!(one.has_any_not_in(&other), one.iter().any(|p| !other.has(p)));
-            prop_assert_eq!(one.missing().count() as u32, len - one.count());
+            prop_assert_eq!(one.missing().count(), (len - one.count()) as usize);
         }
     }
 }

@@ -135,7 +135,7 @@ fn picks_in_vain(pieces: u32) -> Box<dyn FnMut()> {
     let mut keys: SlotMap<PeerKey, ()> = SlotMap::with_key();
     (0..1_000).for_each(|_| _ = keys.insert(()));
     let mut has = Bitfield::none(pieces);
-    for piece in (0..pieces).filter(|p| p % 2 == 0) {
+    for piece in (0..pieces).filter(|p| p.is_multiple_of(2)) {
         has.set(PieceIndex(piece));
         if !scene.picker.is_open(PieceIndex(piece)) {
             scene.picker.verified(PieceIndex(piece));
@@ -187,7 +187,7 @@ fn joins(pieces: u32, nth: u32) -> Box<dyn FnMut()> {
     (0..1_000).for_each(|_| _ = keys.insert(()));
     let key = keys.insert(());
     let mut has = Bitfield::none(pieces);
-    for piece in (0..pieces).filter(|p| p % nth == 0) {
+    for piece in (0..pieces).filter(|p| p.is_multiple_of(nth)) {
         has.set(PieceIndex(piece));
     }
     Box::new(move || {

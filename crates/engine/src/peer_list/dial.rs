@@ -22,28 +22,47 @@ impl PeerList {
         if n == 0 {
             return Vec::new();
         }
-        let due = self.due.range(..=(now, PeerKey::from(slotmap::KeyData::from_ffi(u64::MAX))));
-        let mut candidates: Vec<_> = due.map(|(_, key)| (self.rank(&self.peers[*key]), *key)).collect();
-        candidates.sort();
+        self.make_ready(now);
         let mut chosen: Vec<(PeerKey, SocketAddr)> = Vec::new();
-        for (_, key) in candidates {
+        let mut later = Vec::new();
+        for (_, key) in &self.ready {
             if chosen.len() == n {
                 break;
             }
-            let addr = self.peers[key].addr;
+            let addr = self.peers[*key].addr;
             match self.ports_free_at(addr, &chosen, now) {
-                None => chosen.push((key, addr)),
-                Some(later) => {
-                    self.peers[key].rests_until = later;
-                    self.index(key);
-                }
+                None => chosen.push((*key, addr)),
+                Some(at) => later.push((*key, at)),
             }
+        }
+        for (key, at) in later {
+            self.peers[key].rests_until = at;
+            self.index(key);
         }
         chosen
     }
 
+    /// Moves those whose time has come to where the best is found at once.
+    fn make_ready(&mut self, now: Instant) {
+        while let Some((_, key)) = self.due.first().copied().filter(|(due, _)| *due <= now) {
+            self.due.pop_first();
+            let rank = self.rank(&self.peers[key]);
+            self.ready.insert((rank, key));
+            (self.peers[key].due, self.peers[key].ready) = (None, Some(rank));
+        }
+    }
+
+    /// Ranks those who may be dialled anew, after our own address changed.
+    pub(super) fn rank_anew(&mut self) {
+        let keys: Vec<PeerKey> = self.ready.iter().map(|(_, key)| *key).collect();
+        keys.into_iter().for_each(|key| self.index(key));
+    }
+
     /// When somebody may be dialled next, `now` if at once; `None`: nobody, until something changes.
     pub fn next_dial_time(&self, now: Instant) -> Option<Instant> {
+        if !self.ready.is_empty() {
+            return Some(now);
+        }
         self.due.first().map(|(due, _)| (*due).max(now))
     }
 
@@ -77,10 +96,13 @@ impl PeerList {
         if let Some(before) = peer.due {
             self.due.remove(&(before, key));
         }
+        if let Some(rank) = peer.ready {
+            self.ready.remove(&(rank, key));
+        }
         if let Some(due) = due {
             self.due.insert((due, key));
         }
-        self.peers[key].due = due;
+        (self.peers[key].due, self.peers[key].ready) = (due, None);
     }
 
     /// When another port of this address may be dialled; `None`: at once. Nobody can make us knock at many ports of
@@ -116,7 +138,7 @@ impl PeerList {
 }
 
 /// Failures, not local, last tried, source, priority, lot.
-type Rank = (u32, bool, Option<Instant>, u8, Reverse<u32>, u32);
+pub(super) type Rank = (u32, bool, Option<Instant>, u8, Reverse<u32>, u32);
 
 /// How good a source is, the best lowest: the more it takes to lie for it.
 pub(super) fn source_rank(source: PeerSource) -> u8 {

@@ -32,6 +32,8 @@ pub struct PeerList {
     by_addr: BTreeMap<SocketAddr, PeerKey>,
     /// Idle peers that may be dialled, by when.
     due: BTreeSet<(Instant, PeerKey)>,
+    /// Those of them whose time has come, the best first.
+    ready: BTreeSet<(dial::Rank, PeerKey)>,
     /// Which addresses may get in.
     gate: Gate,
     /// Addresses that sent corrupt data, until when.
@@ -68,6 +70,8 @@ struct Peer {
     lot: u32,
     /// Its place in the index.
     due: Option<Instant>,
+    /// The other index it may be in.
+    ready: Option<dial::Rank>,
 }
 
 /// Rest of a peer whose connection was over before it began, at least.
@@ -82,6 +86,7 @@ impl PeerList {
             peers: SlotMap::with_key(),
             by_addr: BTreeMap::new(),
             due: BTreeSet::new(),
+            ready: BTreeSet::new(),
             gate: Gate::new(own),
             banned: BTreeMap::new(),
             dialled: VecDeque::new(),
@@ -238,6 +243,7 @@ impl PeerList {
             }
             peer.is_dialable = false;
             self.index(key);
+            self.rank_anew();
         }
     }
 
@@ -245,6 +251,7 @@ impl PeerList {
     pub fn add_own(&mut self, addr: SocketAddr) {
         let addr = canonical(addr);
         self.gate.learn(addr);
+        self.rank_anew();
         if let Some(key) = self.by_addr.get(&addr).copied() {
             self.peers[key].is_dialable = false;
             self.index(key);
@@ -376,6 +383,7 @@ impl PeerList {
             expected_id: None,
             lot: self.rng.next_u32(),
             due: None,
+            ready: None,
         });
         self.by_addr.insert(addr, key);
         self.index(key);
@@ -386,6 +394,7 @@ impl PeerList {
         if let Some(peer) = self.peers.remove(key) {
             self.by_addr.remove(&peer.addr);
             peer.due.map(|due| self.due.remove(&(due, key)));
+            peer.ready.map(|rank| self.ready.remove(&(rank, key)));
         }
     }
 

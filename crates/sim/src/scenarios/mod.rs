@@ -124,6 +124,16 @@ pub const ALL: &[Scenario] = &[
         run: sharing::single_seed,
     },
     Scenario { name: "fairness", what: "a seed gives everybody a share", run: sharing::fairness },
+    Scenario {
+        name: "flash-crowd",
+        what: "one seed and hundreds of leeches at once (--peers, 60)",
+        run: sharing::flash_crowd,
+    },
+    Scenario {
+        name: "many-sources",
+        what: "a leech with hundreds of peers (--peers, 40)",
+        run: sharing::many_sources,
+    },
     Scenario { name: "have-source", what: "who says have is asked for the piece", run: sharing::have_source },
     Scenario { name: "blame", what: "one corrupting peer among honest ones is found", run: sharing::blame },
     Scenario { name: "colluders", what: "two corrupting peers are found", run: sharing::colluders },

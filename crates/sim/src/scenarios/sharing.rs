@@ -176,3 +176,73 @@ pub(super) fn blame(setup: &Setup) -> Result<Played, String> {
 pub(super) fn colluders(setup: &Setup) -> Result<Played, String> {
     spoilers(setup, 2)
 }
+
+/// One seed, connected to hundreds of leeches that know it and a few others.
+pub(super) fn flash_crowd(setup: &Setup) -> Result<Played, String> {
+    let n = setup.peers.unwrap_or(60).max(2);
+    let mut world = World::new(setup.seed, false);
+    let content = Content::random(setup.seed, 128 << 10, 16 << 10, About::default());
+    let room = n + 1;
+    let engine = Settings {
+        dht: false,
+        pex: false,
+        connections_max: room,
+        torrent_connections_max: room,
+        dials_max: room,
+        ..Settings::default()
+    };
+    let mut members: Vec<(HostId, TorrentId)> = Vec::new();
+    for i in 0..=n {
+        let host = world.add_host(HostSettings { engine: engine.clone(), ..HostSettings::default() });
+        let have = if i == 0 { Bitfield::all(content.pieces()) } else { Bitfield::none(content.pieces()) };
+        let torrent = swarm::add(&mut world, host, &content, have, BY_HAND);
+        let known = members.first().into_iter().chain(members.iter().skip(1).rev().take(2));
+        known.for_each(|(other, _)| swarm::introduce(&mut world, host, torrent, *other));
+        members.push((host, torrent));
+    }
+    world.run_for(Duration::from_secs(5));
+    let (seed, of_seed) = members[0];
+    let connected = world.host(seed).engine.peers(of_seed).len();
+    ensure(connected == n, || format!("the seed has {connected} of {n} connected"))?;
+    let begin = world.now();
+    let is_done = world.run_while(Duration::from_secs(600), |w| all_complete(w, &members));
+    ensure(is_done, || "not everybody completed".to_owned())?;
+    let time = world.now().since(begin);
+    played(
+        world,
+        vec![
+            ("connected to the seed", connected.to_string()),
+            ("everybody complete in", format!("{time:?}")),
+        ],
+    )
+}
+
+/// A leech with two hundred peers, each of which has a half of the pieces.
+pub(super) fn many_sources(setup: &Setup) -> Result<Played, String> {
+    let n = setup.peers.unwrap_or(40).max(2);
+    let mut world = World::new(setup.seed, false);
+    let content = Content::random(setup.seed, 8 << 20, 32 << 10, About::default());
+    let engine =
+        Settings { dht: false, pex: false, torrent_connections_max: n, dials_max: n, ..Settings::default() };
+    let add = |world: &mut World, have: Bitfield| {
+        let host = world.add_host(HostSettings { engine: engine.clone(), ..HostSettings::default() });
+        (host, swarm::add(world, host, &content, have, BY_HAND))
+    };
+    let (leech, torrent) = add(&mut world, Bitfield::none(content.pieces()));
+    for i in 0..n {
+        let mut have = Bitfield::none(content.pieces());
+        let share = content.metainfo.info.layout.pieces().filter(|p| (p.0 as usize + i).is_multiple_of(2));
+        share.for_each(|p| _ = have.set(p));
+        let (host, _) = add(&mut world, have);
+        swarm::introduce(&mut world, leech, torrent, host);
+    }
+    let is_done = world.run_while(Duration::from_secs(300), |w| swarm::is_complete(w, leech, torrent));
+    ensure(is_done, || "the leech did not complete".to_owned())?;
+    let waste = world.checkers().waste(leech).useless;
+    ensure(waste * 20 <= content.data.len() as u64, || format!("{waste} block bytes were useless"))?;
+    let peers = world.host(leech).engine.peers(torrent);
+    let gave = peers.iter().filter(|p| p.totals.0 > 0).count();
+    // as many as there are pieces: each is got from one
+    ensure(gave * 2 >= n.min(content.pieces() as usize), || format!("only {gave} of {n} peers were asked"))?;
+    played(world, vec![("peers that gave", gave.to_string()), ("useless bytes", waste.to_string())])
+}
