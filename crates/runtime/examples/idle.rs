@@ -87,24 +87,25 @@ fn measure(dir: &Path, count: u32, seconds: u64) -> Result<(), Box<dyn std::erro
     while !is_ready(session.summaries()?) {
         std::thread::sleep(Duration::from_millis(50));
     }
-    println!("{count} torrents ready in {:.2} s, {:.2} s CPU", begin.elapsed().as_secs_f64(), cpu_s()? - cpu);
-    let memory = || -> Result<(), Box<dyn std::error::Error>> {
+    let ready_s = begin.elapsed().as_secs_f64();
+    println!("{count} torrents ready in {ready_s:.2} s, {:.2} s CPU", cpu_s()? - cpu);
+    let memory = || -> Result<u64, Box<dyn std::error::Error>> {
         let (rss, anon, peak) = (status("VmRSS:")?, status("RssAnon:")?, status("VmHWM:")?);
         println!("resident {} MiB, of its own {} MiB, at most {} MiB", rss >> 10, anon >> 10, peak >> 10);
-        Ok(())
+        Ok(rss >> 10)
     };
     memory()?;
     let cpu = cpu_s()?;
     std::thread::sleep(Duration::from_secs(seconds));
     let used = cpu_s()? - cpu;
-    println!(
-        "{used:.2} s CPU in {seconds} s: {:.2} % of a core",
-        used * 100.0 / f64::from(u32::try_from(seconds)?)
-    );
-    memory()?;
+    let cpu_percent = used * 100.0 / f64::from(u32::try_from(seconds)?);
+    println!("{used:.2} s CPU in {seconds} s: {cpu_percent:.2} % of a core");
+    let rss_mib = memory()?;
     let end = Instant::now();
     session.shutdown(Duration::from_secs(5));
     println!("ended in {:.2} s", end.elapsed().as_secs_f64());
+    // `cargo xtask compare` reads the last line
+    println!("{{\"ready_s\":{ready_s:.3},\"rss_mib\":{rss_mib},\"cpu_percent\":{cpu_percent:.3}}}");
     Ok(())
 }
 

@@ -14,13 +14,15 @@ use crate::usage::cost_of;
 
 /// How many idle torrents are held.
 const IDLE: [u32; 2] = [10_000, 100_000];
+/// How long their CPU time is watched once they are ready.
+const SECONDS: &str = "30";
 
 /// Torrents that nobody asks for.
 pub(super) fn idle(_bench: &Bench) -> Vec<Contender<'_>> {
     IDLE.iter()
         .map(|count| {
             let count = count.to_string();
-            example(format!("{count} torrents"), "runtime", "idle", vec!["--torrents".to_owned(), count])
+            example(format!("{count} torrents"), "runtime", "idle", vec![count, SECONDS.to_owned()])
         })
         .collect()
 }
