@@ -194,7 +194,7 @@ impl<'a> Worker<'a> {
             done += u64::from(len);
             let slot = slots.find(|(at, _)| *at == lane.at).expect("the buffer has a slot for every piece").1;
             let slot = &mut slot[..bytes(len)];
-            if begin % AHEAD_LEN == 0 && lane.len - begin > AHEAD_LEN {
+            if begin.is_multiple_of(AHEAD_LEN) && lane.len - begin > AHEAD_LEN {
                 let ahead = begin + AHEAD_LEN;
                 let len = AHEAD_LEN.min(lane.len - ahead);
                 self.reader.read_ahead(lane.piece, ahead, u64::from(len))?;
