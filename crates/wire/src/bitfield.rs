@@ -141,7 +141,7 @@ impl Bitfield {
 
     /// The pieces in both sets, from the word of 64 that `from` lies in to the end and then from the first word,
     /// ascending in each part. Both are over the same torrent. What neither part has in common is passed over by
-    /// [`STRIDE`] bytes at a time.
+    /// Some bytes at a time.
     pub fn common<'a>(
         &'a self,
         other: &'a Bitfield,

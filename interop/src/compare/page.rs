@@ -50,7 +50,7 @@ pub(super) fn write(out: &Path, results: &Results) -> Result<()> {
     Ok(())
 }
 
-/// Whether all that [`write`] would write is there already; names the first file that is not.
+/// Whether all that [`write()`] would write is there already; names the first file that is not.
 pub(super) fn is_current(out: &Path, results: &Results) -> Result<bool> {
     for (path, text) in files(out, results)? {
         if fs::read_to_string(&path).ok().as_ref() != Some(&text) {
