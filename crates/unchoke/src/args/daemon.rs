@@ -4,12 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use unchoke_runtime::Discovery;
-use unchoke_wire::HostPort;
 
-use super::transfer::LISTEN_HELP;
+use super::transfer::SwarmArgs;
 use crate::api::ApiAddr;
-use crate::units::{self, Rate};
 
 /// Options of `daemon`.
 #[derive(Debug, Args)]
@@ -25,40 +22,7 @@ pub(crate) struct DaemonArgs {
     pub(crate) api: Option<ApiAddr>,
     /// The rest.
     #[command(flatten)]
-    pub(crate) net: DaemonNetArgs,
-}
-
-/// How the peers of a daemon are found.
-#[derive(Debug, Args)]
-pub(crate) struct DaemonNetArgs {
-    /// Address to listen on; may be repeated
-    #[arg(long, value_name = "IP:PORT", help = LISTEN_HELP)]
-    pub(crate) listen: Vec<SocketAddr>,
-    /// Do not use the DHT
-    #[arg(long)]
-    pub(crate) no_dht: bool,
-    /// Do not look for peers in the local network
-    #[arg(long)]
-    pub(crate) no_lsd: bool,
-    /// Do not exchange peers with peers
-    #[arg(long)]
-    pub(crate) no_pex: bool,
-    /// DHT node to begin with, in place of the public ones; may be repeated
-    #[arg(long = "dht-node", value_name = "HOST:PORT", conflicts_with = "no_dht")]
-    pub(crate) dht_nodes: Vec<HostPort>,
-    /// Most bytes a second to download, such as 500K or 2MiB; 0 for no limit
-    #[arg(long, value_name = "RATE", value_parser = units::rate, default_value = "0", hide_default_value = true)]
-    pub(crate) limit_down: Rate,
-    /// Most bytes a second to upload, such as 500K or 2MiB; 0 for no limit
-    #[arg(long, value_name = "RATE", value_parser = units::rate, default_value = "0", hide_default_value = true)]
-    pub(crate) limit_up: Rate,
-}
-
-impl DaemonNetArgs {
-    /// By which means torrents find peers.
-    pub(crate) fn discovery(&self) -> Discovery {
-        Discovery { dht: !self.no_dht, lsd: !self.no_lsd, ..Discovery::default() }
-    }
+    pub(crate) swarm: SwarmArgs,
 }
 
 /// Which daemon a command talks to.

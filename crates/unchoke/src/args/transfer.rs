@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use unchoke_runtime::{Discovery, SessionConfig, Settings};
 use unchoke_wire::HostPort;
 
 use crate::selection::{self, Pick};
 use crate::units::{self, Rate};
 
 /// Help of `--listen`: a default that is not a single value.
-pub(super) const LISTEN_HELP: &str =
+const LISTEN_HELP: &str =
     "Address to listen on; may be repeated [default: 0.0.0.0:6881 and [::]:6881, or the next free port]";
 
 /// Options of `get`.
@@ -70,12 +71,9 @@ pub(crate) struct SeedArgs {
     pub(crate) net: NetArgs,
 }
 
-/// How peers are found and spoken to, and what is told about it.
+/// How peers are found, and how fast they are served: what one command and the daemon have in common.
 #[derive(Debug, Args)]
-pub(crate) struct NetArgs {
-    /// Peer to connect to; may be repeated
-    #[arg(long = "peer", value_name = "IP:PORT")]
-    pub(crate) peers: Vec<SocketAddr>,
+pub(crate) struct SwarmArgs {
     /// Address to listen on; may be repeated
     #[arg(long, value_name = "IP:PORT", help = LISTEN_HELP)]
     pub(crate) listen: Vec<SocketAddr>,
@@ -88,24 +86,61 @@ pub(crate) struct NetArgs {
     /// Do not exchange peers with peers
     #[arg(long)]
     pub(crate) no_pex: bool,
-    /// Do not ask the router to open the port
-    #[arg(long)]
-    pub(crate) no_port_map: bool,
     /// DHT node to begin with, in place of the public ones; may be repeated
     #[arg(long = "dht-node", value_name = "HOST:PORT", conflicts_with = "no_dht")]
     pub(crate) dht_nodes: Vec<HostPort>,
-    /// What connections run over; this version speaks TCP alone
-    #[arg(long, value_enum, default_value_t = Transport::Any)]
-    pub(crate) transport: Transport,
-    /// Whether connections are encrypted; this version speaks plaintext alone
-    #[arg(long, value_enum, default_value_t = Encryption::Allow)]
-    pub(crate) encryption: Encryption,
     /// Most bytes a second to download, such as 500K or 2MiB; 0 for no limit
     #[arg(long, value_name = "RATE", value_parser = units::rate, default_value = "0", hide_default_value = true)]
     pub(crate) limit_down: Rate,
     /// Most bytes a second to upload, such as 500K or 2MiB; 0 for no limit
     #[arg(long, value_name = "RATE", value_parser = units::rate, default_value = "0", hide_default_value = true)]
     pub(crate) limit_up: Rate,
+}
+
+impl SwarmArgs {
+    /// By which means torrents find peers.
+    pub(crate) fn discovery(&self) -> Discovery {
+        Discovery { dht: !self.no_dht, lsd: !self.no_lsd, ..Discovery::default() }
+    }
+
+    /// What a session is started with, as far as these options go.
+    pub(crate) fn config(&self) -> SessionConfig {
+        let config = SessionConfig {
+            dht: !self.no_dht,
+            engine: Settings {
+                download_limit: self.limit_down.0,
+                upload_limit: self.limit_up.0,
+                pex: !self.no_pex,
+                lsd: !self.no_lsd,
+                ..Settings::default()
+            },
+            ..SessionConfig::default()
+        };
+        match &self.dht_nodes[..] {
+            [] => config,
+            nodes => SessionConfig { dht_nodes: nodes.to_vec(), dht_routers: Vec::new(), ..config },
+        }
+    }
+}
+
+/// How peers are found and spoken to, and what is told about it.
+#[derive(Debug, Args)]
+pub(crate) struct NetArgs {
+    /// Peer to connect to; may be repeated
+    #[arg(long = "peer", value_name = "IP:PORT")]
+    pub(crate) peers: Vec<SocketAddr>,
+    /// How peers are found.
+    #[command(flatten)]
+    pub(crate) swarm: SwarmArgs,
+    /// Do not ask the router to open the port
+    #[arg(long)]
+    pub(crate) no_port_map: bool,
+    /// What connections run over; this version speaks TCP alone
+    #[arg(long, value_enum, default_value_t = Transport::Any)]
+    pub(crate) transport: Transport,
+    /// Whether connections are encrypted; this version speaks plaintext alone
+    #[arg(long, value_enum, default_value_t = Encryption::Allow)]
+    pub(crate) encryption: Encryption,
     /// Print events, one JSON object a line
     #[arg(long, conflicts_with = "quiet")]
     pub(crate) json: bool,

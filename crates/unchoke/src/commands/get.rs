@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use unchoke_engine::input::{Discovery, TorrentSource};
+use unchoke_engine::input::TorrentSource;
 use unchoke_runtime::AddTorrent;
 
 use super::follow::{Follow, Pace};
@@ -43,7 +43,7 @@ pub(super) fn run(args: &GetArgs) -> Result<ExitCode> {
             selection,
             is_sequential: args.sequential,
             begins_anew: state.as_ref().is_some_and(|s| s.is_same_disk),
-            discovery: Discovery { dht: !args.net.no_dht, ..Discovery::default() },
+            discovery: args.net.swarm.discovery(),
             peers: args.net.peers.clone(),
             ..AddTorrent::new(source, args.dir.clone())
         };
@@ -71,7 +71,7 @@ fn check(source: &TorrentSource, args: &GetArgs) -> Result<()> {
         TorrentSource::Metainfo(m) => {
             selection::chosen(&args.picks, &m.info).map(|_| ()).map_err(anyhow::Error::msg)
         }
-        TorrentSource::Magnet(m) if m.publisher.is_some() && args.net.no_dht => {
+        TorrentSource::Magnet(m) if m.publisher.is_some() && args.net.swarm.no_dht => {
             bail!("the DHT alone tells of its versions; leave out --no-dht")
         }
         TorrentSource::Magnet(_) => Ok(()),

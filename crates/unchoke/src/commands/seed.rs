@@ -4,7 +4,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use unchoke_engine::input::Discovery;
 use unchoke_runtime::AddTorrent;
 use unchoke_storage::{FileFact, FileStorage, Options, Storage, StorageSpec};
 use unchoke_wire::metainfo::{Metainfo, PieceHashes};
@@ -32,7 +31,7 @@ pub(super) fn run(args: &SeedArgs) -> Result<ExitCode> {
         let add = AddTorrent {
             trust: args.trust,
             seed_only: true,
-            discovery: Discovery { dht: !args.net.no_dht, ..Discovery::default() },
+            discovery: args.net.swarm.discovery(),
             peers: args.net.peers.clone(),
             ..AddTorrent::new(metainfo, args.dir.clone())
         };

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::{Result, bail};
-use unchoke_runtime::{Session, SessionConfig, SessionError, Settings};
+use unchoke_runtime::{Session, SessionConfig, SessionError};
 
 use crate::args::{Encryption, NetArgs, Transport};
 use crate::state::StateDir;
@@ -20,24 +20,12 @@ pub(super) fn start(args: &NetArgs, state: Option<&StateDir>) -> Result<Session>
         bail!("cannot encrypt: this version speaks plaintext alone; leave out --encryption or say allow");
     }
     let config = SessionConfig {
-        dht: !args.no_dht,
         dht_file: state.map(|s| s.dht_nodes.clone()),
         resume_dir: state.map(|s| s.records.clone()),
-        engine: Settings {
-            download_limit: args.limit_down.0,
-            upload_limit: args.limit_up.0,
-            pex: !args.no_pex,
-            lsd: !args.no_lsd,
-            ..Settings::default()
-        },
         trace: args.trace.is_some(),
-        ..SessionConfig::default()
+        ..args.swarm.config()
     };
-    let config = match &args.dht_nodes[..] {
-        [] => config,
-        nodes => SessionConfig { dht_nodes: nodes.to_vec(), dht_routers: Vec::new(), ..config },
-    };
-    listen(&args.listen, everywhere, config)
+    listen(&args.swarm.listen, everywhere, config)
 }
 
 /// Listens where the user said; else, on what `addresses` makes of a port, on the first free one of the usual ports,

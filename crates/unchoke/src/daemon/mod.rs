@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use unchoke_runtime::{Session, SessionConfig, SessionEvent, Settings};
+use unchoke_runtime::{Session, SessionConfig, SessionEvent};
 
 use crate::api::model::Whereabouts;
 use crate::api::{self, Api, ApiAddr, Guard, Server, Token};
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &DaemonArgs) -> Result<ExitCode> {
     let heard: Vec<String> = session.local_addrs().iter().map(ToString::to_string).collect();
     let is_asked = Arc::new(AtomicBool::new(false));
     let api = Arc::new(Api {
-        torrents: Torrents::new(session, downloads, args.net.discovery()),
+        torrents: Torrents::new(session, downloads, args.swarm.discovery()),
         guard: Guard::new(token, &addr),
         stop: Arc::clone(&is_asked),
     });
@@ -63,25 +63,13 @@ pub(crate) fn run(args: &DaemonArgs) -> Result<ExitCode> {
 }
 
 fn start(args: &DaemonArgs, dir: &Path) -> Result<Session> {
-    let net = &args.net;
+    let swarm = &args.swarm;
     let config = SessionConfig {
-        dht: !net.no_dht,
         dht_file: Some(dir.join("dht-nodes")),
         state_dir: Some(dir.to_owned()),
-        engine: Settings {
-            download_limit: net.limit_down.0,
-            upload_limit: net.limit_up.0,
-            pex: !net.no_pex,
-            lsd: !net.no_lsd,
-            ..Settings::default()
-        },
-        ..SessionConfig::default()
+        ..swarm.config()
     };
-    let config = match &net.dht_nodes[..] {
-        [] => config,
-        nodes => SessionConfig { dht_nodes: nodes.to_vec(), dht_routers: Vec::new(), ..config },
-    };
-    listen(&net.listen, everywhere, config)
+    listen(&swarm.listen, everywhere, config)
 }
 
 fn log(event: &SessionEvent) {
