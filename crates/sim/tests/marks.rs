@@ -6,7 +6,7 @@ use unchoke_sim::{Mark, scenarios};
 #[test]
 fn the_scenarios_together_reach_every_mark() {
     let mut hit = BTreeSet::new();
-    for scenario in scenarios::ALL {
+    for scenario in scenarios::all() {
         for seed in 0..4 {
             let report = scenarios::run(scenario.name, seed, None);
             hit.extend(report.unwrap_or_else(|failure| panic!("{failure}")).marks);

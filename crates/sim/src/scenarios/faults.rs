@@ -1,7 +1,7 @@
 //! A swarm under faults of every kind. In the safety phase everything may go wrong and nothing may be broken; then the
 //! swarm is healed and everybody must complete in time.
 
-use super::{Played, Setup, ensure, home_link, played};
+use super::{Played, Scenario, Setup, ensure, home_link, played};
 use crate::disk::DiskSettings;
 use crate::host::{HostId, HostSettings};
 use crate::swarm::{self, About, Content};
@@ -13,6 +13,13 @@ use unchoke_engine::input::Discovery;
 use unchoke_engine::{Command, Settings, TorrentId};
 use unchoke_wire::time::Duration;
 use unchoke_wire::{Bitfield, HostPort};
+
+/// The scenarios of this file.
+pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
+    name: "swarm",
+    what: "a swarm under faults of every kind, then healed (--peers, 30)",
+    run: swarm,
+}];
 
 /// How long faults last.
 const SAFETY: Duration = Duration::from_secs(40);
@@ -51,7 +58,7 @@ struct Swarm {
     nodes: Vec<HostPort>,
 }
 
-pub(super) fn swarm(setup: &Setup) -> Result<Played, String> {
+fn swarm(setup: &Setup) -> Result<Played, String> {
     let n = setup.peers.unwrap_or(30).max(3);
     let mut s = Swarm::new(setup.seed, n);
     s.safety();

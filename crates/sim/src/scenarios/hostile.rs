@@ -1,6 +1,6 @@
 //! Hostile peers, each beside an honest transfer that must not suffer: what each gets is in [`CASES`].
 
-use super::{Played, Setup, ensure, home, played};
+use super::{Played, Scenario, Setup, ensure, home, played};
 use crate::bad_peer::{Greeting, Manner, Seen, Serves};
 use crate::swarm::{self, About, BY_HAND, Content};
 use crate::world::World;
@@ -11,6 +11,10 @@ use unchoke_wire::ut_pex::{PexFlags, PexMessage, PexPeer};
 use unchoke_wire::{
     Bitfield, BlockRef, Extension, ExtensionHandshake, ExtensionIds, PieceIndex, Reserved, WireHash,
 };
+
+/// The scenarios of this file.
+pub(super) const SCENARIOS: &[Scenario] =
+    &[Scenario { name: "hostile", what: "every hostile peer beside an honest transfer", run: all }];
 
 /// Pieces of the torrent.
 const PIECES: u32 = 20;
@@ -240,7 +244,7 @@ pub const CASES: &[Case] = &[
 ];
 
 /// All cases in one world: each dials and is dialled beside an honest seed and an honest leech.
-pub(super) fn all(setup: &Setup) -> Result<Played, String> {
+fn all(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     let content = Content::random(setup.seed, PIECES as usize * (64 << 10), 64 << 10, About::default());
     let victim = home(&mut world, false);

@@ -1,6 +1,6 @@
 //! Who is who: peer ids, ourselves, two connections between the same two, many torrents on one port.
 
-use super::{Played, Setup, ensure, home, played};
+use super::{Played, Scenario, Setup, ensure, home, played};
 use crate::host::HostSettings;
 use crate::marks::Mark;
 use crate::swarm::{self, About, BY_HAND, Content};
@@ -13,8 +13,17 @@ use unchoke_engine::{Command, Event, Settings};
 use unchoke_wire::time::Duration;
 use unchoke_wire::{Bitfield, PeerId};
 
+/// The scenarios of this file.
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "strict-id", what: "wrong peer ids, strict and lenient", run: strict_id },
+    Scenario { name: "self-dial", what: "a host is told its own address", run: self_dial },
+    Scenario { name: "cross-dial", what: "two hosts dial each other", run: cross_dial },
+    Scenario { name: "session-ids", what: "a peer id is kept for a session", run: session_ids },
+    Scenario { name: "many-torrents", what: "a hundred torrents on one port", run: many_torrents },
+];
+
 /// A tracker names a seed by a wrong id: a strict host leaves it, a lenient one completes.
-pub(super) fn strict_id(setup: &Setup) -> Result<Played, String> {
+fn strict_id(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     let tracker = world.add_tracker(Tracker::new);
     let trackers = vec![vec![world.tracker(tracker).http_url()]];
@@ -47,7 +56,7 @@ pub(super) fn strict_id(setup: &Setup) -> Result<Played, String> {
 }
 
 /// A host that does not know its own address hears of it, dials itself once, and never again.
-pub(super) fn self_dial(setup: &Setup) -> Result<Played, String> {
+fn self_dial(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     let content = Content::three_pieces(Vec::new());
     let engine = Settings { dht: false, ..Settings::default() };
@@ -71,7 +80,7 @@ pub(super) fn self_dial(setup: &Setup) -> Result<Played, String> {
 }
 
 /// Two hosts dial each other at the same moment: one connection stays, the same for both.
-pub(super) fn cross_dial(setup: &Setup) -> Result<Played, String> {
+fn cross_dial(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     let content = Content::random(setup.seed, 1 << 20, 32 << 10, About::default());
     let (a, b) = (home(&mut world, false), home(&mut world, false));
@@ -91,7 +100,7 @@ pub(super) fn cross_dial(setup: &Setup) -> Result<Played, String> {
 }
 
 /// The peer id of a torrent is the same on every connection of a session, and another in the next one.
-pub(super) fn session_ids(setup: &Setup) -> Result<Played, String> {
+fn session_ids(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     let content = Content::three_pieces(Vec::new());
     let watchers: Vec<_> = (0..2)
@@ -133,7 +142,7 @@ pub(super) fn session_ids(setup: &Setup) -> Result<Played, String> {
 
 /// A hundred torrents on one port: each connection is for the torrent its handshake named, an unknown or paused one
 /// gets nothing.
-pub(super) fn many_torrents(setup: &Setup) -> Result<Played, String> {
+fn many_torrents(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     let (a, b) = (home(&mut world, false), home(&mut world, false));
     let mut pairs = Vec::new();

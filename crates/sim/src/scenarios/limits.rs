@@ -1,6 +1,6 @@
 //! Long paths, limits and NATs.
 
-use super::{Played, Setup, ensure, home, played};
+use super::{Played, Scenario, Setup, ensure, home, played};
 use crate::host::HostSettings;
 use crate::link::LinkSettings;
 use crate::swarm::{self, About, BY_HAND, Content};
@@ -11,8 +11,15 @@ use unchoke_engine::{Command, Settings};
 use unchoke_wire::Bitfield;
 use unchoke_wire::time::Duration;
 
+/// The scenarios of this file.
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "long-path", what: "a round trip of 200 ms is filled", run: long_path },
+    Scenario { name: "rate-limit", what: "limits of both directions hold", run: rate_limit },
+    Scenario { name: "nat", what: "hosts nobody can dial complete", run: nat },
+];
+
 /// 200 ms there and back at 100 Mbit/s: the pipe is filled.
-pub(super) fn long_path(setup: &Setup) -> Result<Played, String> {
+fn long_path(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, false);
     let rate = 12_500_000;
     let link = LinkSettings { latency: Duration::from_millis(50), rate, ..LinkSettings::default() };
@@ -33,7 +40,7 @@ pub(super) fn long_path(setup: &Setup) -> Result<Played, String> {
     played(world, vec![("share of the line", format!("{:.0} %", least / took * 100.0))])
 }
 
-pub(super) fn rate_limit(setup: &Setup) -> Result<Played, String> {
+fn rate_limit(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, false);
     let content = Content::random(setup.seed, 2 << 20, 64 << 10, About::default());
     let limits = [(Some(100_000), None), (None, Some(100_000))];
@@ -67,7 +74,7 @@ pub(super) fn rate_limit(setup: &Setup) -> Result<Played, String> {
 }
 
 /// Only the seed can be dialled.
-pub(super) fn nat(setup: &Setup) -> Result<Played, String> {
+fn nat(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, false);
     let tracker = world.add_tracker(Tracker::new);
     let trackers = vec![vec![world.tracker(tracker).http_url()]];

@@ -1,6 +1,6 @@
 //! Magnets: the metadata comes from peers.
 
-use super::{Played, Setup, ensure, home, played};
+use super::{Played, Scenario, Setup, ensure, home, played};
 use crate::bad_peer::{Manner, Metadata};
 use crate::log::words;
 use crate::marks::Mark;
@@ -10,7 +10,13 @@ use unchoke_engine::input::Discovery;
 use unchoke_wire::time::Duration;
 use unchoke_wire::{Bitfield, Reserved};
 
-pub(super) fn magnet(setup: &Setup) -> Result<Played, String> {
+/// The scenarios of this file.
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "magnet", what: "metadata from peers, a liar first", run: magnet },
+    Scenario { name: "magnet-private", what: "a magnet that turns out to be private", run: private },
+];
+
+fn magnet(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     // pieces of 16 KiB: 1,200 hashes are more than one block of metadata
     let content = Content::random(setup.seed, 1_200 << 14, 16 << 10, About::default());
@@ -49,7 +55,7 @@ pub(super) fn magnet(setup: &Setup) -> Result<Played, String> {
 }
 
 /// A private torrent's magnet: once it is known to be private, nobody tells anybody of peers.
-pub(super) fn private(setup: &Setup) -> Result<Played, String> {
+fn private(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     let tracker = world.add_tracker(crate::tracker::Tracker::new);
     let url = world.tracker(tracker).http_url();

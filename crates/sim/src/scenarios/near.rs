@@ -1,7 +1,7 @@
 //! Peers found without trackers and DHT: in the local network (BEP 14), and through other peers (BEP 11) of whom some
 //! lie.
 
-use super::{Played, Setup, ensure, played};
+use super::{Played, Scenario, Setup, ensure, played};
 use crate::bad_peer::Manner;
 use crate::host::{HostId, HostSettings};
 use crate::swarm::{self, About, BY_HAND, Content};
@@ -16,6 +16,12 @@ use unchoke_wire::time::Duration;
 use unchoke_wire::ut_pex::{PexFlags, PexMessage, PexPeer};
 use unchoke_wire::{Bitfield, Extension, ExtensionHandshake, ExtensionIds, Reserved};
 
+/// The scenarios of this file.
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "pex-poison", what: "liars in peer exchange beside an honest peer", run: poison },
+    Scenario { name: "lan", what: "peers found in the local network alone (--peers, 6)", run: lan },
+];
+
 /// Only the local network is asked.
 const NEAR: Discovery = Discovery { trackers: false, dht: false, lsd: true, dial: true };
 /// Pieces of the torrents.
@@ -27,7 +33,7 @@ fn in_lan(world: &mut World, lan: u32) -> HostId {
 }
 
 /// Two networks: a seed in one, leeches in both; and a private torrent that nobody hears of. Datagrams get lost.
-pub(super) fn lan(setup: &Setup) -> Result<Played, String> {
+fn lan(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     let content = Content::random(setup.seed, 1 << 20, 64 << 10, About::default());
     let about = About { is_private: true, ..About::default() };
@@ -73,7 +79,7 @@ fn poisoner(peers: &[SocketAddr]) -> Manner {
 }
 
 /// Liars that name a victim's ports, the local network and the host itself, beside honest peers that know of a seed.
-pub(super) fn poison(setup: &Setup) -> Result<Played, String> {
+fn poison(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     let content = Content::random(setup.seed, 1 << 20, 64 << 10, About::default());
     let engine = || Settings { dht: false, lsd: false, ..Settings::default() };

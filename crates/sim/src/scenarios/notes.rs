@@ -1,6 +1,6 @@
 //! The exchanges of the notes.
 
-use super::{Played, Setup, ensure, home, played};
+use super::{Played, Scenario, Setup, ensure, home, played};
 use crate::bad_peer::Manner;
 use crate::host::{HostId, HostSettings};
 use crate::link::LinkSettings;
@@ -17,6 +17,29 @@ use unchoke_engine::{Command, Event, TorrentId};
 use unchoke_wire::message::Message;
 use unchoke_wire::time::{Duration, Instant};
 use unchoke_wire::{Bitfield, HostPort, PieceIndex};
+
+/// The scenarios of this file.
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "golden-a", what: "two peers, the notes' example flow", run: golden_a },
+    Scenario {
+        name: "golden-a-plain",
+        what: "the same with a peer of BEP 3 and no extension, message by message",
+        run: golden_a_plain,
+    },
+    Scenario { name: "golden-b", what: "the notes' three peers without a tracker", run: golden_b },
+    Scenario { name: "golden-b-far", what: "the same on lines of any make", run: golden_b_far },
+    Scenario {
+        name: "golden-b-plain",
+        what: "the bitfields 0xE0 and 0xC0 as a plain peer sees them",
+        run: golden_b_plain,
+    },
+    Scenario {
+        name: "golden-b-stopped",
+        what: "the notes' C completes from A after B has stopped",
+        run: golden_b_stopped,
+    },
+    Scenario { name: "idle", what: "ten idle minutes: every link is kept alive", run: idle },
+];
 
 /// What a host said to and heard from another, in words.
 fn talk(world: &World, host: HostId, other: IpAddr) -> Vec<String> {
@@ -40,7 +63,7 @@ fn until_keep_alive(talk: &[String]) -> Vec<&str> {
     words.take_while(|w| !w.ends_with("keep-alive")).collect()
 }
 
-pub(super) fn golden_a(setup: &Setup) -> Result<Played, String> {
+fn golden_a(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     let (a, b) = (home(&mut world, false), home(&mut world, false));
     let content = one_block();
@@ -69,7 +92,7 @@ pub(super) fn golden_a(setup: &Setup) -> Result<Played, String> {
     played(world, Vec::new())
 }
 
-pub(super) fn golden_a_plain(setup: &Setup) -> Result<Played, String> {
+fn golden_a_plain(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     let a = home(&mut world, false);
     let content = one_block();
@@ -205,7 +228,7 @@ impl Asked {
     }
 }
 
-pub(super) fn golden_b(setup: &Setup) -> Result<Played, String> {
+fn golden_b(setup: &Setup) -> Result<Played, String> {
     let mut n = Notes::new(setup.seed, alike);
     let of_a = n.start_a();
     n.complete(of_a)?;
@@ -239,7 +262,7 @@ pub(super) fn golden_b(setup: &Setup) -> Result<Played, String> {
 }
 
 /// The same on lines that have nothing in common: B may be found long before C, and is not kept waiting.
-pub(super) fn golden_b_far(setup: &Setup) -> Result<Played, String> {
+fn golden_b_far(setup: &Setup) -> Result<Played, String> {
     let mut n = Notes::new(setup.seed, various);
     let of_a = n.start_a();
     n.complete(of_a)?;
@@ -263,7 +286,7 @@ fn unchoked_at(world: &World, host: HostId, by: IpAddr) -> Option<Instant> {
 }
 
 /// A is a plain peer that only looks: its view of B and C is that of the notes, bit for bit.
-pub(super) fn golden_b_plain(setup: &Setup) -> Result<Played, String> {
+fn golden_b_plain(setup: &Setup) -> Result<Played, String> {
     let mut n = Notes::new(setup.seed, various);
     let manner = Manner { first: Message::Bitfield(&[0]).to_vec(), ..Manner::default() };
     let a = n.world.add_bad_peer(&n.content, manner);
@@ -277,7 +300,7 @@ pub(super) fn golden_b_plain(setup: &Setup) -> Result<Played, String> {
     played(n.world, Vec::new())
 }
 
-pub(super) fn golden_b_stopped(setup: &Setup) -> Result<Played, String> {
+fn golden_b_stopped(setup: &Setup) -> Result<Played, String> {
     let mut n = Notes::new(setup.seed, various);
     let of_a = n.start_a();
     let (a, b, c) = (n.a, n.b, n.c);
@@ -293,7 +316,7 @@ pub(super) fn golden_b_stopped(setup: &Setup) -> Result<Played, String> {
     played(n.world, Vec::new())
 }
 
-pub(super) fn idle(setup: &Setup) -> Result<Played, String> {
+fn idle(setup: &Setup) -> Result<Played, String> {
     let mut n = Notes::new(setup.seed, various);
     let of_a = n.start_a();
     n.complete(of_a)?;

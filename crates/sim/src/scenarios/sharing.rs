@@ -1,6 +1,6 @@
 //! Swarms that share: from one seed, fairly, and in spite of peers that corrupt.
 
-use super::{Played, Setup, ensure, home, played};
+use super::{Played, Scenario, Setup, ensure, home, played};
 use crate::bad_peer::{Manner, Serves};
 use crate::host::{HostId, HostSettings};
 use crate::log::words;
@@ -11,6 +11,25 @@ use std::rc::Rc;
 use unchoke_engine::{Event, Settings, TorrentId};
 use unchoke_wire::Bitfield;
 use unchoke_wire::time::Duration;
+
+/// The scenarios of this file.
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "single-seed", what: "a swarm completes from one seed (--peers, 20)", run: single_seed },
+    Scenario { name: "fairness", what: "a seed gives everybody a share", run: fairness },
+    Scenario {
+        name: "flash-crowd",
+        what: "one seed and hundreds of leeches at once (--peers, 60)",
+        run: flash_crowd,
+    },
+    Scenario {
+        name: "many-sources",
+        what: "a leech with hundreds of peers (--peers, 40)",
+        run: many_sources,
+    },
+    Scenario { name: "have-source", what: "who says have is asked for the piece", run: have_source },
+    Scenario { name: "blame", what: "one corrupting peer among honest ones is found", run: blame },
+    Scenario { name: "colluders", what: "two corrupting peers are found", run: colluders },
+];
 
 /// One seed and so many leeches, everybody told of everybody.
 fn crowd(world: &mut World, content: &Rc<Content>, leeches: usize) -> Vec<(HostId, TorrentId)> {
@@ -33,7 +52,7 @@ fn all_complete(world: &World, members: &[(HostId, TorrentId)]) -> bool {
     members.iter().all(|(host, torrent)| swarm::is_complete(world, *host, *torrent))
 }
 
-pub(super) fn single_seed(setup: &Setup) -> Result<Played, String> {
+fn single_seed(setup: &Setup) -> Result<Played, String> {
     let n = setup.peers.unwrap_or(20).max(2);
     let mut world = World::new(setup.seed, true);
     let content = Content::random(setup.seed, 1 << 20, 32 << 10, About::default());
@@ -69,7 +88,7 @@ pub(super) fn single_seed(setup: &Setup) -> Result<Played, String> {
     played(world, figures)
 }
 
-pub(super) fn fairness(setup: &Setup) -> Result<Played, String> {
+fn fairness(setup: &Setup) -> Result<Played, String> {
     let n = setup.peers.unwrap_or(24).max(2);
     let mut world = World::new(setup.seed, false);
     let content = Content::random(setup.seed, 8 << 20, 64 << 10, About::default());
@@ -103,7 +122,7 @@ pub(super) fn fairness(setup: &Setup) -> Result<Played, String> {
 }
 
 /// B has nothing and gets the only piece from C; A, connected to B alone, learns it by B's have.
-pub(super) fn have_source(setup: &Setup) -> Result<Played, String> {
+fn have_source(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     let content = Content::random(setup.seed, 64 << 10, 32 << 10, About::default());
     let engine = Settings { dht: false, pex: false, ..Settings::default() };
@@ -169,16 +188,16 @@ fn spoilers(setup: &Setup, liars: usize) -> Result<Played, String> {
     played(world, vec![("failed pieces", failed.to_string())])
 }
 
-pub(super) fn blame(setup: &Setup) -> Result<Played, String> {
+fn blame(setup: &Setup) -> Result<Played, String> {
     spoilers(setup, 1)
 }
 
-pub(super) fn colluders(setup: &Setup) -> Result<Played, String> {
+fn colluders(setup: &Setup) -> Result<Played, String> {
     spoilers(setup, 2)
 }
 
 /// One seed, connected to hundreds of leeches that know it and a few others.
-pub(super) fn flash_crowd(setup: &Setup) -> Result<Played, String> {
+fn flash_crowd(setup: &Setup) -> Result<Played, String> {
     let n = setup.peers.unwrap_or(60).max(2);
     let mut world = World::new(setup.seed, false);
     let content = Content::random(setup.seed, 128 << 10, 16 << 10, About::default());
@@ -218,7 +237,7 @@ pub(super) fn flash_crowd(setup: &Setup) -> Result<Played, String> {
 }
 
 /// A leech with two hundred peers, each of which has a half of the pieces.
-pub(super) fn many_sources(setup: &Setup) -> Result<Played, String> {
+fn many_sources(setup: &Setup) -> Result<Played, String> {
     let n = setup.peers.unwrap_or(40).max(2);
     let mut world = World::new(setup.seed, false);
     let content = Content::random(setup.seed, 8 << 20, 32 << 10, About::default());

@@ -1,6 +1,6 @@
 //! Swarms that find themselves by trackers, and by peer exchange.
 
-use super::{Played, Setup, ensure, home, played};
+use super::{Played, Scenario, Setup, ensure, home, played};
 use crate::host::HostSettings;
 use crate::swarm::{self, About, BY_HAND, Content};
 use crate::tracker::{PeerFormat, Tracker, TrackerManner};
@@ -10,6 +10,14 @@ use unchoke_engine::{Command, Event, Settings};
 use unchoke_wire::Bitfield;
 use unchoke_wire::http_tracker::AnnounceEvent;
 use unchoke_wire::time::Duration;
+
+/// The scenarios of this file.
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "tracker-http", what: "a swarm of an HTTP tracker", run: http },
+    Scenario { name: "tracker-udp", what: "a swarm of a UDP tracker", run: udp },
+    Scenario { name: "tracker-failover", what: "bad trackers before a good one", run: failover },
+    Scenario { name: "pex", what: "peers found by peer exchange alone", run: pex },
+];
 
 const ONLY_TRACKERS: Discovery = Discovery { trackers: true, dht: false, lsd: false, dial: true };
 
@@ -52,16 +60,16 @@ fn by_tracker(setup: &Setup, format: PeerFormat, url: fn(&Tracker) -> String) ->
     played(world, Vec::new())
 }
 
-pub(super) fn http(setup: &Setup) -> Result<Played, String> {
+fn http(setup: &Setup) -> Result<Played, String> {
     let format = if setup.seed.is_multiple_of(2) { PeerFormat::Compact } else { PeerFormat::Dictionaries };
     by_tracker(setup, format, Tracker::http_url)
 }
 
-pub(super) fn udp(setup: &Setup) -> Result<Played, String> {
+fn udp(setup: &Setup) -> Result<Played, String> {
     by_tracker(setup, PeerFormat::Compact, Tracker::udp_url)
 }
 
-pub(super) fn failover(setup: &Setup) -> Result<Played, String> {
+fn failover(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     let manners = [
         TrackerManner::Silent,
@@ -103,7 +111,7 @@ pub(super) fn failover(setup: &Setup) -> Result<Played, String> {
 }
 
 /// A chain: everybody is told of one other peer, the rest is peer exchange.
-pub(super) fn pex(setup: &Setup) -> Result<Played, String> {
+fn pex(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     let content = Content::random(setup.seed, 1 << 20, 32 << 10, About::default());
     let mut members = Vec::new();

@@ -1,6 +1,6 @@
 //! Transfers that are held up, choked, narrowed, paused and ended.
 
-use super::{Played, Setup, ensure, home, played};
+use super::{Played, Scenario, Setup, ensure, home, played};
 use crate::bad_peer::{Manner, Serves};
 use crate::host::HostSettings;
 use crate::log::words;
@@ -11,8 +11,20 @@ use unchoke_engine::{Command, Event, Settings};
 use unchoke_wire::time::Duration;
 use unchoke_wire::{Bitfield, PieceIndex, Reserved};
 
+/// The scenarios of this file.
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "stalled", what: "a silent peer's requests go elsewhere", run: stalled },
+    Scenario { name: "choke", what: "chokes in mid-transfer, fast and plain", run: choke },
+    Scenario { name: "slots", what: "more peers than slots: turns and allowed-fast", run: slots },
+    Scenario { name: "end-game", what: "a slow peer does not hold up the end", run: end_game },
+    Scenario { name: "selection", what: "only the wanted pieces are fetched", run: selection },
+    Scenario { name: "pause", what: "pause and resume in mid-transfer", run: pause },
+    Scenario { name: "remove", what: "a torrent removed in mid-transfer", run: remove },
+    Scenario { name: "disk-full", what: "a full disk that gets room again", run: disk_full },
+];
+
 /// A peer takes requests and sends nothing; another one comes later and gets them.
-pub(super) fn stalled(setup: &Setup) -> Result<Played, String> {
+fn stalled(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     let content = Content::random(setup.seed, 1 << 20, 64 << 10, About::default());
     let a = home(&mut world, false);
@@ -38,7 +50,7 @@ pub(super) fn stalled(setup: &Setup) -> Result<Played, String> {
 }
 
 /// A seed chokes in mid-transfer: a plain one drops what is queued, a fast one rejects it. All is asked for again.
-pub(super) fn choke(setup: &Setup) -> Result<Played, String> {
+fn choke(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     for is_fast in [false, true] {
         let content = Content::random(setup.seed + u64::from(is_fast), 1 << 20, 64 << 10, About::default());
@@ -70,7 +82,7 @@ pub(super) fn choke(setup: &Setup) -> Result<Played, String> {
 }
 
 /// Three slots and eight leeches: turns pass on, nobody starves, who waits gets allowed-fast pieces.
-pub(super) fn slots(setup: &Setup) -> Result<Played, String> {
+fn slots(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     let content = Content::random(setup.seed, 4 << 20, 64 << 10, About::default());
     let engine = |slots| Settings { dht: false, pex: false, upload_slots: slots, ..Settings::default() };
@@ -102,7 +114,7 @@ pub(super) fn slots(setup: &Setup) -> Result<Played, String> {
 }
 
 /// One of two seeds is very slow: the blocks it holds are asked of the other as well.
-pub(super) fn end_game(setup: &Setup) -> Result<Played, String> {
+fn end_game(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     let content = Content::random(setup.seed, 2 << 20, 64 << 10, About::default());
     let a = home(&mut world, false);
@@ -122,7 +134,7 @@ pub(super) fn end_game(setup: &Setup) -> Result<Played, String> {
     played(world, vec![("complete in", format!("{took:?}"))])
 }
 
-pub(super) fn selection(setup: &Setup) -> Result<Played, String> {
+fn selection(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     let content = Content::random(setup.seed, 1 << 20, 64 << 10, About::default());
     let (a, b) = (home(&mut world, false), home(&mut world, false));
@@ -147,7 +159,7 @@ pub(super) fn selection(setup: &Setup) -> Result<Played, String> {
     played(world, Vec::new())
 }
 
-pub(super) fn pause(setup: &Setup) -> Result<Played, String> {
+fn pause(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     let content = Content::random(setup.seed, 2 << 20, 64 << 10, About::default());
     let (a, b) = (home(&mut world, false), home(&mut world, false));
@@ -174,7 +186,7 @@ pub(super) fn pause(setup: &Setup) -> Result<Played, String> {
 }
 
 /// A torrent is removed while blocks are on their way, and added again.
-pub(super) fn remove(setup: &Setup) -> Result<Played, String> {
+fn remove(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     let content = Content::random(setup.seed, 2 << 20, 64 << 10, About::default());
     let (a, b) = (home(&mut world, false), home(&mut world, false));
@@ -199,7 +211,7 @@ pub(super) fn remove(setup: &Setup) -> Result<Played, String> {
     played(world, Vec::new())
 }
 
-pub(super) fn disk_full(setup: &Setup) -> Result<Played, String> {
+fn disk_full(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     let content = Content::random(setup.seed, 2 << 20, 64 << 10, About::default());
     let (a, b) = (home(&mut world, false), home(&mut world, false));

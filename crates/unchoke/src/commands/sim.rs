@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use unchoke_sim::scenarios::{self, ALL};
+use unchoke_sim::scenarios;
 
 use super::sim_dht;
 use crate::args::{SimArgs, SimNetwork};
@@ -20,13 +20,13 @@ pub(crate) fn run(args: &SimArgs) -> Result<ExitCode> {
     let wanted = args.scenario.as_deref().unwrap_or("list");
     let mut out = std::io::stdout().lock();
     if wanted == "list" {
-        for scenario in ALL {
+        for scenario in scenarios::all() {
             writeln!(out, "{:<18} {}", scenario.name, scenario.what)?;
         }
         writeln!(out, "{:<18} a DHT of any size: see `unchoke sim dht --help`", "dht")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let chosen: Vec<_> = ALL.iter().filter(|s| wanted == "all" || wanted == s.name).collect();
+    let chosen: Vec<_> = scenarios::all().filter(|s| wanted == "all" || wanted == s.name).collect();
     if chosen.is_empty() {
         bail!("there is no scenario {wanted:?}; `unchoke sim list` names them");
     }
