@@ -23,6 +23,7 @@ impl Engine {
         if self.now >= self.next_rechoke {
             self.next_rechoke = self.now + self.settings.rechoke_interval;
             self.rechoke();
+            self.replace_useless();
         }
         self.pool.drop_unused();
         self.next_tick = Some(self.now + TICK);

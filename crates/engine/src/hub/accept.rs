@@ -12,6 +12,13 @@ pub const PENDING_MAX: usize = 512;
 pub const PENDING_PER_IP_MAX: usize = 8;
 /// How long the first 48 bytes may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections that one address outside the loopback network may make at once: a client that shares hundreds of
+/// torrents with us comes with all of them.
+const BURST: u32 = 256;
+/// And one more each time this has passed.
+const REFILL: Duration = Duration::from_millis(100);
+/// Addresses whose connections are counted; for each one more the one that came first is forgotten.
+const COUNTED_MAX: usize = 4096;
 
 #[derive(Debug)]
 struct Pending {
@@ -25,6 +32,8 @@ struct Pending {
 pub struct Accepting {
     pending: BTreeMap<Ticket, Pending>,
     per_ip: BTreeMap<IpAddr, usize>,
+    /// By address: when it may have made all its connections of late, had it made them [`REFILL`] apart.
+    paid_until: BTreeMap<IpAddr, Instant>,
 }
 
 /// What became of an accepted connection.
@@ -43,8 +52,11 @@ impl Accepting {
     /// the one that has waited longest when all places are taken, so that silent ones never keep others out.
     pub fn accept(&mut self, ticket: Ticket, remote: SocketAddr, now: Instant) -> Option<Ticket> {
         let ip = remote.ip().to_canonical();
-        if !ip.is_loopback() && self.per_ip.get(&ip).is_some_and(|n| *n >= PENDING_PER_IP_MAX) {
-            return Some(ticket);
+        if !ip.is_loopback() {
+            let has_its_share = self.per_ip.get(&ip).is_some_and(|n| *n >= PENDING_PER_IP_MAX);
+            if has_its_share || !self.is_paced(ip, now) {
+                return Some(ticket);
+            }
         }
         let oldest = self.pending.iter().min_by_key(|(_, p)| p.since).map(|(t, _)| *t);
         let gone = oldest.filter(|_| self.pending.len() >= PENDING_MAX);
@@ -54,6 +66,28 @@ impl Accepting {
         *self.per_ip.entry(ip).or_default() += 1;
         self.pending.insert(ticket, Pending { ip, since: now, bytes: Vec::new() });
         gone
+    }
+
+    /// Counts a connection of this address; `false` when it made too many of late.
+    fn is_paced(&mut self, ip: IpAddr, now: Instant) -> bool {
+        let until = self.paid_until.get(&ip).copied().unwrap_or(now).max(now);
+        if until.since(now) > REFILL * BURST {
+            return false;
+        }
+        if self.paid_until.len() >= COUNTED_MAX && !self.paid_until.contains_key(&ip) {
+            self.paid_until.retain(|_, until| *until > now);
+            let first = self.paid_until.iter().min_by_key(|(_, until)| **until).map(|(ip, _)| *ip);
+            if let Some(first) = first.filter(|_| self.paid_until.len() >= COUNTED_MAX) {
+                self.paid_until.remove(&first);
+            }
+        }
+        self.paid_until.insert(ip, until + REFILL);
+        true
+    }
+
+    /// How many connections wait for their handshake.
+    pub fn len(&self) -> usize {
+        self.pending.len()
     }
 
     //= BEP 3: many torrents on one port, the acceptor waits for the hash

@@ -6,6 +6,7 @@ mod dht_part;
 mod local;
 mod names;
 
+pub use accept::{PENDING_MAX, PENDING_PER_IP_MAX};
 pub use contract::{DhtState, HubEvent, HubInput, HubOutput, HubSettings};
 
 use crate::id::{ShardId, Ticket, TorrentId};
@@ -98,6 +99,11 @@ impl Hub {
     pub fn next_timeout(&self) -> Option<Instant> {
         let parts = [self.accepting.next_timeout(), self.dht.next_timeout(), self.local.next_timeout()];
         parts.into_iter().flatten().min()
+    }
+
+    /// How many accepted connections have not named a torrent yet; [`PENDING_MAX`] at most.
+    pub fn pending(&self) -> usize {
+        self.accepting.len()
     }
 
     /// The DHT node of each family the session has.

@@ -66,6 +66,11 @@ impl Receive {
         self.collect(input)
     }
 
+    /// Bytes held of a message that is not whole.
+    pub fn held(&self) -> usize {
+        self.part.capacity()
+    }
+
     fn begin<'a>(&mut self, block: BlockRef) -> Item<'a> {
         self.state = State::Block(block.len);
         Item::BlockBegin(block)

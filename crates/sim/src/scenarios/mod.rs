@@ -1,7 +1,7 @@
 //! The catalogue of runs: each makes a world of one seed, plays it, and says whether what must hold did hold.
 
 mod faults;
-mod hostile;
+pub mod hostile;
 mod identity;
 mod limits;
 mod magnet;
@@ -11,7 +11,6 @@ mod sharing;
 mod trackers;
 mod transfer;
 
-pub use hostile::{CASES, Case, Reaction};
 
 use crate::host::{HostId, HostSettings};
 use crate::link::LinkSettings;
