@@ -61,8 +61,8 @@ struct Peer {
     /// Failed dials and handshakes since the last success.
     fails: u32,
     tried_at: Option<Instant>,
-    /// It was dialled again soon after a connection that ended before any payload, and none has passed since.
-    was_retried: bool,
+    /// Connections in a row that were over before they began.
+    missed: u32,
     /// It is not dialled before.
     rests_until: Instant,
     expected_id: Option<PeerId>,
@@ -172,7 +172,7 @@ impl PeerList {
     /// A connection to this peer ended after its handshake.
     pub fn disconnected(&mut self, key: PeerKey, now: Instant) {
         if let Some(peer) = self.peers.get_mut(key) {
-            peer.was_retried = false;
+            peer.missed = 0;
         }
         self.rest(key, now);
     }
@@ -181,9 +181,12 @@ impl PeerList {
     /// payload, or one too many. Where both sides dial each other at once each may close the one that the other keeps,
     /// so it is tried again soon, but once.
     pub fn missed(&mut self, key: PeerKey, now: Instant) {
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.missed = peer.missed.saturating_add(1);
+        }
         self.rest(key, now);
         if let Some(peer) = self.peers.get_mut(key)
-            && !core::mem::replace(&mut peer.was_retried, true)
+            && peer.missed == 1
         {
             // each side at a time of its own
             let own = Duration::from_millis(u64::from(peer.lot) % RETRY_SPREAD_MS);
@@ -371,7 +374,7 @@ impl PeerList {
             return None;
         }
         let key = self.peers.insert(Peer {
-            was_retried: false,
+            missed: 0,
             addr,
             source,
             is_dialable,
