@@ -143,13 +143,13 @@ fn follows_an_address_change(lab: &Lab, dir: &Path) -> Result<()> {
     let [_, b] = net.names();
     ip(&format!("-n {b} addr add 10.77.0.9/24 dev long1"))?;
     ip(&format!("-n {b} addr del 10.77.0.2/24 dev long1"))?;
-    let moved = Instant::now();
     ip(&format!("-n {b} addr replace 10.77.0.9/24 dev long1"))?;
     wait_until("the new address to be listened on", Duration::from_secs(5), || {
         net.is_listening("10.77.0.9")
     })?;
     tracker.wait_for_output("announce 10.77.0.9 ", RESUMES_WITHIN)?;
-    net.goes_on_within(RESUMES_WITHIN.saturating_sub(moved.elapsed()))?;
+    // the seeder has the old connection for another minute, and refuses a second one of the same peer id meanwhile
+    net.goes_on_within(Duration::from_secs(150))?;
     net.complete(get)
 }
 
