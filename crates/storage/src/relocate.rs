@@ -155,7 +155,7 @@ impl Relocation {
             let failed = |e| StorageError::new("remove", self.from.join(path.join("/")), e);
             // a file that grew or shrank since is somebody else's
             let is_moved = old.kind == new.kind && (is_same(&old, &new) || old.len == new.len);
-            if is_moved && !roots.old(&path).is_beside(roots.new(&path)).map_err(failed)? {
+            if is_moved && !roots.source(&path).is_beside(roots.target(&path)).map_err(failed)? {
                 sys::remove_file(&roots.from, &path).map_err(failed)?;
             }
         }
@@ -189,7 +189,7 @@ impl Relocation {
                     Done::Renamed => renamed.push(path),
                     Done::OtherDisk => copies.push((number, path)),
                 },
-                FileType::Symlink => sys::copy_link(roots.old(&path), roots.new(&path))
+                FileType::Symlink => sys::copy_link(roots.source(&path), roots.target(&path))
                     .map_err(|e| self.failed("link", &self.to, &path, e))?,
                 _ => return Err(self.failed("move", &self.from, &path, Errno::ISDIR.into())),
             }
@@ -201,7 +201,7 @@ impl Relocation {
         for (number, path) in &copies {
             let temp = self.temp_path(*number);
             let from = Beneath { root: &roots.to, path: &temp };
-            sys::rename_new(from, roots.new(path)).map_err(|e| self.failed("move to", &self.to, path, e))?;
+            sys::rename_new(from, roots.target(path)).map_err(|e| self.failed("move to", &self.to, path, e))?;
         }
         for (number, path) in self.paths().enumerate() {
             let removed = remove_if_there(&roots.to, &self.temp_path(number));
@@ -216,13 +216,13 @@ impl Relocation {
 
     fn link_or_rename(&self, roots: &Roots, path: &[String]) -> Result<Done, StorageError> {
         let failed = |e| self.failed("move to", &self.to, path, e);
-        match sys::link_new(roots.old(path), roots.new(path)) {
+        match sys::link_new(roots.source(path), roots.target(path)) {
             Ok(()) => Ok(Done::Linked),
             Err(e) => match Errno::from_io_error(&e) {
                 Some(Errno::XDEV) => Ok(Done::OtherDisk),
                 // no second names on this file system, or not for files of others
                 Some(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK | Errno::ACCESS) => {
-                    match sys::rename_new(roots.old(path), roots.new(path)) {
+                    match sys::rename_new(roots.source(path), roots.target(path)) {
                         Err(e) if Errno::from_io_error(&e) == Some(Errno::XDEV) => Ok(Done::OtherDisk),
                         other => other.map(|()| Done::Renamed).map_err(failed),
                     }
@@ -294,7 +294,7 @@ impl Relocation {
             }
             FileType::Symlink => {
                 let target = |at| sys::link_target(at).map_err(failed);
-                Ok(target(roots.old(path))? == target(roots.new(path))?)
+                Ok(target(roots.source(path))? == target(roots.target(path))?)
             }
             _ => Ok(false),
         }
@@ -310,7 +310,7 @@ impl Relocation {
             other => other?,
         };
         for path in renamed {
-            let back = sys::rename_new(roots.new(path), roots.old(path));
+            let back = sys::rename_new(roots.target(path), roots.source(path));
             back.map_err(|e| self.failed("move back", &self.from, path, e))?;
         }
         let (mut from, mut to) = (lookup(&roots.from, &self.from)?, lookup(&roots.to, &self.to)?);
@@ -435,11 +435,11 @@ struct Roots {
 }
 
 impl Roots {
-    fn old<'p>(&'p self, path: &'p [String]) -> Beneath<'p> {
+    fn source<'p>(&'p self, path: &'p [String]) -> Beneath<'p> {
         Beneath { root: &self.from, path }
     }
 
-    fn new<'p>(&'p self, path: &'p [String]) -> Beneath<'p> {
+    fn target<'p>(&'p self, path: &'p [String]) -> Beneath<'p> {
         Beneath { root: &self.to, path }
     }
 }
