@@ -361,6 +361,8 @@ impl HubThread {
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         self.conns.insert(token, (stream, remote));
         self.input(HubInput::Accepted { ticket: ticket_of(token), remote });
+        // a handshake that is here already does not wait, so that a crowd behind one address is not taken for a flood
+        self.read(token);
     }
 
     /// Reads an accepted connection until it is silent, gone or moved on.

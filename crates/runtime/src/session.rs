@@ -32,10 +32,11 @@ use crate::keeper::{Adding, Keeper, KeeperLinks, KeeperMessage, Records};
 use crate::listen::{Datagrams, Listening};
 use crate::lsd::LocalSockets;
 use crate::mailbox::{Inbox, Mailbox, mailbox};
+use crate::memory::{self, MemoryBudget};
 use crate::resolver::Resolver;
 use crate::restore::Restore;
 use crate::shard::{self, Io, Links, Shard, ShardMessage};
-use crate::sys::interfaces;
+use crate::sys::{interfaces, raise_descriptors, share_descriptors};
 use crate::torrent::{Phase, Registry, State, Torrent, locked};
 use crate::workers::Workers;
 
@@ -60,6 +61,8 @@ pub struct Session {
     records: Records,
     /// Torrents go to the shards in turn.
     next_shard: AtomicUsize,
+    /// How many DHT nodes it runs, one a family.
+    dht_nodes: usize,
     threads: Option<Threads>,
 }
 
@@ -89,6 +92,7 @@ impl Session {
     /// [`SessionError::PortInUse`] and [`SessionError::Listen`] for the sockets, [`SessionError::Storage`] for the
     /// folder of records, [`SessionError::State`] for the state store, and what the system cannot give.
     pub fn start(config: SessionConfig) -> Result<Session, SessionError> {
+        let (waiting_max, open_max) = share_descriptors(raise_descriptors());
         let listening = Listening::bind(&config.listen, config.role == Role::Client)?;
         let records = Records::open(&config)?;
         let mut starter = Starter::new()?;
@@ -113,7 +117,7 @@ impl Session {
             registry: Arc::default(),
         };
         let hub = HubThread::new(HubParts {
-            hub: starter.hub(&config, &addrs),
+            hub: starter.hub(&config, &addrs).with_pending_max(waiting_max),
             poll: hub_poll,
             inbox: hub_inbox,
             own: hub_own,
@@ -142,7 +146,7 @@ impl Session {
         let limits = (config.engine.download_limit, config.engine.upload_limit);
         let (kept, checker) = Keeper::new(keeper_links, keeper.clone(), keeper_inbox, limits)?;
         let threads = Threads {
-            shards: starter.shards(&config, &addrs, parts, &links)?,
+            shards: starter.shards(&config, &addrs, parts, &links, open_max)?,
             keeper: spawn("keeper", move || kept.run())?,
             hub: spawn("hub", move || hub.run())?,
             workers: worker_threads,
@@ -150,7 +154,10 @@ impl Session {
         };
         let Common { hub, sink, registry, .. } = links;
         let (next_shard, threads) = (AtomicUsize::new(0), Some(threads));
-        let session = Session { addrs, shards, hub, keeper, sink, registry, records, next_shard, threads };
+        let families = [SocketAddr::is_ipv4, SocketAddr::is_ipv6];
+        let dht_nodes = families.into_iter().filter(|is_of| config.dht && addrs.iter().any(is_of)).count();
+        let session =
+            Session { addrs, shards, hub, keeper, sink, registry, records, next_shard, dht_nodes, threads };
         session.restore()?;
         Ok(session)
     }
@@ -245,6 +252,24 @@ impl Session {
             Summary { info_hash: entry.hash, stats }
         });
         Ok(all.collect())
+    }
+
+    /// The most memory that strangers can make the session hold, part by part, and what it holds of it.
+    ///
+    /// # Errors
+    /// [`SessionError::Gone`] when the session is ending.
+    pub fn memory_budget(&self) -> Result<MemoryBudget, SessionError> {
+        let mut answers = Vec::with_capacity(self.shards.len());
+        for shard in &self.shards {
+            let (reply, answer) = crossbeam_channel::bounded(1);
+            shard.send(ShardMessage::Memory { reply });
+            answers.push(answer);
+        }
+        let mut of_shards = Vec::with_capacity(answers.len());
+        for answer in answers {
+            of_shards.push(answer.recv_timeout(ANSWER_TIMEOUT).map_err(|_| SessionError::Gone)?);
+        }
+        Ok(memory::budget(of_shards, self.dht_nodes))
     }
 
     fn handle(&self, entry: Arc<Torrent>) -> TorrentHandle {
@@ -385,6 +410,7 @@ impl Starter {
         addrs: &[SocketAddr],
         parts: Vec<ShardParts>,
         common: &Common,
+        open_max: usize,
     ) -> Result<Vec<JoinHandle<()>>, SessionError> {
         let settings = Settings {
             listen_port: addrs.first().map_or(0, SocketAddr::port),
@@ -398,6 +424,8 @@ impl Starter {
             trace: config.trace,
             // without a state store nothing could wake a torrent
             sleep_after: config.state_dir.as_ref().map(|_| config.engine.sleep_after.unwrap_or(SLEEP_AFTER)),
+            connections_max: config.engine.connections_max.min((open_max / parts.len()).max(1)),
+            metadata_bytes: config.engine.metadata_bytes / parts.len(),
             // the keeper splits the session's limits
             download_limit: None,
             upload_limit: None,

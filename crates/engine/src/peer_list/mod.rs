@@ -25,6 +25,16 @@ use unchoke_wire::{PeerId, PieceIndex};
 /// Peers a torrent knows of at most; the worst idle ones make room.
 pub const PEERS_MAX: usize = 3000;
 
+/// Bytes of memory of one known peer, with its places in the indexes, twice over as their nodes are half full.
+pub const PEER_LEN: usize = 2
+    * (size_of::<Peer>()
+        + size_of::<(SocketAddr, PeerKey)>()
+        + size_of::<(Instant, PeerKey)>()
+        + size_of::<(dial::Rank, PeerKey)>());
+/// Bytes of memory of a list at most: known peers, banned addresses, and the blocks of failed pieces.
+pub const LEN_MAX: usize =
+    PEERS_MAX * PEER_LEN + 2 * BANNED_MAX * size_of::<(IpAddr, Instant)>() + blame::SUSPECTS_LEN_MAX;
+
 /// The known peers of one torrent.
 #[derive(Debug)]
 pub struct PeerList {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use mio::net::TcpStream;
 use mio::{Events, Poll, Token};
-use unchoke_engine::engine::{Engine, PeerInfo, TorrentStats};
+use unchoke_engine::engine::{Engine, MemoryPart, PeerInfo, TorrentStats};
 use unchoke_engine::id::RequestId;
 use unchoke_engine::input::{HttpReply, PeerSource, Verified};
 use unchoke_engine::{Command, ConnId, Input, Ticket, TorrentId};
@@ -44,7 +44,7 @@ const CONNS_MAX: usize = 64;
 /// Reads of one connection in one turn.
 const READS_MAX: usize = 4;
 /// Bytes one read may give.
-const SCRATCH_LEN: usize = 256 << 10;
+pub(crate) const SCRATCH_LEN: usize = 256 << 10;
 
 /// What other threads tell a shard.
 pub(crate) enum ShardMessage {
@@ -80,6 +80,8 @@ pub(crate) enum ShardMessage {
     Stats { torrent: TorrentId, reply: Sender<TorrentStats> },
     /// Figures of all torrents.
     AllStats { reply: Sender<Vec<TorrentStats>> },
+    /// What it may hold for strangers, and holds.
+    Memory { reply: Sender<Vec<MemoryPart>> },
     /// Its connected peers.
     Peerlist { torrent: TorrentId, reply: Sender<Vec<PeerInfo>> },
     /// Stop as the engine knows how, within this time, then end.
@@ -270,6 +272,9 @@ impl Shard {
             ShardMessage::AllStats { reply } => {
                 let all = self.engine.torrents().filter_map(|t| self.engine.torrent_stats(t));
                 let _ = reply.send(all.collect());
+            }
+            ShardMessage::Memory { reply } => {
+                let _ = reply.send(self.engine.memory());
             }
             ShardMessage::Peerlist { torrent, reply } => {
                 let _ = reply.send(self.engine.peers(torrent));
