@@ -1,14 +1,15 @@
 //! Accepted connections until their handshake names a torrent.
 
 use crate::id::Ticket;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet};
 use unchoke_wire::handshake::{HandshakeError, PREFIX_LEN, Prefix, parse_prefix};
 use unchoke_wire::time::{Duration, Instant};
 
 /// Connections waiting for their handshake: for each one more the oldest goes.
 pub const PENDING_MAX: usize = 512;
-/// Of one address: for each one more its oldest goes, so that who is in a flood's network, too, still gets its turn.
+/// Of one address: for each one more its oldest goes, so that who is in a flood's network, too, still gets its turn. The
+/// loopback address itself, which everybody on this machine shares, has no share of its own.
 pub const PENDING_PER_IP_MAX: usize = 8;
 /// How long the first 48 bytes may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -52,7 +53,8 @@ impl Accepting {
     /// all places are taken, so that silent ones never keep others out.
     pub fn accept(&mut self, ticket: Ticket, remote: SocketAddr, now: Instant) -> Option<Ticket> {
         let ip = remote.ip().to_canonical();
-        let of_ip = self.per_ip.get(&ip).filter(|tickets| tickets.len() >= PENDING_PER_IP_MAX);
+        let is_shared = ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST;
+        let of_ip = self.per_ip.get(&ip).filter(|tickets| !is_shared && tickets.len() >= PENDING_PER_IP_MAX);
         let gone = match of_ip.and_then(BTreeSet::first) {
             Some(oldest) => Some(*oldest),
             None if self.pending.len() >= self.pending_max => self.pending.keys().next().copied(),
@@ -153,7 +155,10 @@ mod tests {
         assert_eq!(a.accept(Ticket(99), addr(7, 99), Instant::ZERO), None);
         let loopback = |port: u16| SocketAddr::from(([127, 0, 0, 2], port));
         let gone = (100..120u16).filter_map(|i| a.accept(Ticket(u64::from(i)), loopback(i), Instant::ZERO));
-        assert_eq!(gone.count(), 12, "loopback addresses are addresses");
+        assert_eq!(gone.count(), 12, "other loopback addresses are addresses");
+        let own = (200..300u16)
+            .filter_map(|i| a.accept(Ticket(u64::from(i)), ([127, 0, 0, 1], i).into(), Instant::ZERO));
+        assert_eq!(own.count(), 0, "many programs of a machine have this one");
     }
 
     //= H3b-8
