@@ -18,6 +18,7 @@
 //! requests and resolves names. No thread that serves peers ever waits for a disk or a server.
 
 mod add;
+mod addresses;
 mod clock;
 mod config;
 mod dht_file;

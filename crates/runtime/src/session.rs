@@ -1,6 +1,6 @@
 //! A session: the threads, and the way to them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,6 +19,7 @@ use unchoke_engine::{Settings, ShardId};
 use unchoke_wire::WireHash;
 
 use crate::add::{AddTorrent, Place};
+use crate::addresses::{AddressWatch, own_addresses};
 use crate::clock::Clock;
 use crate::config::{Role, SessionConfig};
 use crate::dht_file;
@@ -123,6 +124,7 @@ impl Session {
             clock: starter.clock,
             listeners,
             datagrams: Arc::clone(&links.datagrams),
+            addresses: AddressWatch::new(addrs.clone(), starter.clock.now()),
             local: match config.engine.lsd && config.role == Role::Client {
                 true => LocalSockets::open(&addrs),
                 false => LocalSockets::default(),
@@ -412,7 +414,7 @@ impl Starter {
     ) -> Result<Vec<JoinHandle<()>>, SessionError> {
         let settings = Settings {
             listen_port: addrs.first().map_or(0, SocketAddr::port),
-            own_addresses: own_addresses(addrs),
+            own_addresses: own_addresses(addrs, &interfaces().unwrap_or_default()),
             families: Families {
                 v4: addrs.is_empty() || addrs.iter().any(SocketAddr::is_ipv4),
                 v6: addrs.iter().any(SocketAddr::is_ipv6),
@@ -451,22 +453,6 @@ impl Starter {
         }
         Ok(threads)
     }
-}
-
-/// The addresses that reach us, as far as they are known: where the session listens on every address, those of all
-/// interfaces and the loopback ones.
-fn own_addresses(addrs: &[SocketAddr]) -> Vec<SocketAddr> {
-    let interfaces = interfaces().unwrap_or_default();
-    let own = |addr: &SocketAddr| -> Vec<IpAddr> {
-        let loopback: IpAddr = match addr.ip() {
-            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
-            ip => return vec![ip],
-        };
-        let of_family = interfaces.iter().map(|i| i.ip).filter(|ip| ip.is_ipv4() == loopback.is_ipv4());
-        of_family.filter(|ip| *ip != loopback).chain([loopback]).collect()
-    };
-    addrs.iter().flat_map(|addr| own(addr).into_iter().map(|ip| SocketAddr::new(ip, addr.port()))).collect()
 }
 
 /// An address in the form it is compared in: IPv4 written as IPv6 becomes IPv4.

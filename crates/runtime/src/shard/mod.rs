@@ -68,6 +68,8 @@ pub(crate) enum ShardMessage {
     Datagram { from: std::net::SocketAddr, bytes: Vec<u8> },
     /// Peers of a torrent were heard of.
     Peers { torrent: TorrentId, source: PeerSource, peers: Vec<std::net::SocketAddr> },
+    /// This machine has other addresses: where we are reached now, and all of them.
+    Addresses { own: Vec<std::net::SocketAddr>, present: Vec<std::net::IpAddr> },
     /// Others see us at this address.
     OwnAddress { ip: std::net::IpAddr },
     /// Where the pieces of a torrent are from now on.
@@ -141,9 +143,7 @@ impl Shard {
 
     fn turn(&mut self) {
         // all of it: a connection's bytes must not come before the news that it is connected
-        for _ in 0..=self.io.pending.len() / PENDING_MAX {
-            self.work_pending();
-        }
+        self.work_all_pending();
         self.inbox.begin();
         for _ in 0..MESSAGES_MAX {
             let Some(message) = self.inbox.take() else { break };
@@ -175,6 +175,13 @@ impl Shard {
         let now = self.clock.now();
         for output in self.engine.handle(input, now) {
             self.io.apply(output, now);
+        }
+    }
+
+    /// All inputs that have followed so far.
+    fn work_all_pending(&mut self) {
+        for _ in 0..=self.io.pending.len() / PENDING_MAX {
+            self.work_pending();
         }
     }
 
@@ -244,6 +251,12 @@ impl Shard {
             ShardMessage::Datagram { from, bytes } => self.input(Input::Datagram { from, bytes: &bytes }),
             ShardMessage::Peers { torrent, source, peers } => {
                 self.input(Input::PeersFound { torrent, source, peers: &peers });
+            }
+            ShardMessage::Addresses { own, present } => {
+                self.io.drop_stranded(&present);
+                // peers must be known to be gone before they are tried anew
+                self.work_all_pending();
+                self.input(Input::Command(Command::AddressesChanged(own)));
             }
             ShardMessage::OwnAddress { ip } => self.input(Input::OwnAddress { ip }),
             ShardMessage::Storage { torrent, storage } => {

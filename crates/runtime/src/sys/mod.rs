@@ -1,5 +1,5 @@
 //! The system calls that neither std nor mio has: many datagrams at once, learning which datagrams nobody took, listing
-//! interfaces; and how many descriptors there are.
+//! interfaces, noticing connections that are dead; and how many descriptors there are.
 
 mod datagrams;
 mod descriptors;
@@ -9,4 +9,4 @@ mod net;
 pub(crate) use datagrams::{Arrived, Outgoing, send_all};
 pub(crate) use descriptors::{raise_descriptors, share_descriptors};
 pub(crate) use interfaces::{InterfaceAddr, interfaces};
-pub(crate) use net::{report_unreachable, take_unreachable};
+pub(crate) use net::{notice_silence, report_unreachable, take_unreachable};
