@@ -17,11 +17,8 @@ mod create_agreement;
 mod dht;
 mod fixtures;
 mod lab;
-<<<<<<< HEAD
-mod load;
-=======
 mod link;
->>>>>>> main
+mod load;
 mod long_path;
 mod lsd;
 mod metainfo_samples;
@@ -143,12 +140,9 @@ fn run(args: &Args) -> Result<Summary> {
     cases.extend(pex::cases(&lab));
     cases.extend(dht::cases());
     cases.extend(long_path::cases());
-<<<<<<< HEAD
     cases.extend(attack::cases());
     cases.extend(load::cases());
-=======
     cases.extend(net_faults::cases());
->>>>>>> main
     cases.retain(|case| case.is_wanted(&args.filters));
     if cases.is_empty() {
         bail!("no case has {:?} in its name", args.filters);

@@ -32,9 +32,15 @@ pub(super) fn run(binary: &Path, dir: &Path) -> Result<()> {
     let from_one = |_| IpAddr::from(Ipv4Addr::new(127, 200, 0, 1));
     connects(&pair.victim, hash, PENDING_PER_IP_MAX, "one address", from_one)?;
     let attacked = connects(&pair.victim, hash, PENDING_MAX, "many addresses", |n| stranger(201, n))?;
-    ensure!(attacked >= alone * 0.9, "the transfer went at {attacked:.0} bytes a second, and {alone:.0} alone");
+    ensure!(
+        attacked >= alone * 0.9,
+        "the transfer went at {attacked:.0} bytes a second, and {alone:.0} alone"
+    );
     let growth = pair.victim.resident()?.saturating_sub(calm);
-    println!("floods: transfer {alone:.0} B/s alone, {attacked:.0} under floods; memory +{} KiB", growth >> 10);
+    println!(
+        "floods: transfer {alone:.0} B/s alone, {attacked:.0} under floods; memory +{} KiB",
+        growth >> 10
+    );
     ensure!(growth < 64 << 20, "memory grew by {growth} bytes");
     pair.victim.expect_running()?;
     pair.victim.stop()
@@ -97,7 +103,8 @@ fn connects(
         let measured = scope.spawn(|| rate(victim));
         let answers = (0..20).map(|n| {
             let start = Instant::now();
-            let joined = Raw::join(stranger(202, n), victim.addr, hash).context("an honest peer under the flood");
+            let joined =
+                Raw::join(stranger(202, n), victim.addr, hash).context("an honest peer under the flood");
             thread::sleep(Duration::from_millis(100));
             joined.map(|_| start.elapsed())
         });

@@ -22,9 +22,11 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::new("attack/rows".into(), |_| None, |lab, dir| rows::run(&lab.unchoke.binary, dir, &[])),
         Case::new("attack/floods".into(), |_| None, |lab, dir| floods::run(&lab.unchoke.binary, dir)),
-        Case::new("attack/few-descriptors".into(), |_| None, |lab, dir| {
-            descriptors::run(&lab.unchoke.binary, dir)
-        }),
+        Case::new(
+            "attack/few-descriptors".into(),
+            |_| None,
+            |lab, dir| descriptors::run(&lab.unchoke.binary, dir),
+        ),
     ]
 }
 

@@ -47,8 +47,11 @@ impl Raw {
         tail[..4].copy_from_slice(&ip.octets());
         let port = raw.stream.local_addr()?.port();
         tail[4..6].copy_from_slice(&port.to_be_bytes());
-        let ours =
-            Handshake { reserved: Reserved::default().with_fast(), info_hash: hash, peer_id: PeerId::ours(tail) };
+        let ours = Handshake {
+            reserved: Reserved::default().with_fast(),
+            info_hash: hash,
+            peer_id: PeerId::ours(tail),
+        };
         raw.stream.write_all(&ours.encode())?;
         let mut theirs = [0; HANDSHAKE_LEN];
         raw.stream.read_exact(&mut theirs).context("wait for the handshake")?;
@@ -90,7 +93,9 @@ impl Raw {
             }
             match self.stream.read(&mut scratch) {
                 Ok(len) if len > 0 => {}
-                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => return false,
+                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                    return false;
+                }
                 _ => return true,
             }
         }

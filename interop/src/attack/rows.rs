@@ -136,17 +136,22 @@ fn attack(row: &'static Row, victim: SocketAddr, honest: SocketAddr) -> Verdict 
     let scope = Scope { content: &content, flood: FLOOD, seed: u64::from(row.number), victim, honest };
     let actors = (row.cast)(&scope);
     let clock = Clock::start();
-    let mut players: Vec<Player> = (0u32..).zip(&actors).map(|(n, actor)| {
-        let mut tail = *b"-attack-0000";
-        tail[8..].copy_from_slice(&(u32::from(row.number) << 16 | n).to_be_bytes());
-        let peer = BadPeer::new(&content, actor.manner.clone(), tail, u64::from(n) + 1);
-        Player::new(peer, stranger(row.number, n), victim, clock)
-    }).collect();
-    let lasts = unchoke_wire::time::Duration::from_micros(row.lasts.as_micros().try_into().unwrap_or(u64::MAX));
+    let mut players: Vec<Player> = (0u32..)
+        .zip(&actors)
+        .map(|(n, actor)| {
+            let mut tail = *b"-attack-0000";
+            tail[8..].copy_from_slice(&(u32::from(row.number) << 16 | n).to_be_bytes());
+            let peer = BadPeer::new(&content, actor.manner.clone(), tail, u64::from(n) + 1);
+            Player::new(peer, stranger(row.number, n), victim, clock)
+        })
+        .collect();
+    let lasts =
+        unchoke_wire::time::Duration::from_micros(row.lasts.as_micros().try_into().unwrap_or(u64::MAX));
     let played = play(&mut players, clock, clock.now() + lasts, &AtomicBool::new(false));
     let mut result = played.map_err(|e| format!("{e:#}"));
     for (n, (actor, player)) in actors.iter().zip(&players).enumerate() {
-        let judged = patient(actor).judge(player.peer.pipes()).map_err(|what| format!("peer {n} should get {what}"));
+        let judged =
+            patient(actor).judge(player.peer.pipes()).map_err(|what| format!("peer {n} should get {what}"));
         result = result.and(judged);
     }
     Verdict { row, actors: actors.len(), result }

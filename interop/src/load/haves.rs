@@ -20,7 +20,8 @@ use crate::attack::rows::torrent_of;
 /// Lets so many peers tell of each piece once, and join anew.
 pub(super) fn run(binary: &Path, dir: &Path, size: &Size) -> Result<()> {
     let mut daemon = Daemon::start(binary, &dir.join("daemon"), &[], None)?;
-    let content = Content::new("haves.bin", vec![0; PIECES as usize * (16 << 10)], 16 << 10, About::default());
+    let content =
+        Content::new("haves.bin", vec![0; PIECES as usize * (16 << 10)], 16 << 10, About::default());
     std::fs::write(daemon.downloads.join(&content.metainfo.info.name), &content.data)?;
     daemon.add(&torrent_of(&content), &[])?;
     daemon.wait_for_seeding(1, Duration::from_secs(60))?;

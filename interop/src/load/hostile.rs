@@ -79,7 +79,10 @@ pub(super) fn run(binary: &Path, dir: &Path, size: &Size) -> Result<()> {
         mib(used),
     );
     ensure!(is_connected && innocents, "an honest peer was banned");
-    ensure!(attacked >= alone * 0.9, "the honest transfer went at {attacked:.0} bytes a second, {alone:.0} alone");
+    ensure!(
+        attacked >= alone * 0.9,
+        "the honest transfer went at {attacked:.0} bytes a second, {alone:.0} alone"
+    );
     ensure!(growth <= MEMORY_MAX, "memory grew by {growth} bytes");
     ensure!(growth <= cap, "memory grew by {growth} bytes, beyond the budget of {cap}");
     ensure!(after <= LEFT_MAX, "{after} bytes of memory are left");
@@ -143,7 +146,8 @@ fn attack(thread: u32, victim: SocketAddr, honest: SocketAddr, seen: &Seen, stop
             let from = stranger(230, thread * PEERS_PER_THREAD + n);
             players.push(Player::new(peer, from, victim, clock));
         }
-        let lasts = unchoke_wire::time::Duration::from_micros(lasts.as_micros().try_into().unwrap_or(u64::MAX));
+        let lasts =
+            unchoke_wire::time::Duration::from_micros(lasts.as_micros().try_into().unwrap_or(u64::MAX));
         if play(&mut players, clock, clock.now() + lasts, stop).is_err() {
             return;
         }

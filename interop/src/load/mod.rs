@@ -62,13 +62,17 @@ impl Args {
     pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Self> {
         let usage = "unchoke-interop load connections|requests|haves|hostile [--unchoke PATH] [--seconds N] [--peers N]";
         let name = args.next().context(usage)?;
-        let Some((_, run, mut size, _)) = LOADS.into_iter().find(|(load, ..)| *load == name) else { bail!(usage) };
+        let Some((_, run, mut size, _)) = LOADS.into_iter().find(|(load, ..)| *load == name) else {
+            bail!(usage)
+        };
         let mut unchoke = None;
         while let Some(arg) = args.next() {
             let value = args.next().with_context(|| format!("{arg} needs a value"))?;
             match arg.as_str() {
                 "--unchoke" => unchoke = Some(value.into()),
-                "--seconds" => size.lasts = Duration::from_secs(value.parse().context("--seconds needs a number")?),
+                "--seconds" => {
+                    size.lasts = Duration::from_secs(value.parse().context("--seconds needs a number")?)
+                }
                 "--peers" => size.peers = value.parse().context("--peers needs a number")?,
                 _ => bail!(usage),
             }

@@ -13,6 +13,13 @@ pub const PENDING_MAX: usize = 512;
 pub const PENDING_PER_IP_MAX: usize = 8;
 /// How long the first 48 bytes may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections that one address outside the loopback network may make at once: a client that shares hundreds of
+/// torrents with us comes with all of them.
+const BURST: u32 = 256;
+/// And one more each time this has passed.
+const REFILL: Duration = Duration::from_millis(100);
+/// Addresses whose connections are counted; for each one more the one that came first is forgotten.
+const COUNTED_MAX: usize = 4096;
 
 #[derive(Debug)]
 struct Pending {
@@ -28,6 +35,8 @@ pub struct Accepting {
     /// The waiting connections of each address, oldest first.
     per_ip: BTreeMap<IpAddr, BTreeSet<Ticket>>,
     pending_max: usize,
+    /// By address: when it may have made all its connections of late, had it made them [`REFILL`] apart.
+    paid_until: BTreeMap<IpAddr, Instant>,
 }
 
 /// What became of an accepted connection.
@@ -45,14 +54,22 @@ impl Accepting {
     /// Takes so many at once, but no more than [`PENDING_MAX`] and at least one.
     pub fn new(pending_max: usize) -> Self {
         let pending_max = pending_max.clamp(1, PENDING_MAX);
-        Accepting { pending: BTreeMap::new(), per_ip: BTreeMap::new(), pending_max }
+        Accepting {
+            pending: BTreeMap::new(),
+            per_ip: BTreeMap::new(),
+            paid_until: BTreeMap::new(),
+            pending_max,
+        }
     }
 
     /// Lets a connection in, whose ticket is greater than all before. Answers which one has to go for it: the one of its
     /// address that has waited longest when that has its share already, and the one that has waited longest of all when
-    /// all places are taken, so that silent ones never keep others out.
+    /// all places are taken, so that silent ones never keep others out; or itself, when its address comes too often.
     pub fn accept(&mut self, ticket: Ticket, remote: SocketAddr, now: Instant) -> Option<Ticket> {
         let ip = remote.ip().to_canonical();
+        if !ip.is_loopback() && !self.is_paced(ip, now) {
+            return Some(ticket);
+        }
         let is_shared = ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST;
         let of_ip = self.per_ip.get(&ip).filter(|tickets| !is_shared && tickets.len() >= PENDING_PER_IP_MAX);
         let gone = match of_ip.and_then(BTreeSet::first) {
@@ -66,6 +83,28 @@ impl Accepting {
         self.per_ip.entry(ip).or_default().insert(ticket);
         self.pending.insert(ticket, Pending { ip, since: now, bytes: Vec::new() });
         gone
+    }
+
+    /// Counts a connection of this address; `false` when it made too many of late.
+    fn is_paced(&mut self, ip: IpAddr, now: Instant) -> bool {
+        let until = self.paid_until.get(&ip).copied().unwrap_or(now).max(now);
+        if until.since(now) > REFILL * BURST {
+            return false;
+        }
+        if self.paid_until.len() >= COUNTED_MAX && !self.paid_until.contains_key(&ip) {
+            self.paid_until.retain(|_, until| *until > now);
+            let first = self.paid_until.iter().min_by_key(|(_, until)| **until).map(|(ip, _)| *ip);
+            if let Some(first) = first.filter(|_| self.paid_until.len() >= COUNTED_MAX) {
+                self.paid_until.remove(&first);
+            }
+        }
+        self.paid_until.insert(ip, until + REFILL);
+        true
+    }
+
+    /// How many connections wait for their handshake.
+    pub fn len(&self) -> usize {
+        self.pending.len()
     }
 
     //= BEP 3: many torrents on one port, the acceptor waits for the hash
