@@ -84,6 +84,9 @@ impl Engine {
         let h = ExtensionHandshake::decode(payload).map_err(|e| CloseReason::Protocol(e.to_string()))?;
         self.idle_message(conn)?;
         let c = &mut self.conns[conn];
+        if c.extension_handshake() {
+            return Err(protocol("too many extension handshakes"));
+        }
         let t = &mut self.torrents[c.torrent];
         c.extension_ids.update(&h.ids);
         c.client = h.client.or(c.client.take());
@@ -127,14 +130,21 @@ impl Engine {
     fn metadata_message(&mut self, conn: ConnId, message: &MetadataMessage<'_>) -> Result<(), CloseReason> {
         let torrent = self.conns[conn].torrent;
         match message {
-            MetadataMessage::Request { block } => self.serve_metadata(conn, *block),
+            MetadataMessage::Request { block } => self.serve_metadata(conn, *block)?,
             MetadataMessage::Reject { block } => {
                 if let Some(fetch) = &mut self.torrents[torrent].metadata {
                     fetch.rejected(conn, *block, self.now);
                 }
             }
-            MetadataMessage::Data { block, data, .. } => {
-                let Some(fetch) = &mut self.torrents[torrent].metadata else { return Ok(()) };
+            MetadataMessage::Data { block, total_size, data } => {
+                let Some(fetch) = &mut self.torrents[torrent].metadata else {
+                    // an answer may come late, when another peer has given it
+                    let is_enough = self.conns[conn].strike();
+                    return if is_enough { Err(protocol("metadata nobody asked for")) } else { Ok(()) };
+                };
+                if fetch.size_of(conn).is_some_and(|size| size != *total_size) {
+                    return Err(protocol("metadata of another size than it told"));
+                }
                 match fetch.received(conn, *block, data, self.now) {
                     Progress::Done(info) => self.metadata_done(torrent, info),
                     Progress::Unasked if self.conns[conn].strike() => {
@@ -149,7 +159,8 @@ impl Engine {
     }
 
     //= BEP 9: metadata to peers
-    fn serve_metadata(&mut self, conn: ConnId, block: u32) {
+    /// What a peer asks for too often, or out of range, is rejected and counted.
+    fn serve_metadata(&mut self, conn: ConnId, block: u32) -> Result<(), CloseReason> {
         let c = &mut self.conns[conn];
         let raw = &self.torrents[c.torrent].raw_info;
         let size = u32::try_from(raw.len()).unwrap_or(0);
@@ -166,6 +177,7 @@ impl Engine {
             MetadataMessage::Reject { block }.encode()
         };
         self.push_extended(conn, Extension::UtMetadata, &answer);
+        if is_served { Ok(()) } else { self.idle_message(conn) }
     }
 
     //= BEP 54: lt_donthave

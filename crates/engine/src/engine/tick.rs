@@ -25,6 +25,7 @@ impl Engine {
         if self.now >= self.next_rechoke {
             self.next_rechoke = self.now + self.settings.rechoke_interval;
             self.rechoke();
+            self.replace_useless();
         }
         self.pool.drop_unused();
         self.count_metadata();

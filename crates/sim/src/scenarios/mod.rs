@@ -2,7 +2,7 @@
 
 mod fault;
 mod faults;
-mod hostile;
+pub mod hostile;
 mod identity;
 mod limits;
 mod magnet;
@@ -12,8 +12,6 @@ mod sharing;
 mod stage;
 mod trackers;
 mod transfer;
-
-pub use hostile::{CASES, Case, Reaction};
 
 use crate::fault::FaultSet;
 use crate::host::{HostId, HostSettings};
