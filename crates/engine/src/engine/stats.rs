@@ -3,8 +3,8 @@
 use super::Engine;
 use crate::id::{ConnId, TorrentId};
 use crate::input::Totals;
-use crate::torrent::sleeper::Sleeper;
 use crate::peer::PeerConn;
+use crate::torrent::sleeper::Sleeper;
 use crate::torrent::{Phase, Torrent};
 use core::net::SocketAddr;
 use unchoke_wire::{Bitfield, PeerId, WireHash};

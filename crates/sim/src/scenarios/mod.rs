@@ -13,7 +13,6 @@ mod stage;
 mod trackers;
 mod transfer;
 
-
 use crate::fault::FaultSet;
 use crate::host::{HostId, HostSettings};
 use crate::link::LinkSettings;

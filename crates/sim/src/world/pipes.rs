@@ -290,6 +290,21 @@ impl World {
         }
     }
 
+    /// Cuts a pipe so that one side hears of it at once, and the other one only then.
+    pub(super) fn cut_half(&mut self, end: usize, until: Instant) {
+        let peer = self.ends[end].peer;
+        (self.ends[end].is_reset, self.ends[peer].is_reset) = (true, true);
+        if self.ends[peer].is_open {
+            self.at(until, Pending::Gone(peer));
+        }
+        self.gone(end);
+    }
+
+    /// The host that holds an end.
+    pub(super) fn host_of_end(&self, end: usize) -> HostId {
+        self.ends[end].host
+    }
+
     /// A bad peer sends nothing more and goes on reading. Who has heard all of it closes its own side, as shells do.
     pub(super) fn finish(&mut self, host: HostId, pipe: usize) {
         let Some(end) = self.hosts[host.0].ends.get(&EndName::Raw(pipe)).copied() else { return };
@@ -309,21 +324,6 @@ impl World {
         } else {
             self.gone(end);
         }
-    }
-
-    /// Cuts a pipe so that one side hears of it at once, and the other one only then.
-    pub(super) fn cut_half(&mut self, end: usize, until: Instant) {
-        let peer = self.ends[end].peer;
-        (self.ends[end].is_reset, self.ends[peer].is_reset) = (true, true);
-        if self.ends[peer].is_open {
-            self.at(until, Pending::Gone(peer));
-        }
-        self.gone(end);
-    }
-
-    /// The host that holds an end.
-    pub(super) fn host_of_end(&self, end: usize) -> HostId {
-        self.ends[end].host
     }
 
     /// Cuts a pipe: both sides hear of it, what was under way is lost.

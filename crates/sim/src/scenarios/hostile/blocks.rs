@@ -1,6 +1,8 @@
 //! Rows 37 to 46: what a peer sends that claims to be data, and what it says of pieces.
 
-use super::{Actor, PIECES, ROW, Reaction, Row, Scene, each, fast, fast_first, first, millis, one, raw, secs};
+use super::{
+    Actor, PIECES, ROW, Reaction, Row, Scene, each, fast, fast_first, first, millis, one, raw, secs,
+};
 use crate::bad_peer::{Manner, Serves};
 use unchoke_wire::message::id;
 use unchoke_wire::{Bitfield, Message, PieceIndex};

@@ -1,7 +1,8 @@
 //! Rows 73 to 76: connections that end, or are of no use; and what looks odd and is right.
 
 use super::{
-    Actor, PIECES, ROW, Reaction, Row, Scene, Victim, extended, fast_first, first, hello, millis, one, raw, secs,
+    Actor, PIECES, ROW, Reaction, Row, Scene, Victim, extended, fast_first, first, hello, millis, one, raw,
+    secs,
 };
 use crate::bad_peer::{Dials, Ends, Greeting, Manner, Retort, Serves};
 use crate::marks::Mark;
@@ -59,7 +60,8 @@ pub(super) const ROWS: &[Row] = &[
             (0..3).map(|_| Actor::new(never.clone(), Reaction::Many)).collect()
         },
         check: |scene| {
-            let gone = scene.bad.iter().filter(|b| scene.actor(**b).pipes().any(|p| p.gone.is_some())).count();
+            let gone =
+                scene.bad.iter().filter(|b| scene.actor(**b).pipes().any(|p| p.gone.is_some())).count();
             if gone > 0 { Ok(()) } else { Err("nobody was replaced".to_owned()) }
         },
         ..ROW
@@ -138,7 +140,8 @@ fn session(at: usize) -> Manner {
 fn flutter(scene: &Scene) -> Result<(), String> {
     let addr = scene.world.host(scene.bad[0]).addr();
     let dials = scene.world.host(scene.victim).dialled.iter().filter(|a| **a == addr).count();
-    let answered = scene.actor(scene.bad[0]).pipes().filter(|p| p.is_dialler && p.handshake.is_some()).count();
+    let answered =
+        scene.actor(scene.bad[0]).pipes().filter(|p| p.is_dialler && p.handshake.is_some()).count();
     if dials <= 8 && answered <= 500 {
         Ok(())
     } else {

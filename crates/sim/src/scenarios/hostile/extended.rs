@@ -1,8 +1,8 @@
 //! Rows 47 to 62 and 64: the extension protocol, metadata and peer exchange.
 
 use super::{
-    Actor, PIECES, ROW, Reaction, Row, Scene, Victim, each, extended, extended_first, hello, millis, one, secs,
-    to_extension,
+    Actor, PIECES, ROW, Reaction, Row, Scene, Victim, each, extended, extended_first, hello, millis, one,
+    secs, to_extension,
 };
 use crate::bad_peer::{Manner, Metadata, Retort};
 use crate::marks::Mark;
@@ -59,7 +59,8 @@ pub(super) const ROWS: &[Row] = &[
         lasts: secs(14),
         cast: |_| {
             let hello = hello(b"d1:mdee");
-            let slowly = Manner { later: vec![(millis(20), hello.clone(), 600)], ..extended_first(Vec::new()) };
+            let slowly =
+                Manner { later: vec![(millis(20), hello.clone(), 600)], ..extended_first(Vec::new()) };
             vec![
                 Actor::new(extended_first(hello.repeat(5)), Reaction::Stay),
                 Actor::new(extended_first(hello.repeat(1000)), Reaction::Close(secs(4))),
@@ -76,7 +77,8 @@ pub(super) const ROWS: &[Row] = &[
         victim: Victim::Magnet,
         comes_first: true,
         cast: |_| {
-            let size = |size: &str| hello(format!("d1:md11:ut_metadatai2ee13:metadata_sizei{size}ee").as_bytes());
+            let size =
+                |size: &str| hello(format!("d1:md11:ut_metadatai2ee13:metadata_sizei{size}ee").as_bytes());
             let sizes = ["0", "-1", "2147483648", "9223372036854775807", "33554433"].map(size);
             let mut actors = each_extended(sizes, Reaction::Stay);
             actors.iter_mut().for_each(|actor| actor.hears.push(("extended 2", 0..=0)));
@@ -167,13 +169,15 @@ pub(super) const ROWS: &[Row] = &[
         name: "hostile/56-client-name",
         what: "a client name of 60,000 bytes and control characters: cut to 64 bytes, cleaned",
         cast: |_| {
-            let name: Vec<u8> = b"\x1b[31m\xe2\x80\xaeevil\0\n\x07".iter().copied().cycle().take(60_000).collect();
+            let name: Vec<u8> =
+                b"\x1b[31m\xe2\x80\xaeevil\0\n\x07".iter().copied().cycle().take(60_000).collect();
             let dict = [&b"d1:mde1:v60000:"[..], &name, b"e"].concat();
             one(extended_first(hello(&dict)), Reaction::Stay)
         },
         check: |scene| {
             let name = scene.seen(0)?.client.unwrap_or_default();
-            let is_clean = name.len() <= 64 && name.starts_with("[31mevil") && !name.chars().any(char::is_control);
+            let is_clean =
+                name.len() <= 64 && name.starts_with("[31mevil") && !name.chars().any(char::is_control);
             if is_clean { Ok(()) } else { Err(format!("shown as {name:?}")) }
         },
         ..ROW
@@ -214,7 +218,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "hostile/59-pex-many",
         what: "10,000 peers in one exchange: the first 50 count",
         cast: |_| {
-            let addrs = (0..10_000u32).map(|n| SocketAddr::from((Ipv4Addr::from_bits((45 << 24) + n * 509), 6881)));
+            let addrs =
+                (0..10_000u32).map(|n| SocketAddr::from((Ipv4Addr::from_bits((45 << 24) + n * 509), 6881)));
             one(pex(addrs), Reaction::Stay)
         },
         check: |scene| {
@@ -243,7 +248,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "hostile/61-pex-local",
         what: "this machine, its networks and ourselves in an exchange: dropped",
         cast: |scope| {
-            let local = ["127.0.0.1:22", "10.0.0.1:80", "192.168.1.1:80", "172.16.0.1:443", "169.254.169.254:80"];
+            let local =
+                ["127.0.0.1:22", "10.0.0.1:80", "192.168.1.1:80", "172.16.0.1:443", "169.254.169.254:80"];
             let more = ["0.0.0.0:1", "255.255.255.255:9", "224.0.0.1:5353", "100.64.0.1:1", "240.0.0.1:7"];
             let told = local.into_iter().chain(more).filter_map(|a| a.parse().ok());
             one(pex(told.chain([scope.victim])), Reaction::Stay)

@@ -70,10 +70,7 @@ pub(super) const ROWS: &[Row] = &[
                 dials: Dials { after, ..Dials::default() },
                 ..Manner::default()
             };
-            vec![
-                Actor::new(id(secs(0)), Reaction::Stay),
-                Actor::new(id(secs(1)), Reaction::Close(secs(2))),
-            ]
+            vec![Actor::new(id(secs(0)), Reaction::Stay), Actor::new(id(secs(1)), Reaction::Close(secs(2)))]
         },
         ..ROW
     },

@@ -36,7 +36,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "hostile/13-truncated",
         what: "a message that breaks off and the end of the stream: nothing is left of it",
         cast: |_| {
-            let ends = |bytes: &[u8]| Manner { ends: Some(Ends::After(millis(500))), ..first(bytes.to_vec()) };
+            let ends =
+                |bytes: &[u8]| Manner { ends: Some(Ends::After(millis(500))), ..first(bytes.to_vec()) };
             let parts: [&[u8]; 5] =
                 [&[0, 0], &[0, 0, 0, 5, 4, 0], &[0, 0, 0, 13, 6], &[0, 0, 0, 9, 20, 0], &[0, 0, 0x40, 9, 7]];
             parts.into_iter().map(|bytes| Actor::new(ends(bytes), Reaction::Leaves)).collect()
@@ -104,9 +105,7 @@ pub(super) const ROWS: &[Row] = &[
         number: 20,
         name: "hostile/20-spare-bits",
         what: "a bitfield with a spare bit: closed, as BEP 3 has it",
-        cast: |_| {
-            each([raw(5, &[0xff, 0xff, 0xff, 0xfe]), raw(5, &[0, 0, 0, 1])], Reaction::Close(secs(2)))
-        },
+        cast: |_| each([raw(5, &[0xff, 0xff, 0xff, 0xfe]), raw(5, &[0, 0, 0, 1])], Reaction::Close(secs(2))),
         ..ROW
     },
     //= H3b-21

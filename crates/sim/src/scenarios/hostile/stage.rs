@@ -106,10 +106,11 @@ impl Scene {
 
     /// Adds the hostile peers, before or after the transfer began.
     fn let_in(&mut self, row: &Row, seed: u64) -> Vec<Actor> {
-        let content: Rc<Content> = self.world.host(self.honest).stored.values().next().map_or_else(
-            || unreachable!("the honest host has the torrent"),
-            |stored| stored.content.clone(),
-        );
+        let content: Rc<Content> =
+            self.world.host(self.honest).stored.values().next().map_or_else(
+                || unreachable!("the honest host has the torrent"),
+                |stored| stored.content.clone(),
+            );
         let scope = Scope {
             content: &content,
             flood: FLOOD,
@@ -137,11 +138,8 @@ impl Scene {
     }
 
     fn introduce(&mut self) {
-        let (from, to) = if self.leech.0 == self.victim {
-            (self.victim, self.honest)
-        } else {
-            (self.honest, self.victim)
-        };
+        let (from, to) =
+            if self.leech.0 == self.victim { (self.victim, self.honest) } else { (self.honest, self.victim) };
         let torrent = self.leech.1;
         swarm::introduce(&mut self.world, from, torrent, to);
     }
