@@ -77,7 +77,8 @@ impl Scene {
         let content = Content::random(seed, TORRENT_LEN, PIECE_LEN, About::default());
         let is_seed = row.victim == Victim::Seed;
         let victim = host(&mut world, FAST, row.settings);
-        let honest = host(&mut world, RATE, |_| {});
+        // who heard of the hostile peers would be flooded itself, on its slow line
+        let honest = host(&mut world, RATE, |s| s.pex = false);
         let (all, none) = (Bitfield::all(content.pieces()), Bitfield::none(content.pieces()));
         let (ours, theirs) = if is_seed { (all, none) } else { (none, all) };
         let torrent = match row.victim {
