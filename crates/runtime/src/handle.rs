@@ -1,6 +1,7 @@
 //! The way to one torrent of a session.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -54,6 +55,8 @@ pub enum State {
         /// Pieces to check.
         total: u32,
     },
+    /// Its files are being moved to another folder.
+    Moving,
     /// It gets pieces.
     Downloading,
     /// All wanted pieces are there.
@@ -174,6 +177,32 @@ impl TorrentHandle {
         self.tell(KeeperMessage::Pause { hash: self.entry.hash, is_paused: false });
     }
 
+    /// Moves its files to the folder `dir`, which exists, and waits until they are there, durably, and gone from where they
+    /// were. It transfers nothing meanwhile and goes on after. What a crash cuts off goes on at the next start. Only in a
+    /// session with a state store.
+    ///
+    /// # Errors
+    /// [`SessionError::Storage`]: of kind `Exists` when something is in the way, of kind `NoSpace` when the disk is full;
+    /// then everything is as it was. [`SessionError::Occupied`] while it is being moved, [`SessionError::NotSaved`],
+    /// [`SessionError::CustomStorage`] without a state store, [`SessionError::Gone`] when it or the session ends.
+    pub fn move_to(&self, dir: impl Into<PathBuf>) -> Result<(), SessionError> {
+        let (hash, to) = (self.entry.hash, dir.into());
+        let (done, moved) = crossbeam_channel::bounded(1);
+        self.tell(KeeperMessage::Move { hash, to, done });
+        moved.recv().map_err(|_| SessionError::Gone)?
+    }
+
+    /// Has all its files checked, whatever is known of them: pieces that are good are kept, others are to be got anew.
+    /// Returns once it has begun. Also what one that failed may need.
+    ///
+    /// # Errors
+    /// [`SessionError::NoMetadata`], [`SessionError::Occupied`] while it is being moved, [`SessionError::Gone`].
+    pub fn recheck(&self) -> Result<(), SessionError> {
+        let (done, begun) = crossbeam_channel::bounded(1);
+        self.tell(KeeperMessage::Recheck { hash: self.entry.hash, done });
+        begun.recv().map_err(|_| SessionError::Gone)?
+    }
+
     /// Takes it out of the session and forgets its record; its files go only when asked.
     pub fn remove(&self, delete_data: bool) {
         self.tell(KeeperMessage::Remove { hash: self.entry.hash, delete_data });
@@ -199,12 +228,13 @@ impl TorrentHandle {
     /// Waits until it is out of the session, and its removal durable.
     ///
     /// # Errors
-    /// [`SessionError::Timeout`].
+    /// [`SessionError::Timeout`]; [`SessionError::NotSaved`] when the disk does not take it, which is tried again.
     pub fn wait_removed(&self, timeout: Duration) -> Result<(), SessionError> {
-        match self.entry.wait_until(timeout, |s| s.phase == Phase::Gone) {
-            true => Ok(()),
-            false => Err(SessionError::Timeout(timeout.as_secs())),
+        if !self.entry.wait_until(timeout, |s| s.phase == Phase::Gone || s.unsaved.is_some()) {
+            return Err(SessionError::Timeout(timeout.as_secs()));
         }
+        let unsaved = self.entry.state().unsaved.clone();
+        unsaved.map_or(Ok(()), |why| Err(SessionError::NotSaved(why)))
     }
 
     /// Names a peer, of any scope.
@@ -267,6 +297,7 @@ pub(crate) fn stats_of(entry: &Torrent, figures: Option<TorrentStats>) -> Stats 
         (Phase::Failed(error), _) => State::Error(error),
         (_, Some(TorrentState::Failed(error))) => State::Error(error.clone()),
         (Phase::Checking { done, total }, _) => State::Checking { done, total },
+        (Phase::Moving, _) => State::Moving,
         _ if is_paused => State::Paused,
         (_, Some(TorrentState::Metadata)) => State::Metadata,
         (_, Some(TorrentState::Downloading)) => State::Downloading,

@@ -9,7 +9,7 @@ use unchoke_storage::{Loaded, ResumeLock, ResumeStore, StateChange, StateStore, 
 use unchoke_wire::WireHash;
 
 use crate::config::SessionConfig;
-use crate::error::SessionError;
+use crate::error::{NotSaved, SessionError};
 
 /// Where torrents are kept.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ enum Kind {
 pub(super) struct Pending {
     changes: BTreeMap<(WireHash, Kind), StateChange>,
     /// Who is told when they are durable.
-    pub(super) waiters: Vec<Sender<Result<(), String>>>,
+    pub(super) waiters: Vec<Sender<Result<(), NotSaved>>>,
     /// Torrents that are gone once they are.
     pub(super) removed: Vec<(WireHash, Option<TorrentId>)>,
     /// Whether the store did not take them the last time.
