@@ -10,8 +10,8 @@ use unchoke_engine::TorrentId;
 use unchoke_engine::engine::{PeerInfo, TorrentState, TorrentStats};
 use unchoke_engine::input::{PeerSource, Totals};
 use unchoke_storage::StateStore;
-use unchoke_wire::WireHash;
 use unchoke_wire::metainfo::Metainfo;
+use unchoke_wire::{Bitfield, WireHash};
 
 use crate::error::SessionError;
 use crate::keeper::KeeperMessage;
@@ -128,6 +128,27 @@ impl TorrentHandle {
             Some(torrent) => self.ask(|reply| ShardMessage::Peerlist { torrent, reply }),
             None => Ok(Vec::new()),
         }
+    }
+
+    /// The pieces it has; `None` while its files are not known. Those of one that sleeps are read from the state store.
+    ///
+    /// # Errors
+    /// [`SessionError::Gone`] when it is not in the session any more.
+    pub fn have(&self) -> Result<Option<Bitfield>, SessionError> {
+        let awake = match self.id()? {
+            Some(torrent) => self.ask(|reply| ShardMessage::Have { torrent, reply })?,
+            None => None,
+        };
+        if awake.is_some() || !self.entry.state().is_asleep {
+            return Ok(awake);
+        }
+        let Some(store) = self.state.as_ref().and_then(Weak::upgrade) else { return Ok(None) };
+        Ok(store.record(self.entry.hash)?.record.map(|r| r.have))
+    }
+
+    /// The folder its data is in, as the state store has it; `None` without one.
+    pub fn dir(&self) -> Option<PathBuf> {
+        self.state.as_ref()?.upgrade()?.torrent(self.entry.hash).ok()?.map(|stored| stored.dir)
     }
 
     /// Its name, once known.

@@ -38,6 +38,10 @@ pub(crate) use sleep::add_of;
 const SAVE_INTERVAL: Duration = Duration::from_secs(30);
 /// Changes that make a transaction even while more are coming.
 const CHANGES_MAX: usize = 1024;
+/// How long after a change the state store is copied at the earliest...
+const KEEP_INTERVAL: Duration = Duration::from_secs(2);
+/// ...and how many times as long as the last copy took.
+const KEEP_SHARE: u32 = 200;
 /// How long a shard may take to tell figures.
 const FIGURES_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -98,6 +102,9 @@ pub(crate) struct Keeper {
     /// Torrents of each shard that has any.
     counts: BTreeMap<ShardId, usize>,
     next_save: Option<Instant>,
+    /// When the state store is copied next, and how long that took the last time.
+    next_keep: Option<Instant>,
+    keep_took: Duration,
     freeze: Option<(Instant, Sender<()>)>,
     /// What is on its way to the state store.
     pending: Pending,
@@ -137,6 +144,8 @@ impl Keeper {
             limits,
             counts: BTreeMap::new(),
             next_save: None,
+            next_keep: Some(Instant::now() + KEEP_INTERVAL),
+            keep_took: Duration::ZERO,
             freeze: None,
             pending: Pending::default(),
             own,
@@ -150,7 +159,7 @@ impl Keeper {
     pub(crate) fn run(mut self) {
         loop {
             let freeze = self.freeze.as_ref().map(|(at, _)| *at);
-            let message = match [self.next_save, freeze].into_iter().flatten().min() {
+            let message = match [self.next_save, self.next_keep, freeze].into_iter().flatten().min() {
                 Some(at) => self.inbox.recv_deadline(at),
                 None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
@@ -166,6 +175,9 @@ impl Keeper {
             if self.next_save.is_some_and(|at| at <= Instant::now()) {
                 self.save_dirty();
             }
+            if self.next_keep.is_some_and(|at| at <= Instant::now()) {
+                self.keep_generation();
+            }
             self.look_at_freeze();
         }
         for hash in self.hashes() {
@@ -175,6 +187,7 @@ impl Keeper {
         }
         // what failed was told
         let _ = self.commit();
+        self.keep_generation();
         // they were told to stop, and take back what they have begun
         for mover in self.movers.drain(..) {
             let _ = mover.join();
@@ -281,6 +294,17 @@ impl Keeper {
             // it is told where it failed, and tried again
             let _ = self.commit();
         }
+    }
+
+    /// Copies the state store, for the day it is damaged.
+    fn keep_generation(&mut self) {
+        self.next_keep = None;
+        let Some(store) = self.links.records.state() else { return };
+        let began = Instant::now();
+        if let Err(error) = store.keep_generation() {
+            tracing::warn!(%error, "no copy of the state store");
+        }
+        self.keep_took = began.elapsed();
     }
 
     fn ask_totals(&mut self, hash: WireHash) {

@@ -25,7 +25,13 @@ pub(crate) enum Records {
 impl Records {
     pub(crate) fn open(config: &SessionConfig) -> Result<Self, SessionError> {
         match (&config.state_dir, &config.resume_dir) {
-            (Some(dir), _) => Ok(Records::State(Arc::new(StateStore::open(dir)?))),
+            (Some(dir), _) => {
+                let store = StateStore::open(dir)?;
+                if config.state_reserve_len > 0 {
+                    store.reserve(config.state_reserve_len);
+                }
+                Ok(Records::State(Arc::new(store)))
+            }
             (None, Some(dir)) => Ok(Records::Files(Arc::new(ResumeStore::open(dir)?))),
             (None, None) => Ok(Records::None),
         }

@@ -2,15 +2,16 @@
 //! of one is read when it wakes up, or when its owner changes something, and is let go when it falls asleep.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use unchoke_engine::{Command, Event, TorrentId};
 use unchoke_storage::{Loaded, StateChange, TorrentEntry};
 use unchoke_wire::metainfo::Metainfo;
 use unchoke_wire::{Bitfield, Magnet, WireHash};
 
-use super::Keeper;
 use super::errand::is_full;
 use super::kept::Kept;
+use super::{KEEP_INTERVAL, KEEP_SHARE, Keeper};
 use crate::add::AddTorrent;
 use crate::error::NotSaved;
 use crate::event::SessionEvent;
@@ -193,6 +194,8 @@ impl Keeper {
         match &result {
             Ok(()) => {
                 self.pending.has_failed = false;
+                let wait = KEEP_INTERVAL.max(self.keep_took * KEEP_SHARE);
+                self.next_keep.get_or_insert_with(|| Instant::now() + wait);
                 for (hash, torrent) in std::mem::take(&mut self.pending.removed) {
                     self.gone(hash, torrent);
                 }
