@@ -5,7 +5,7 @@
 //! `interop: N passed, N failed, N skipped`; the exit code is 1 when a case failed.
 //!
 //! `cargo run --release -p unchoke-interop -- bench-dht` measures the DHT node beside libtorrent's instead, and
-//! `cargo xtask compare` transfers, checks and creates torrents with every client and writes `docs/performance.md`.
+//! `… -- kill9` kills a daemon at random moments a thousand times, and `cargo xtask compare` transfers, checks and creates torrents with every client and writes `docs/performance.md`.
 
 mod bench;
 mod case;
@@ -14,6 +14,7 @@ mod compare;
 mod create_agreement;
 mod dht;
 mod fixtures;
+mod kill9;
 mod lab;
 mod link;
 mod long_path;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
     let is_well = match args.split_first() {
         Some((first, rest)) if first == "bench-dht" => bench_dht(rest),
         Some((first, rest)) if first == "compare" => compare(rest),
+        Some((first, rest)) if first == "kill9" => kill9(rest),
         Some((first, rest)) if first == "limit" => compare::limit::run(rest).map(|()| true),
         _ => Args::parse(args.into_iter()).and_then(|args| run(&args)).map(|summary| summary.failed == 0),
     };
@@ -62,6 +64,11 @@ fn main() -> ExitCode {
 fn bench_dht(args: &[String]) -> Result<bool> {
     let args = bench::Args::parse(args.iter().cloned())?;
     bench::run(&args, binary(args.unchoke.as_deref())?)
+}
+
+fn kill9(args: &[String]) -> Result<bool> {
+    let args = kill9::Args::parse(args)?;
+    kill9::run(&args, &binary(args.unchoke.as_deref())?)
 }
 
 fn compare(args: &[String]) -> Result<bool> {
@@ -125,6 +132,7 @@ fn run(args: &Args) -> Result<Summary> {
     cases.extend(pex::cases(&lab));
     cases.extend(dht::cases());
     cases.extend(long_path::cases());
+    cases.extend(kill9::cases());
     cases.extend(net_faults::cases());
     cases.retain(|case| case.is_wanted(&args.filters));
     if cases.is_empty() {

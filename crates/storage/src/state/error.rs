@@ -59,6 +59,9 @@ impl StateError {
             redb::Error::Io(e) if e.kind() == io::ErrorKind::InvalidData => {
                 return StateError::Damaged { path: path.to_owned(), why: "not a state file".into() };
             }
+            redb::Error::Io(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                return StateError::Damaged { path: path.to_owned(), why: "it ends too early".into() };
+            }
             redb::Error::Io(e) => e,
             other => io::Error::other(other.to_string()),
         };
