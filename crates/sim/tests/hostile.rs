@@ -16,8 +16,7 @@ fn hostile_peers_get_what_they_deserve_and_the_honest_transfer_goes_on() {
     // even seeds: it dials; odd ones: it is dialled
     let wanted: u64 = std::env::var("UNCHOKE_SIM_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(0);
     let seeds = 0..wanted.max(2);
-    let runs =
-        hostile::rows().flat_map(|row| seeds.clone().map(|seed| scenarios::run(row.name, seed, None)));
+    let runs = hostile::rows().flat_map(|row| seeds.clone().map(|seed| scenarios::run(row.name, seed, None)));
     let failures: Vec<String> = runs.filter_map(Result::err).map(|f| f.to_string()).collect();
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
