@@ -275,6 +275,7 @@ impl Engine {
         if c.stage == Stage::Dialling {
             self.dials -= 1;
         }
+        self.planned_bytes -= c.send.plan().map_or(0, |(bytes, _)| bytes);
         if let Some(incoming) = c.incoming.take() {
             t.buffers.abandon(&incoming);
             t.forget_idle_buffer(incoming.block.piece);

@@ -15,6 +15,8 @@ use unchoke_wire::{Extension, ExtensionHandshake, ExtensionIds, limits, lt_donth
 const CLIENT: &str = concat!("Unchoke ", env!("CARGO_PKG_VERSION"));
 /// How often over a peer may fetch the metadata.
 const METADATA_SERVED_MAX: u32 = 3;
+/// Bytes of answers that may wait for a peer that asks for more metadata; it is rejected then.
+const METADATA_WAITING_MAX: usize = 64 << 10;
 
 impl Engine {
     //= BEP 10: extension handshake
@@ -122,21 +124,6 @@ impl Engine {
         }
     }
 
-    //= BEP 9: metadata from peers
-    /// Asks peers for blocks of the metadata that is missing.
-    pub(super) fn ask_metadata(&mut self, torrent: TorrentId) {
-        let Some(t) = self.torrents.get_mut(torrent) else { return };
-        let Some(fetch) = &mut t.metadata else { return };
-        let sources: Vec<ConnId> = fetch.sources().collect();
-        let asks: Vec<(ConnId, Vec<u32>)> =
-            sources.into_iter().map(|c| (c, fetch.ask(c, self.now))).collect();
-        for (conn, blocks) in asks {
-            for block in blocks {
-                self.push_extended(conn, Extension::UtMetadata, &MetadataMessage::Request { block }.encode());
-            }
-        }
-    }
-
     fn metadata_message(&mut self, conn: ConnId, message: &MetadataMessage<'_>) -> Result<(), CloseReason> {
         let torrent = self.conns[conn].torrent;
         match message {
@@ -169,7 +156,9 @@ impl Engine {
         let blocks = block_count(size);
         c.metadata_served += 1;
         let from = (block as usize).saturating_mul(limits::METADATA_BLOCK_LEN as usize);
-        let is_served = block < blocks && c.metadata_served <= blocks.saturating_mul(METADATA_SERVED_MAX);
+        let is_served = block < blocks
+            && c.metadata_served <= blocks.saturating_mul(METADATA_SERVED_MAX)
+            && c.send.len() < METADATA_WAITING_MAX;
         let answer = if is_served {
             let to = raw.len().min(from + limits::METADATA_BLOCK_LEN as usize);
             MetadataMessage::Data { block, total_size: size, data: &raw[from..to] }.encode()

@@ -35,6 +35,9 @@ const SUGGESTED_MAX: usize = 16;
 /// Allowed-fast pieces taken from a peer.
 const ALLOWED_FAST_MAX: usize = 32;
 
+/// Bytes of memory of what one peer claims to have while nobody knows how many pieces there are.
+pub const CLAIMS_LEN_MAX: usize = has::EARLY_LEN_MAX;
+
 /// How far a connection has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
