@@ -86,19 +86,43 @@ impl Engine {
     }
 
     /// Where a newcomer finds no place: closes the oldest connection of the torrent on which neither side has wanted
-    /// anything of the other for a while.
+    /// anything of the other for a while, or one of another torrent when all of them together are too many.
     fn make_room(&mut self, torrent: TorrentId) {
         if self.has_room(torrent) {
             return;
         }
         let Some(t) = self.torrents.get(torrent) else { return };
-        let is_useless = |id: &&ConnId| {
-            let c = &self.conns[**id];
-            c.is_ready() && !c.is_interested && !c.am_interested && self.now.since(c.since) >= USELESS_AFTER
-        };
-        if let Some(conn) = t.conns.iter().find(is_useless).copied().filter(|_| t.metadata.is_none()) {
+        let own = t.conns.iter().copied().find(|id| self.is_useless(*id));
+        let may_have_more = t.conns.len() < self.settings.torrent_connections_max;
+        let useless = own.or_else(|| self.any_useless().filter(|_| may_have_more));
+        if let Some(conn) = useless {
             self.close(conn, CloseReason::NotNeeded);
         }
+    }
+
+    /// Room for torrents that have somebody to dial and something to get, while connections nobody wants anything of
+    /// take up all there is.
+    pub(super) fn make_room_to_dial(&mut self) {
+        let is_full = self.conns.len() >= self.settings.connections_max;
+        let lacks = |id: &TorrentId| self.torrents.get(*id).is_some_and(|t| !t.is_seed());
+        if is_full
+            && self.waiting_to_dial.iter().any(lacks)
+            && let Some(conn) = self.any_useless()
+        {
+            self.close(conn, CloseReason::NotNeeded);
+        }
+    }
+
+    fn any_useless(&self) -> Option<ConnId> {
+        self.conns.keys().filter(|id| self.is_useless(*id)).min_by_key(|id| self.conns[*id].since)
+    }
+
+    /// Whether neither side has wanted anything of the other for a while.
+    fn is_useless(&self, conn: ConnId) -> bool {
+        let c = &self.conns[conn];
+        let has_metadata = self.torrents.get(c.torrent).is_some_and(|t| t.metadata.is_none());
+        let is_idle = !c.is_interested && !c.am_interested && self.now.since(c.since) >= USELESS_AFTER;
+        c.is_ready() && is_idle && has_metadata
     }
 
     pub(super) fn connected(&mut self, conn: ConnId) {

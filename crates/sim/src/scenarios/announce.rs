@@ -72,8 +72,14 @@ fn torrent(setup: &Setup, trackers: Vec<Vec<String>>, is_private: bool) -> Rc<Co
 
 impl Scene {
     fn new(setup: &Setup) -> Self {
+        Scene::with(setup, |_| {})
+    }
+
+    /// A scene whose tracker is like this.
+    fn with(setup: &Setup, change: impl FnOnce(&mut Tracker)) -> Self {
         let mut world = World::new(setup.seed, true);
         let tracker = world.add_tracker(Tracker::new);
+        change(world.tracker_mut(tracker));
         let content = torrent(setup, vec![vec![url(&world, tracker, setup.seed)]], false);
         let seed = home(&mut world, false);
         let of_seed = swarm::add(&mut world, seed, &content, Bitfield::all(PIECES), ONLY);
@@ -103,8 +109,7 @@ impl Scene {
 
 /// Announces without an event come at the interval, which is a minute at least.
 fn interval(setup: &Setup, asked_s: u32) -> Result<Played, String> {
-    let mut s = Scene::new(setup);
-    s.world.tracker_mut(s.tracker).interval_s = asked_s;
+    let mut s = Scene::with(setup, |t| t.interval_s = asked_s);
     let due = u64::from(asked_s).max(60);
     s.world.run_for(Duration::from_secs(due * 4 + due / 2));
     let at: Vec<Instant> = s.heard(s.seed).iter().map(|a| a.at).collect();
@@ -118,8 +123,7 @@ fn interval(setup: &Setup, asked_s: u32) -> Result<Played, String> {
 }
 
 fn week(setup: &Setup) -> Result<Played, String> {
-    let mut s = Scene::new(setup);
-    s.world.tracker_mut(s.tracker).interval_s = 7 * 24 * 3600;
+    let mut s = Scene::with(setup, |t| t.interval_s = 7 * 24 * 3600);
     s.world.run_for(Duration::from_secs(5));
     s.world.command(s.seed, Command::Pause(s.of_seed));
     let next = s.world.log().events(s.seed).find_map(|(_, e)| match e {
@@ -133,8 +137,7 @@ fn week(setup: &Setup) -> Result<Played, String> {
 
 /// The owner asks for an announce every three seconds for ten minutes; the tracker allows one in two minutes.
 fn min_interval(setup: &Setup) -> Result<Played, String> {
-    let mut s = Scene::new(&Setup { seed: setup.seed & !1, ..*setup });
-    s.world.tracker_mut(s.tracker).min_interval_s = Some(120);
+    let mut s = Scene::with(&Setup { seed: setup.seed & !1, ..*setup }, |t| t.min_interval_s = Some(120));
     for _ in 0..200 {
         s.world.run_for(Duration::from_secs(3));
         s.world.command(s.seed, Command::Announce(s.of_seed));
@@ -359,7 +362,7 @@ fn second_tier(setup: &Setup) -> Result<Played, String> {
     ensure(is_done, || "the second tier did not help within 40 s".to_owned())?;
     ensure(asked(&world, &all, host) == [2], || "a silent tracker heard something".to_owned())?;
     [0, 1].into_iter().for_each(|t| world.tracker_mut(t).manner = TrackerManner::Good);
-    world.run_for(Duration::from_secs(2 * 3600));
+    world.run_for(Duration::from_secs(3600));
     let later = asked(&world, &all, host);
     ensure(later.iter().any(|t| *t < 2), || format!("the first tier is not asked again: {later:?}"))?;
     played(world, Vec::new())

@@ -156,7 +156,9 @@ fn partials(setup: &Setup) -> Result<Played, String> {
     let content = Content::random(setup.seed, 512 << 10, 256 << 10, About::default());
     let (mut world, [(a, of_a), (b, _)]) = pair(setup, &content, &Bitfield::none(2));
     world.host_mut(b).link.settings.rate = 100_000;
-    world.run_for(Duration::from_secs(3));
+    // a piece and a part of one, or the part alone
+    let got = |w: &World| w.host(a).engine.torrent_stats(of_a).map_or(0, |s| s.totals.downloaded);
+    world.run_while(Duration::from_secs(20), |w| (60_000..200_000).contains(&(got(w) % (256 << 10))));
     world.command(a, Command::SavePartials(of_a));
     let saved = world.log().events(a).find_map(|(_, e)| match e {
         Event::Partials { partials, .. } => Some(partials.clone()),

