@@ -124,7 +124,6 @@ impl World {
             | Pending::ScriptWake(_)
             | Pending::FaultBegins(_)
             | Pending::FaultEnds(_)
-            | Pending::Finished(_)
             | Pending::ResetAgain(_) => return None,
         };
         let until = self.hosts[host.0].faults.until(FaultKind::Freeze).filter(|at| *at > self.now)?;
