@@ -67,13 +67,15 @@ impl Accepting {
     /// all places are taken, so that silent ones never keep others out; or itself, when its address comes too often.
     pub fn accept(&mut self, ticket: Ticket, remote: SocketAddr, now: Instant) -> Option<Ticket> {
         let ip = remote.ip().to_canonical();
-        if !ip.is_loopback() && !self.is_paced(ip, now) {
-            return Some(ticket);
-        }
         let is_shared = ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST;
         let of_ip = self.per_ip.get(&ip).filter(|tickets| !is_shared && tickets.len() >= PENDING_PER_IP_MAX);
-        let gone = match of_ip.and_then(BTreeSet::first) {
-            Some(oldest) => Some(*oldest),
+        let oldest_of_ip = of_ip.and_then(BTreeSet::first).copied();
+        // one that takes another's place is paid for: a client with many torrents in common comes with all at once
+        if oldest_of_ip.is_none() && !ip.is_loopback() && !self.is_paced(ip, now) {
+            return Some(ticket);
+        }
+        let gone = match oldest_of_ip {
+            Some(oldest) => Some(oldest),
             None if self.pending.len() >= self.pending_max => self.pending.keys().next().copied(),
             None => None,
         };
