@@ -4,7 +4,7 @@ mod announce;
 mod dht_net;
 mod fault;
 mod faults;
-mod hostile;
+pub mod hostile;
 mod identity;
 mod layout;
 mod limits;
@@ -16,8 +16,6 @@ mod sharing;
 mod stage;
 mod trackers;
 mod transfer;
-
-pub use hostile::{CASES, Case, Reaction};
 
 use crate::fault::FaultSet;
 use crate::host::{HostId, HostSettings};

@@ -47,6 +47,8 @@ enum Pending {
     PlanLeft(usize, u64),
     /// The other side of an end is gone.
     Gone(usize),
+    /// The other side has answered the end of this end's stream with its own.
+    Finished(usize),
     /// A datagram arrives.
     Datagram(SocketAddr, SocketAddr, Vec<u8>),
     LanDatagram(HostId, SocketAddr, Vec<u8>),
@@ -450,6 +452,7 @@ impl World {
             Pending::Stream(end, bytes) => self.stream(end, bytes),
             Pending::PlanLeft(end, bytes) => self.plan_left(end, bytes),
             Pending::Gone(end) => self.gone(end),
+            Pending::Finished(end) => self.finished(end),
             Pending::Datagram(from, to, bytes) => self.datagram(from, to, &bytes),
             Pending::LanDatagram(host, from, bytes) => {
                 self.hub(host, HubInput::LsdDatagram { from, is_on_link: true, bytes: &bytes });
