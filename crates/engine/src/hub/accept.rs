@@ -66,8 +66,9 @@ impl Accepting {
     }
 
     /// Lets a connection in, whose ticket is greater than all before. Answers which one has to go for it: the one of its
-    /// address that has waited longest when that has its share and places are scarce, and the one that has waited longest of all when
-    /// all places are taken, so that silent ones never keep others out; or itself, when its address comes too often.
+    /// address that has waited longest when that has its share and places are scarce, and the one that has waited
+    /// longest of all when all places are taken, so that silent ones never keep others out; or itself, when its address
+    /// comes too often.
     pub fn accept(&mut self, ticket: Ticket, remote: SocketAddr, now: Instant) -> Option<Ticket> {
         let ip = remote.ip().to_canonical();
         if !ip.is_loopback() && !self.is_paced(ip, now) {
