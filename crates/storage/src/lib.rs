@@ -9,16 +9,19 @@
 pub mod error;
 pub mod file_storage;
 pub mod memory;
+pub mod memory_disk;
 pub mod resume;
 pub mod scan;
 pub mod spec;
 pub mod state;
 pub mod storage;
 mod sys;
+pub mod volume;
 
 pub use error::{ErrorKind, StorageError};
 pub use file_storage::{Allocation, FilePool, FileStorage, Options};
 pub use memory::MemoryStorage;
+pub use memory_disk::{Fate, Found, History, MemoryDisk};
 pub use resume::{
     DecodeError, Loaded, PartialPiece, Refused, Resume, ResumeError, ResumeLock, ResumeRecord, ResumeStore,
     check_facts,
@@ -28,3 +31,4 @@ pub use spec::{FileSpec, StorageSpec};
 pub use state::{StateChange, StateError, StateStore, TorrentEntry};
 pub use storage::{FileFact, PieceRead, PieceReader, Storage};
 pub use sys::is_rotational;
+pub use volume::Volume;

@@ -129,6 +129,7 @@ impl Kept {
             makes_symlinks: true,
             selection: self.selection(info),
             pool: Arc::clone(pool),
+            ..Options::default()
         };
         let storage = FileStorage::open(dir, spec, options).map_err(|e| e.to_string())?;
         Ok(Arc::new(storage))

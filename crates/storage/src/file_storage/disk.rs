@@ -1,9 +1,7 @@
 //! Opening files through the pool, and making what was written durable.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use rustix::fs::FileType;
@@ -12,7 +10,7 @@ use unchoke_wire::FileIndex;
 use super::{Allocation, FileStorage};
 use crate::error::{ErrorKind, StorageError};
 use crate::storage::FileFact;
-use crate::sys;
+use crate::volume::{self, Dir, File};
 
 /// The number of the part file where files are counted.
 pub(super) const PART: u32 = u32::MAX;
@@ -60,10 +58,10 @@ impl FileStorage {
         let root = self.open_root(writable)?;
         let path = self.path_of(number);
         if !writable {
-            return sys::open_file(&root, &path, false).map_err(|e| self.failed_number("read", number, e));
+            return volume::open_file(&root, &path, false).map_err(|e| self.failed_number("read", number, e));
         }
         let (file, is_new) =
-            sys::create_file(&root, &path).map_err(|e| self.failed_number("write", number, e))?;
+            volume::create_file(&root, &path).map_err(|e| self.failed_number("write", number, e))?;
         if is_new {
             self.note_created(number);
             self.claim(&file, number)?;
@@ -108,52 +106,45 @@ impl FileStorage {
         }
         match self.spec.file(FileIndex(number)).len {
             0 => Ok(()),
-            len => sys::allocate(file, len).map_err(|e| self.failed_number("claim space for", number, e)),
+            len => volume::allocate(file, len).map_err(|e| self.failed_number("claim space for", number, e)),
         }
     }
 
     /// The root folder. It is made if that is allowed and `create`. On another file system than before it is missing.
-    pub(super) fn open_root(&self, create: bool) -> Result<OwnedFd, StorageError> {
+    pub(super) fn open_root(&self, create: bool) -> Result<Dir, StorageError> {
         let missing = |e: io::Error| match e.kind() {
             io::ErrorKind::NotFound => {
                 StorageError::with_kind(ErrorKind::MissingRoot, "open the folder", &self.root, e)
             }
             _ => StorageError::new("open the folder", &self.root, e),
         };
-        let root = match sys::open_root(&self.root) {
+        let root = match volume::open_root(&self.options.volume, &self.root) {
             Err(e) if e.kind() == io::ErrorKind::NotFound && create && self.options.may_create_root => {
-                match std::fs::create_dir(&self.root) {
+                match self.options.volume.create_dir(&self.root, 0o777) {
                     Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(missing(e)),
                     _ => {
-                        self.sync_parent_of_root();
-                        sys::open_root(&self.root).map_err(missing)
+                        self.options.volume.sync_parent(&self.root);
+                        volume::open_root(&self.options.volume, &self.root).map_err(missing)
                     }
                 }
             }
             other => other.map_err(missing),
         }?;
         // under a mount that went away lies the empty folder it was mounted on: nothing may be made there
-        let device = sys::device(&root).map_err(missing)?;
+        let device = volume::device(&root).map_err(missing)?;
         match *self.root_device.get_or_init(|| device) == device {
             true => Ok(root),
             false => Err(missing(io::ErrorKind::NotFound.into())),
         }
     }
 
-    /// Makes the name of a new root durable as far as its parent lets us.
-    fn sync_parent_of_root(&self) {
-        if let Some(parent) = self.root.parent().filter(|p| !p.as_os_str().is_empty()) {
-            let _ = sys::open_root(parent).and_then(sys::sync_dir);
-        }
-    }
-
     /// For asking about many files; `None` when the root is missing.
-    pub(super) fn lookup(&self) -> Result<Option<sys::Lookup>, StorageError> {
+    pub(super) fn lookup(&self) -> Result<Option<volume::Lookup>, StorageError> {
         self.with_descriptors(|| match self.open_root(false) {
             Err(e) if e.kind == ErrorKind::MissingRoot => Ok(None),
             Err(e) => Err(e),
             Ok(root) => {
-                let lookup = sys::Lookup::new(root);
+                let lookup = volume::Lookup::new(root);
                 lookup.map(Some).map_err(|e| StorageError::new("open the folder", &self.root, e))
             }
         })
@@ -162,7 +153,7 @@ impl FileStorage {
     /// Whether anything stands in the place of a file, a link included.
     pub(super) fn is_on_disk(
         &self,
-        lookup: &mut Option<sys::Lookup>,
+        lookup: &mut Option<volume::Lookup>,
         number: u32,
     ) -> Result<bool, StorageError> {
         let Some(lookup) = lookup else { return Ok(false) };
@@ -254,7 +245,7 @@ impl FileStorage {
             dirs.extend((0..path.len()).map(|depth| path[..depth].to_vec()));
         }
         for dir in dirs {
-            let synced = sys::open_dir(&root, &dir, false).and_then(sys::sync_dir);
+            let synced = volume::open_dir(&root, &dir, false).and_then(|dir| volume::sync_dir(&dir));
             synced.map_err(|e| StorageError::new("sync", self.root.join(dir.join("/")), e))?;
         }
         Ok(())
@@ -276,7 +267,7 @@ impl FileStorage {
         facts
     }
 
-    fn fact(&self, lookup: &mut Option<sys::Lookup>, number: u32) -> FileFact {
+    fn fact(&self, lookup: &mut Option<volume::Lookup>, number: u32) -> FileFact {
         if self.dirty().lost.contains(&number) {
             return FileFact::Doubtful;
         }

@@ -22,6 +22,7 @@ use unchoke_wire::{BlockRef, PieceIndex};
 use crate::error::StorageError;
 use crate::spec::StorageSpec;
 use crate::storage::{FileFact, PieceReader, Storage, check_stretch};
+use crate::volume::{self, Volume};
 
 use check::FileReader;
 use disk::Dirty;
@@ -53,6 +54,8 @@ pub struct Options {
     pub selection: Option<Vec<bool>>,
     /// Descriptors, shared among torrents.
     pub pool: Arc<FilePool>,
+    /// Where the root folder is.
+    pub volume: Volume,
 }
 
 /// A torrent in files under a root folder.
@@ -85,6 +88,7 @@ impl Default for Options {
             makes_symlinks: false,
             selection: None,
             pool: FilePool::new(FilePool::OPEN_DEFAULT),
+            volume: Volume::default(),
         }
     }
 }
@@ -132,7 +136,7 @@ impl FileStorage {
             return Ok(());
         }
         let file = self.file(span.file, true)?;
-        crate::sys::write_at(&file, data, span.offset).map_err(|e| self.failed("write", span.file, e))?;
+        volume::write_at(&file, data, span.offset).map_err(|e| self.failed("write", span.file, e))?;
         self.note_written(span.file.0);
         Ok(())
     }
@@ -153,7 +157,7 @@ impl FileStorage {
             return Ok(());
         }
         let file = self.file(span.file, false)?;
-        crate::sys::read_at(&file, buf, span.offset).map_err(|e| self.failed("read", span.file, e))
+        volume::read_at(&file, buf, span.offset).map_err(|e| self.failed("read", span.file, e))
     }
 }
 

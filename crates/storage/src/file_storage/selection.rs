@@ -10,7 +10,7 @@ use super::part_file::PartTable;
 use super::{FileStorage, part_len};
 use crate::error::StorageError;
 use crate::spec::at;
-use crate::sys;
+use crate::volume;
 
 /// Where each file's bytes are kept.
 #[derive(Debug)]
@@ -158,7 +158,7 @@ impl FileStorage {
             let read = table.read(&part, *index, segment.file_offset, &mut buf);
             read.map_err(|e| self.failed_number("read", PART, e))?;
             let file = self.file_by_number(segment.file, true)?;
-            let written = sys::write_at(&file, &buf, segment.file_offset);
+            let written = volume::write_at(&file, &buf, segment.file_offset);
             written.map_err(|e| self.failed_number("write", segment.file, e))?;
             self.note_written(segment.file);
         }
@@ -179,7 +179,7 @@ impl FileStorage {
         self.options.pool.close((self.id, PART));
         self.note_removed(PART);
         let root = self.open_root(false)?;
-        match sys::remove_file(&root, &self.path_of(PART)) {
+        match volume::remove_file(&root, &self.path_of(PART)) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(self.failed_number("remove", PART, e)),
             _ => Ok(()),
         }

@@ -8,20 +8,17 @@ mod entry;
 mod error;
 mod tables;
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
 use redb::backends::FileBackend;
-use redb::{Builder, Database, StorageBackend};
+use redb::{Builder, Database};
 use unchoke_wire::WireHash;
 
 use crate::error::StorageError;
 use crate::resume::{DecodeError, Loaded, Refused, ResumeRecord};
-use crate::sys;
+use crate::volume::{self, File, How, Volume};
 pub use entry::{Discovery, TorrentEntry};
 pub use error::StateError;
 use tables::{Schema, Written};
@@ -29,6 +26,7 @@ use tables::{Schema, Written};
 /// The state of a session in `DIR/state.redb`. Its methods block on the disk; they may be called from any thread.
 #[derive(Debug)]
 pub struct StateStore {
+    volume: Volume,
     dir: PathBuf,
     path: PathBuf,
     /// Closed after a failure of the disk, and opened anew by whoever comes next.
@@ -70,21 +68,30 @@ impl StateStore {
     /// # Errors
     /// [`StateError::Busy`], [`StateError::Newer`], [`StateError::Damaged`], [`StateError::Storage`].
     pub fn open(dir: &Path) -> Result<Self, StateError> {
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-        made.map_err(|e| StorageError::new("create the folder", dir, e))?;
+        Self::open_on(&Volume::default(), dir)
+    }
+
+    /// As [`Self::open`], in a folder of `volume`.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_on(volume: &Volume, dir: &Path) -> Result<Self, StateError> {
+        volume.create_dir_all(dir).map_err(|e| StorageError::new("create the folder", dir, e))?;
         let lock_path = dir.join("lock");
         let failed = |e| StorageError::new("lock", &lock_path, e);
-        let lock = File::options().create(true).truncate(false).write(true).mode(0o600).open(&lock_path);
-        let lock = lock.map_err(failed)?;
-        if !sys::try_lock(&lock).map_err(failed)? {
+        let lock = volume.open(&lock_path, How::Create).map_err(failed)?;
+        if !volume::try_lock(&lock).map_err(failed)? {
             return Err(StateError::Busy { dir: dir.to_owned() });
         }
         let path = dir.join(FILE);
-        if !path.try_exists().map_err(|e| StorageError::new("open", &path, e))? {
-            create(dir, &path)?;
+        if !volume.exists(&path).map_err(|e| StorageError::new("open", &path, e))? {
+            create(volume, dir, &path)?;
         }
-        let db = open_file(&path).map_err(|e| keep_copy(dir, e))?;
-        Ok(StateStore { dir: dir.to_owned(), path, db: RwLock::new(Some(db)), _lock: lock })
+        // whoever made the file may have died before its name was durable
+        sync_names(volume, dir)?;
+        let db = open_file(volume, &path).map_err(|e| keep_copy(volume, dir, e))?;
+        let (volume, dir) = (volume.clone(), dir.to_owned());
+        Ok(StateStore { volume, dir, path, db: RwLock::new(Some(db)), _lock: lock })
     }
 
     /// The folder it is in.
@@ -156,7 +163,7 @@ impl StateStore {
             }
             let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
             if db.is_none() {
-                *db = Some(open_file(&self.path)?);
+                *db = Some(open_file(&self.volume, &self.path)?);
             }
         };
         result.map_err(|error| {
@@ -168,43 +175,39 @@ impl StateStore {
 }
 
 /// Makes an empty database under another name first, so that there is never half of one.
-fn create(dir: &Path, path: &Path) -> Result<(), StateError> {
+fn create(volume: &Volume, dir: &Path, path: &Path) -> Result<(), StateError> {
     let temp = dir.join("state.redb.new");
-    match std::fs::remove_file(&temp) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            return Err(StorageError::new("remove", &temp, e).into());
-        }
-        _ => {}
-    }
-    let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(&temp);
-    let file = file.map_err(|e| StorageError::new("create", &temp, e))?;
-    drop(open_database(&temp, FileBackend::new(file), false)?);
-    std::fs::rename(&temp, path).map_err(|e| StorageError::new("rename", &temp, e))?;
-    let synced = File::open(dir).and_then(sys::sync_dir);
+    volume.remove_if_there(&temp).map_err(|e| StorageError::new("remove", &temp, e))?;
+    let file = volume.open(&temp, How::New).map_err(|e| StorageError::new("create", &temp, e))?;
+    drop(open_database(&temp, file, false)?);
+    volume.rename(&temp, path).map_err(|e| StorageError::new("rename", &temp, e).into())
+}
+
+fn sync_names(volume: &Volume, dir: &Path) -> Result<(), StateError> {
+    let synced = volume.open_dir(dir).and_then(|dir| volume::sync_dir(&dir));
     synced.map_err(|e| StorageError::new("sync", dir, e).into())
 }
 
-fn open_file(path: &Path) -> Result<Database, StateError> {
-    let opened = File::options().read(true).write(true).open(path);
+fn open_file(volume: &Volume, path: &Path) -> Result<Database, StateError> {
+    let opened = volume.open(path, How::Write);
     let (file, len) = opened
-        .and_then(|file| file.metadata().map(|m| (file, m.len())))
+        .and_then(|file| file.len().map(|len| (file, len)))
         .map_err(|e| StorageError::new("open", path, e))?;
     if len == 0 {
         let why = "it is empty".to_owned();
         return Err(StateError::Damaged { path: path.to_owned(), copy: None, why });
     }
-    open_database(path, FileBackend::new(file), len <= CHECKED_LEN_MAX)
+    open_database(path, file, len <= CHECKED_LEN_MAX)
 }
 
-fn open_database(
-    path: &Path,
-    backend: Result<impl StorageBackend, redb::DatabaseError>,
-    checks: bool,
-) -> Result<Database, StateError> {
+fn open_database(path: &Path, file: File, checks: bool) -> Result<Database, StateError> {
     let opened = guarded(|| {
         let mut builder = Builder::new();
         builder.set_cache_size(CACHE_LEN).set_check_integrity_on_open(checks);
-        let db = builder.create_with_backend(backend?)?;
+        let db = match file {
+            File::Machine(file) => builder.create_with_backend(FileBackend::new(file)?)?,
+            File::Memory(file) => builder.create_with_backend(file)?,
+        };
         let schema = tables::upgrade(&db)?;
         Ok((db, schema))
     });
@@ -223,10 +226,10 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::
 }
 
 /// Keeps a copy of a damaged file as it was when its damage was first seen.
-fn keep_copy(dir: &Path, error: StateError) -> StateError {
+fn keep_copy(volume: &Volume, dir: &Path, error: StateError) -> StateError {
     let StateError::Damaged { path, why, .. } = error else { return error };
     let to = dir.join("state.redb.damaged");
-    let is_there = to.exists() || std::fs::copy(&path, &to).is_ok();
+    let is_there = volume.exists(&to).unwrap_or(false) || volume.copy(&path, &to).is_ok();
     StateError::Damaged { path, copy: is_there.then_some(to), why }
 }
 

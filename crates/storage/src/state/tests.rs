@@ -225,8 +225,8 @@ fn a_full_disk_keeps_the_old_state_and_takes_new_ones_when_there_is_room() {
     store.commit(&[StateChange::Entry(one, first.clone()), record(one, 1)]).unwrap();
     let filler = disk.0.path().join("filler");
     let fill = || {
-        let mut file = File::options().append(true).create(true).open(&filler).unwrap();
-        while io::Write::write(&mut file, &[0; 4096]).is_ok_and(|n| n > 0) {}
+        let mut file = std::fs::File::options().append(true).create(true).open(&filler).unwrap();
+        while std::io::Write::write(&mut file, &[0; 4096]).is_ok_and(|n| n > 0) {}
     };
     fill();
     let large = StateChange::Metainfo(two, vec![1; 3 << 20]);
