@@ -37,6 +37,10 @@ pub enum ErrorKind {
     PartFile,
     /// Another process works on the same torrent.
     Busy,
+    /// Something stands where a file was to be moved.
+    Exists,
+    /// It was told to stop.
+    Stopped,
     /// Any other failure.
     Io,
 }
@@ -92,6 +96,8 @@ impl StorageError {
             ErrorKind::TooLarge => "the file is too large for this file system; choose another disk",
             ErrorKind::PartFile => "the part file is damaged or of another torrent; move it away",
             ErrorKind::Busy => "another process works on this torrent; stop it first",
+            ErrorKind::Exists => "something else is there and is never overwritten; move it away",
+            ErrorKind::Stopped => "it was told to stop",
             ErrorKind::Io => return self.source.to_string(),
         };
         text.to_owned()
@@ -112,6 +118,7 @@ impl ErrorKind {
             Some(Errno::NAMETOOLONG) => ErrorKind::NameTooLong,
             Some(Errno::MFILE | Errno::NFILE) => ErrorKind::TooManyFiles,
             Some(Errno::FBIG) => ErrorKind::TooLarge,
+            Some(Errno::EXIST) => ErrorKind::Exists,
             None if error.kind() == io::ErrorKind::UnexpectedEof => ErrorKind::Missing,
             _ => ErrorKind::Io,
         }

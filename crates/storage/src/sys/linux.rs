@@ -79,6 +79,21 @@ pub(crate) fn will_need(file: &File, offset: u64, len: u64) {
     let _ = rustix::fs::fadvise(file, offset, NonZeroU64::new(len), Advice::WillNeed);
 }
 
+/// Has the kernel forget what it holds of a file, so that the disk is asked for the next read; it may ignore that.
+pub(crate) fn wont_need(file: &File) {
+    let _ = rustix::fs::fadvise(file, 0, None, Advice::DontNeed);
+}
+
+/// Renames in one step that fails where something is.
+pub(super) fn rename_exclusive(
+    from: impl AsFd,
+    name: &str,
+    to: impl AsFd,
+    new_name: &str,
+) -> Result<(), Errno> {
+    rustix::fs::renameat_with(from, name, to, new_name, rustix::fs::RenameFlags::NOREPLACE)
+}
+
 /// Whether a file is on a disk with moving parts, as far as the kernel knows: network file systems, and those over
 /// several disks, count as not.
 pub fn is_rotational(file: impl AsFd) -> bool {

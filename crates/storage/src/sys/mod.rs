@@ -3,6 +3,7 @@
 
 #[cfg(target_os = "linux")]
 mod linux;
+mod moves;
 #[cfg(not(target_os = "linux"))]
 mod portable;
 
@@ -20,13 +21,18 @@ pub use linux::is_rotational;
 #[cfg(target_os = "linux")]
 use linux::open_beneath;
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{allocate, data_from, is_in_memory, read_now, will_need};
+use linux::rename_exclusive;
+#[cfg(target_os = "linux")]
+pub(crate) use linux::{allocate, data_from, is_in_memory, read_now, will_need, wont_need};
+pub(crate) use moves::{Beneath, copy_link, copy_looks, create_new, link_new, link_target, rename_new};
 #[cfg(not(target_os = "linux"))]
 pub use portable::is_rotational;
 #[cfg(not(target_os = "linux"))]
 use portable::open_beneath;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use portable::{allocate, data_from, is_in_memory, read_now, will_need};
+use portable::rename_exclusive;
+#[cfg(not(target_os = "linux"))]
+pub(crate) use portable::{allocate, data_from, is_in_memory, read_now, will_need, wont_need};
 
 /// Opens a folder the user named; links on the way are followed.
 pub(crate) fn open_root(path: &Path) -> io::Result<OwnedFd> {
@@ -105,6 +111,8 @@ pub(crate) struct Entry {
     /// Time of the last change, in nanoseconds since 1970.
     pub(crate) mtime_ns: i64,
     pub(crate) inode: u64,
+    /// The file system it is on.
+    pub(crate) device: rustix::fs::Dev,
 }
 
 impl Lookup {
@@ -135,6 +143,7 @@ impl Lookup {
                 .saturating_mul(1_000_000_000)
                 .saturating_add(i64::try_from(stat.st_mtime_nsec).unwrap_or(0)),
             inode: stat.st_ino,
+            device: stat.st_dev,
         }))
     }
 }
