@@ -7,6 +7,7 @@
 //! database. [`scan_tree`] lists a folder for making a torrent.
 
 pub mod error;
+pub mod faulty;
 pub mod file_storage;
 pub mod memory;
 pub mod resume;
@@ -17,6 +18,7 @@ pub mod storage;
 mod sys;
 
 pub use error::{ErrorKind, StorageError};
+pub use faulty::{Failure, Fault, FaultPlan, FaultyStorage, Gate, Op};
 pub use file_storage::{Allocation, FilePool, FileStorage, Options};
 pub use memory::MemoryStorage;
 pub use resume::{
@@ -26,5 +28,5 @@ pub use resume::{
 pub use scan::{Scan, ScannedFile, Symlinks, scan_tree};
 pub use spec::{FileSpec, StorageSpec};
 pub use state::{StateChange, StateError, StateStore, TorrentEntry};
-pub use storage::{FileFact, PieceRead, PieceReader, Storage};
+pub use storage::{FileFact, PieceRead, PieceReader, Storage, room_for};
 pub use sys::is_rotational;

@@ -15,6 +15,9 @@ use crate::sys;
 
 impl FileStorage {
     pub(super) fn claim_space(&self) -> Result<(), StorageError> {
+        if !self.may_make_root() {
+            self.check_limits(&self.open_root(false)?)?;
+        }
         self.open_root(true)?;
         self.create_empty_files()?;
         if self.options.allocation == Allocation::Full {
@@ -123,7 +126,7 @@ impl FileStorage {
     }
 
     /// The wanted files that `f` accepts.
-    fn selected(&self, f: impl Fn(&FileSpec) -> bool) -> Result<Vec<u32>, StorageError> {
+    pub(super) fn selected(&self, f: impl Fn(&FileSpec) -> bool) -> Result<Vec<u32>, StorageError> {
         let homes = self.homes()?;
         let all = (0u32..).zip(&self.spec.files);
         Ok(all.filter(|(i, file)| homes.is_selected(FileIndex(*i)) && f(file)).map(|(i, _)| i).collect())

@@ -158,7 +158,8 @@ impl FileStorage {
             let read = table.read(&part, *index, segment.file_offset, &mut buf);
             read.map_err(|e| self.failed_number("read", PART, e))?;
             let file = self.file_by_number(segment.file, true)?;
-            let written = sys::write_at(&file, &buf, segment.file_offset);
+            let write = || sys::write_at(&*file, &buf, segment.file_offset);
+            let written = self.writing(segment.file, write);
             written.map_err(|e| self.failed_number("write", segment.file, e))?;
             self.note_written(segment.file);
         }
