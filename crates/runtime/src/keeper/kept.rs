@@ -162,9 +162,7 @@ impl Kept {
         let mut record = ResumeRecord::new(self.entry.hash, self.entry.hashes);
         let metainfo = self.metainfo();
         if let (Some(storage), Some(metainfo)) = (&self.storage, &metainfo) {
-            guarded(|| storage.sync())?;
-            record.have = self.have.clone();
-            record.facts = storage.facts();
+            guarded(|| record.claim(self.have.clone(), &**storage))?;
             record.selection = self.selection(&metainfo.info).unwrap_or_default();
             record.info = (self.magnet.is_some() && self.stored.is_none()).then(|| metainfo.raw_info.clone());
         }

@@ -69,6 +69,7 @@ impl Keeper {
         self.count(shard_id);
         if is_new {
             self.put_all(hash);
+            self.put_selection(hash);
         }
         match error {
             Some(error) => self.fail(hash, error),
@@ -83,6 +84,15 @@ impl Keeper {
         if let Some(metainfo) = kept.metainfo() {
             self.pending.put(StateChange::Metainfo(hash, metainfo.to_bytes()));
         }
+    }
+
+    /// Stores the choice of files a torrent is added with.
+    fn put_selection(&mut self, hash: WireHash) {
+        let Some(kept) = self.torrents.get_mut(&hash).filter(|k| k.stored.is_some()) else { return };
+        let Some(selection) = kept.add.selection.clone() else { return };
+        let record = kept.record.get_or_insert_with(|| ResumeRecord::new(hash, kept.entry.hashes));
+        record.selection = selection;
+        self.pending.put(StateChange::Record(record.clone()));
     }
 
     /// The engine has it.
@@ -329,9 +339,16 @@ impl Keeper {
 
     /// The engine has forgotten it.
     pub(super) fn removed(&mut self, hash: WireHash, torrent: Option<TorrentId>) {
-        let Some(kept) = self.torrents.get(&hash) else { return };
+        let Some(kept) = self.torrents.get_mut(&hash) else { return };
         // an engine that stops forgets all its torrents; those are still to be saved
         let Some(delete_data) = kept.removing else { return };
+        if delete_data && let Some(stored) = &mut kept.stored {
+            // should it be cut off, the next start goes on with it
+            stored.is_deleting = true;
+            self.put_entry(hash);
+            self.commit();
+        }
+        let Some(kept) = self.torrents.get(&hash) else { return };
         let mut result = Ok(());
         if delete_data {
             // that of a torrent which sleeps is not open

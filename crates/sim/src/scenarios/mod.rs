@@ -1,5 +1,6 @@
 //! The catalogue of runs: each makes a world of one seed, plays it, and says whether what must hold did hold.
 
+mod crash;
 mod faults;
 mod hostile;
 mod identity;
@@ -110,6 +111,7 @@ const GROUPS: &[&[Scenario]] = &[
     near::SCENARIOS,
     limits::SCENARIOS,
     faults::SCENARIOS,
+    crash::SCENARIOS,
     hostile::SCENARIOS,
 ];
 
@@ -129,7 +131,7 @@ pub fn run(name: &str, seed: u64, peers: Option<usize>) -> Result<Report, Failur
 }
 
 /// An error unless the claim holds.
-fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
+pub(crate) fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(what()) }
 }
 

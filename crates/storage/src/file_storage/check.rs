@@ -103,7 +103,11 @@ impl<'a> FileReader<'a> {
             },
         };
         match volume::open_to_check(root, &self.storage.spec.file(number).path) {
-            Ok((file, len, is_sparse)) => Ok(Some(PlainFile { file, len, is_sparse })),
+            Ok((file, len, is_sparse)) => {
+                // what is read may be in memory alone, from a run that was killed: it is claimed only after a sync
+                self.storage.note_written(number.0);
+                Ok(Some(PlainFile { file, len, is_sparse }))
+            }
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(self.storage.failed("read", number, e)),
         }

@@ -26,6 +26,8 @@ pub(super) struct Dirty {
     named: BTreeSet<u32>,
     /// Files a sync has failed on: what the disk holds of them is unknown until they are checked.
     lost: BTreeSet<u32>,
+    /// Whether the root was synced.
+    is_root_synced: bool,
 }
 
 impl FileStorage {
@@ -44,7 +46,10 @@ impl FileStorage {
     }
 
     /// Does what needs descriptors, once more with fewer in the pool if there are none left.
-    fn with_descriptors<T>(&self, f: impl Fn() -> Result<T, StorageError>) -> Result<T, StorageError> {
+    pub(super) fn with_descriptors<T>(
+        &self,
+        f: impl Fn() -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
         match f() {
             Err(e) if e.kind == ErrorKind::TooManyFiles => {
                 self.options.pool.shed();
@@ -106,8 +111,27 @@ impl FileStorage {
         }
         match self.spec.file(FileIndex(number)).len {
             0 => Ok(()),
-            len => volume::allocate(file, len).map_err(|e| self.failed_number("claim space for", number, e)),
+            len => {
+                let claimed = self.writing(number, || volume::allocate(file, len));
+                claimed.map_err(|e| self.failed_number("claim space for", number, e))
+            }
         }
+    }
+
+    /// Whether the root may be made and never was there.
+    pub(super) fn may_make_root(&self) -> bool {
+        self.options.may_create_root && self.root_device.get().is_none()
+    }
+
+    /// The number of the file system the root is on; 0 while that is not known.
+    pub(super) fn device(&self) -> u64 {
+        let _ = self.open_root(false);
+        self.root_device.get().copied().unwrap_or_default()
+    }
+
+    /// A failed sync of this file counts no more.
+    pub(super) fn note_renewed(&self, number: u32) {
+        self.dirty().lost.remove(&number);
     }
 
     /// The root folder. It is made if that is allowed and `create`. On another file system than before it is missing.
@@ -198,7 +222,7 @@ impl FileStorage {
             let mut dirty = self.dirty();
             (std::mem::take(&mut dirty.files), std::mem::take(&mut dirty.unnamed))
         };
-        let mut first_error = None;
+        let mut first_error = self.with_descriptors(|| self.sync_root()).err();
         for number in files {
             if let Err(e) = self.sync_file(number) {
                 self.dirty().lost.insert(number);
@@ -234,6 +258,24 @@ impl FileStorage {
         file.sync_all().map_err(|e| self.failed_number("sync", number, e))
     }
 
+    /// Makes durable, once, what an earlier run that was killed did in the root: its own name, and names that went.
+    fn sync_root(&self) -> Result<(), StorageError> {
+        if self.dirty().is_root_synced {
+            return Ok(());
+        }
+        let root = match self.open_root(false) {
+            // there is nothing yet that could be durable
+            Err(e) if e.kind == ErrorKind::MissingRoot => return Ok(()),
+            other => other?,
+        };
+        volume::sync_dir(&root).map_err(|e| StorageError::new("sync", &self.root, e))?;
+        if self.options.may_create_root {
+            self.options.volume.sync_parent(&self.root);
+        }
+        self.dirty().is_root_synced = true;
+        Ok(())
+    }
+
     fn sync_names(&self, unnamed: &BTreeSet<u32>) -> Result<(), StorageError> {
         if unnamed.is_empty() {
             return Ok(());
@@ -261,18 +303,27 @@ impl FileStorage {
             facts.push(match (self.spec.file(file).is_stored(), part) {
                 (false, _) => FileFact::Missing,
                 (true, Some(part)) if homes.is_parted(file) => part,
-                (true, _) => self.fact(&mut lookup, file.0),
+                (true, _) => self.witnessed(file.0, || self.fact(&mut lookup, file.0)),
             });
         }
         facts
     }
 
-    fn fact(&self, lookup: &mut Option<volume::Lookup>, number: u32) -> FileFact {
+    pub(super) fn fact(&self, lookup: &mut Option<volume::Lookup>, number: u32) -> FileFact {
         if self.dirty().lost.contains(&number) {
             return FileFact::Doubtful;
         }
         let Some(lookup) = lookup else { return FileFact::Missing };
-        match lookup.find(&self.path_of(number)) {
+        let path = self.path_of(number);
+        let found = lookup.find(&path).or_else(|e| match ErrorKind::of(&e) {
+            // that says nothing of the file
+            ErrorKind::TooManyFiles => {
+                self.options.pool.shed();
+                lookup.find(&path)
+            }
+            _ => Err(e),
+        });
+        match found {
             Ok(Some(e)) if e.kind == FileType::RegularFile => {
                 FileFact::Present { len: e.len, mtime_ns: e.mtime_ns, inode: e.inode }
             }

@@ -14,6 +14,9 @@ use crate::volume::{self, Dir};
 
 impl FileStorage {
     pub(super) fn claim_space(&self) -> Result<(), StorageError> {
+        if !self.may_make_root() {
+            self.check_limits(&self.open_root(false)?)?;
+        }
         self.open_root(true)?;
         self.create_empty_files()?;
         if self.options.allocation == Allocation::Full {
@@ -64,10 +67,19 @@ impl FileStorage {
         }
         self.forget_part();
         // a folder sorts before those in it: the deepest go first
-        for dir in dirs.into_iter().rev() {
+        for dir in dirs.iter().rev() {
             match volume::remove_dir(&root, dir) {
                 Err(e) if !is_kept(&e) => {
                     first_error.get_or_insert(StorageError::new("remove", self.root.join(dir.join("/")), e));
+                }
+                _ => {}
+            }
+        }
+        // nothing comes back after a power cut
+        for dir in std::iter::once(&[][..]).chain(dirs) {
+            match volume::open_dir(&root, dir, false).and_then(|dir| volume::sync_dir(&dir)) {
+                Err(e) if !is_kept(&e) => {
+                    first_error.get_or_insert(StorageError::new("sync", self.root.join(dir.join("/")), e));
                 }
                 _ => {}
             }
@@ -122,7 +134,7 @@ impl FileStorage {
     }
 
     /// The wanted files that `f` accepts.
-    fn selected(&self, f: impl Fn(&FileSpec) -> bool) -> Result<Vec<u32>, StorageError> {
+    pub(super) fn selected(&self, f: impl Fn(&FileSpec) -> bool) -> Result<Vec<u32>, StorageError> {
         let homes = self.homes()?;
         let all = (0u32..).zip(&self.spec.files);
         Ok(all.filter(|(i, file)| homes.is_selected(FileIndex(*i)) && f(file)).map(|(i, _)| i).collect())

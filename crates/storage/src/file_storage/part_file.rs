@@ -86,8 +86,8 @@ impl PartTable {
         let len = usize::try_from(file.len()?).unwrap_or(usize::MAX).min(bytes.len());
         file.read_exact_at(&mut bytes[..len], 0)?;
         let (header, flags) = bytes.split_at(self.header.len());
-        // the file was made, but a crash came before its header was durable
-        if bytes.iter().all(|b| *b == 0) {
+        // a crash came before its header was durable, whatever of the flags is: nothing was claimed of it
+        if header.iter().all(|b| *b == 0) {
             return Ok(());
         }
         if header != self.header || flags.iter().any(|f| *f > 1) {

@@ -45,7 +45,10 @@ impl FileStorage {
             return 0;
         }
         let ready = self.options.pool.find_ready((self.id, span.file.0));
-        ready.map_or(0, |(file, is_in_memory)| volume::read_now(&file, buf, span.offset, is_in_memory))
+        let Some((file, is_in_memory)) = ready else { return 0 };
+        let len = volume::read_now(&file, buf, span.offset, is_in_memory);
+        // whoever waits for the rest hears what is wrong
+        if len > 0 && self.check_witness(span.file, &file).is_ok() { len } else { 0 }
     }
 
     /// Asks the disk for the beginning of a stretch, as much as is worth reading in one go.

@@ -132,6 +132,8 @@ impl FileStorage {
             let mut table = PartTable::new(&self.spec);
             let file = self.file_by_number(PART, false)?;
             table.load(&file).map_err(|e| self.failed_number("read", PART, e))?;
+            // an earlier run may have been killed before it was synced
+            self.note_written(PART);
             self.move_out(&mut table, parted.as_deref())?;
             let is_empty = table.filled().next().is_none();
             *part = Some(table);
@@ -158,7 +160,8 @@ impl FileStorage {
             let read = table.read(&part, *index, segment.file_offset, &mut buf);
             read.map_err(|e| self.failed_number("read", PART, e))?;
             let file = self.file_by_number(segment.file, true)?;
-            let written = volume::write_at(&file, &buf, segment.file_offset);
+            let write = || volume::write_at(&file, &buf, segment.file_offset);
+            let written = self.writing(segment.file, write);
             written.map_err(|e| self.failed_number("write", segment.file, e))?;
             self.note_written(segment.file);
         }
@@ -180,8 +183,11 @@ impl FileStorage {
         self.note_removed(PART);
         let root = self.open_root(false)?;
         match volume::remove_file(&root, &self.path_of(PART)) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(self.failed_number("remove", PART, e)),
-            _ => Ok(()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            // should it come back, its segments would be moved once more
+            removed => removed
+                .and_then(|()| volume::sync_dir(&root))
+                .map_err(|e| self.failed_number("remove", PART, e)),
         }
     }
 

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::tree::{Kind, Node, NodeId, Op, TOP};
 use super::{MemoryDisk, State};
-use crate::sys::Entry;
+use crate::sys::{Entry, OpenFacts};
 
 /// An open folder.
 #[derive(Clone, Debug)]
@@ -146,7 +146,7 @@ impl Folder {
                 Kind::Link(_) => (FileType::Symlink, 0),
             };
             let len = u64::try_from(len).expect("a length fits 64 bits");
-            Entry { kind, len, mtime_ns: node.mtime_ns, inode }
+            Entry { kind, len, mtime_ns: node.mtime_ns, inode, device: 0 }
         }))
     }
 
@@ -200,6 +200,14 @@ impl OpenFile {
     /// Bytes.
     pub(crate) fn len(&self) -> u64 {
         u64::try_from(self.content().len()).expect("a length fits 64 bits")
+    }
+
+    /// What is to be known of it.
+    pub(crate) fn facts(&self) -> OpenFacts {
+        let len = self.len();
+        let state = self.disk.state();
+        let mtime_ns = state.kept.live.node(self.id).map_or(0, |n| n.mtime_ns);
+        OpenFacts { len, mtime_ns, inode: self.id, is_named: state.kept.live.is_named(self.id) }
     }
 
     pub(crate) fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {

@@ -49,6 +49,8 @@ pub(super) struct Kept {
     durable: Tree,
     /// Done since the last sync of what they change, in order.
     pending: Vec<Op>,
+    /// Operations in all, those before crashes included.
+    pub(super) count: usize,
 }
 
 /// The operations of a disk, played back one after another.
@@ -61,13 +63,14 @@ pub struct History {
 
 impl Kept {
     /// A disk of which everything is sure.
-    pub(super) fn sure(tree: Tree) -> Self {
-        Kept { live: tree.clone(), durable: tree, pending: Vec::new() }
+    pub(super) fn sure(tree: Tree, count: usize) -> Self {
+        Kept { live: tree.clone(), durable: tree, pending: Vec::new(), count }
     }
 
     /// Does an operation.
     pub(super) fn step(&mut self, op: &Op) {
         self.live.apply(op);
+        self.count += 1;
         match op {
             Op::SyncFile(node) => {
                 self.durable.copy_node(*node, &self.live);
@@ -103,7 +106,7 @@ impl Kept {
     }
 
     /// What the disk holds after a power cut. The same `seed`, the same outcome.
-    pub(super) fn after_power_cut(&self, fate: Fate, seed: u64) -> Tree {
+    pub(super) fn after_power_cut(&self, fate: Fate, seed: u64) -> Kept {
         let mut tree = self.durable.clone();
         let mut chance = Chance(seed | 1);
         let until = match fate {
@@ -128,7 +131,8 @@ impl Kept {
                 Fate::Torn { sector } => tear(&mut tree, op, sector, &mut chance),
             }
         }
-        tree
+        // the machine takes its time to start
+        Kept::sure(tree, self.count + 1000)
     }
 }
 
@@ -160,8 +164,8 @@ fn tear(tree: &mut Tree, op: &Op, sector: usize, chance: &mut Chance) {
 }
 
 impl History {
-    pub(super) fn new(begin: Tree, ops: Vec<Op>) -> Self {
-        History { kept: Kept::sure(begin), ops, at: 0 }
+    pub(super) fn new(begin: Kept, ops: Vec<Op>) -> Self {
+        History { kept: begin, ops, at: 0 }
     }
 
     /// Operations done so far.
@@ -184,7 +188,7 @@ impl History {
 
     /// The disk when power fails now. The same `seed`, the same outcome.
     pub fn after_power_cut(&self, fate: Fate, seed: u64) -> MemoryDisk {
-        MemoryDisk::of(Kept::sure(self.kept.after_power_cut(fate, seed)))
+        MemoryDisk::of(self.kept.after_power_cut(fate, seed))
     }
 }
 

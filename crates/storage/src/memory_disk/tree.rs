@@ -130,6 +130,14 @@ impl Tree {
         }
     }
 
+    /// Whether any folder names the node.
+    pub(super) fn is_named(&self, id: NodeId) -> bool {
+        self.nodes.values().any(|node| match &node.kind {
+            Kind::Folder(entries) => entries.values().any(|e| *e == id),
+            _ => false,
+        })
+    }
+
     /// Adds a node that no folder names.
     pub(super) fn add(&mut self, id: NodeId, node: Node) {
         self.nodes.entry(id).or_insert(node);

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::Volume;
 use crate::memory_disk::{Folder, OpenFile};
-use crate::sys::{self, Entry};
+use crate::sys::{self, Entry, FileSystem, OpenFacts};
 
 /// An open folder.
 #[derive(Debug)]
@@ -127,6 +127,35 @@ pub(crate) fn device(dir: &Dir) -> io::Result<rustix::fs::Dev> {
     match dir {
         Dir::Machine(dir) => sys::device(dir),
         Dir::Memory(_) => Ok(0),
+    }
+}
+
+/// Asks the file system a folder is on.
+pub(crate) fn file_system(dir: &Dir) -> io::Result<FileSystem> {
+    match dir {
+        Dir::Machine(dir) => sys::file_system(dir),
+        Dir::Memory(_) => Ok(FileSystem {
+            total: u64::MAX,
+            available: u64::MAX,
+            is_read_only: false,
+            name_len_max: u64::MAX,
+            file_len_max: u64::MAX,
+        }),
+    }
+}
+
+/// Asks about a file that is open.
+pub(crate) fn facts_of(file: &File) -> io::Result<OpenFacts> {
+    match file {
+        File::Machine(file) => sys::facts_of(file),
+        File::Memory(file) => Ok(file.facts()),
+    }
+}
+
+/// Lets go of what of a file is in memory, as far as the disk has it.
+pub(crate) fn drop_cache(file: &File) {
+    if let File::Machine(file) = file {
+        sys::drop_cache(file);
     }
 }
 

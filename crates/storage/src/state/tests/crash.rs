@@ -76,3 +76,64 @@ fn a_crash_after_any_operation_keeps_every_commit_whole() {
     }
     assert!(crashes > 1000, "{crashes}");
 }
+
+//= H3d-1
+#[test]
+fn ten_thousand_torrents_added_at_once_are_all_there_or_none_of_them() {
+    let disk = MemoryDisk::new();
+    let store = StateStore::open_on(&Volume::from(&disk), Path::new("/state")).unwrap();
+    let (begin, mut state) = (disk.ops(), Model::new());
+    let entries = (0..10_000).map(entry);
+    let changes: Vec<StateChange> = entries
+        .map(|(hash, one)| {
+            state.insert(hash, one.clone());
+            StateChange::Entry(hash, one)
+        })
+        .collect();
+    store.commit(&changes).unwrap();
+    let told = [Told { at: begin, state: Some(Model::new()) }, Told { at: disk.ops(), state: Some(state) }];
+    drop(store);
+    let mut history = disk.history();
+    let every = (disk.ops() - begin) / 16;
+    while history.step() {
+        let at = history.at();
+        if at >= begin && (at - begin) % every == 0 {
+            let fate = Fate::ALL[at % Fate::ALL.len()];
+            let known = &told[usize::from(at >= told[1].at)..];
+            goes_on(
+                &history.after_power_cut(fate, 11 + at as u64),
+                known,
+                &format!("operation {at}, {fate:?}"),
+            );
+        }
+    }
+    goes_on(&history.after_power_cut(Fate::Nothing, 1), &told[1..], "after the commit");
+}
+
+//= H3d-4
+#[test]
+fn a_crash_while_an_older_schema_is_upgraded_keeps_it_or_finishes_it() {
+    // a database of schema 0 is one without tables
+    let disk = MemoryDisk::new();
+    let volume = Volume::from(&disk);
+    volume.create_dir_all(Path::new("/state")).unwrap();
+    let path = Path::new("/state").join(FILE);
+    let File::Memory(file) = volume.open(&path, How::New).unwrap() else { unreachable!("a disk in memory") };
+    drop(Builder::new().create_with_backend(file).unwrap());
+    volume.sync_parent(&path);
+    let begin = disk.ops();
+    drop(StateStore::open_on(&volume, Path::new("/state")).unwrap());
+    let told = [Told { at: 0, state: None }];
+    let mut history = disk.history();
+    while history.step() {
+        let at = history.at();
+        if at < begin {
+            continue;
+        }
+        for fate in Fate::ALL {
+            let what = format!("power cut after operation {at}, {fate:?}");
+            goes_on(&history.after_power_cut(fate, 3 + at as u64), &told, &what);
+        }
+        goes_on(&history.after_kill(), &told, &format!("kill after operation {at}"));
+    }
+}
