@@ -201,7 +201,8 @@ impl Relocation {
         for (number, path) in &copies {
             let temp = self.temp_path(*number);
             let from = Beneath { root: &roots.to, path: &temp };
-            sys::rename_new(from, roots.target(path)).map_err(|e| self.failed("move to", &self.to, path, e))?;
+            sys::rename_new(from, roots.target(path))
+                .map_err(|e| self.failed("move to", &self.to, path, e))?;
         }
         for (number, path) in self.paths().enumerate() {
             let removed = remove_if_there(&roots.to, &self.temp_path(number));
