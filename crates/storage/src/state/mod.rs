@@ -6,21 +6,24 @@
 
 mod entry;
 mod error;
+mod generation;
 mod tables;
 
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use redb::backends::FileBackend;
 use redb::{Builder, Database};
 use unchoke_wire::WireHash;
 
-use crate::error::StorageError;
+use crate::error::{ErrorKind, StorageError};
 use crate::resume::{DecodeError, Loaded, Refused, ResumeRecord};
 use crate::volume::{self, File, How, Volume};
 pub use entry::{Discovery, TorrentEntry};
 pub use error::StateError;
+pub use generation::Recovered;
 use tables::{Schema, Written};
 
 /// The state of a session in `DIR/state.redb`. Its methods block on the disk; they may be called from any thread.
@@ -31,6 +34,12 @@ pub struct StateStore {
     path: PathBuf,
     /// Closed after a failure of the disk, and opened anew by whoever comes next.
     db: RwLock<Option<Database>>,
+    /// What was done about a damaged file when it was opened.
+    recovered: Option<Recovered>,
+    /// Bytes to set aside for a full disk.
+    reserve_len: AtomicU64,
+    /// Whether the older generation is behind.
+    is_changed: AtomicBool,
     /// The lock on the folder, held as long as the store lives.
     _lock: File,
 }
@@ -63,10 +72,11 @@ const FILE: &str = "state.redb";
 
 impl StateStore {
     /// Opens the store in the folder `dir`, both of which are made if need be, closed to other users. After a crash the
-    /// database is brought to its last commit; one of an older schema is upgraded.
+    /// database is brought to its last commit; one of an older schema is upgraded. A damaged one is kept aside and
+    /// the generation before it opened, or an empty one: see [`StateStore::recovered`].
     ///
     /// # Errors
-    /// [`StateError::Busy`], [`StateError::Newer`], [`StateError::Damaged`], [`StateError::Storage`].
+    /// [`StateError::Busy`], [`StateError::Newer`], [`StateError::Storage`].
     pub fn open(dir: &Path) -> Result<Self, StateError> {
         Self::open_on(&Volume::default(), dir)
     }
@@ -84,14 +94,71 @@ impl StateStore {
             return Err(StateError::Busy { dir: dir.to_owned() });
         }
         let path = dir.join(FILE);
-        if !volume.exists(&path).map_err(|e| StorageError::new("open", &path, e))? {
-            create(volume, dir, &path)?;
-        }
+        let opened = match volume.exists(&path).map_err(|e| StorageError::new("open", &path, e))? {
+            true => open_file(volume, &path),
+            false if generation::has_previous(volume, dir)? => {
+                Err(StateError::Damaged { path: path.clone(), why: "it is missing".to_owned() })
+            }
+            false => create(volume, dir, &path).and_then(|()| open_file(volume, &path)),
+        };
+        let (db, recovered) = match opened {
+            Ok(db) => (db, None),
+            Err(StateError::Damaged { why, .. }) => {
+                let (open, create) = (|| open_file(volume, &path), || create(volume, dir, &path));
+                let (db, recovered) = generation::recover(volume, dir, &path, why, open, create)?;
+                (db, Some(recovered))
+            }
+            Err(other) => return Err(other),
+        };
         // whoever made the file may have died before its name was durable
-        sync_names(volume, dir)?;
-        let db = open_file(volume, &path).map_err(|e| keep_copy(volume, dir, e))?;
-        let (volume, dir) = (volume.clone(), dir.to_owned());
-        Ok(StateStore { volume, dir, path, db: RwLock::new(Some(db)), _lock: lock })
+        generation::sync(volume, dir)?;
+        Ok(StateStore {
+            volume: volume.clone(),
+            dir: dir.to_owned(),
+            path,
+            db: RwLock::new(Some(db)),
+            recovered,
+            reserve_len: AtomicU64::new(0),
+            is_changed: AtomicBool::new(true),
+            _lock: lock,
+        })
+    }
+
+    /// What was done about a damaged file when the store was opened.
+    pub fn recovered(&self) -> Option<&Recovered> {
+        self.recovered.as_ref()
+    }
+
+    /// Sets `len` bytes of the disk aside, to be used up when it is full: then what is small can still be stored. Done
+    /// only where the disk has twice as much room.
+    pub fn reserve(&self, len: u64) {
+        self.reserve_len.store(len, Ordering::Relaxed);
+        generation::reserve(&self.volume, &self.dir, len);
+    }
+
+    /// Whether the space that was set aside had to be used up, as the disk is full.
+    pub fn is_reserve_used(&self) -> bool {
+        self.reserve_len.load(Ordering::Relaxed) > 0 && !generation::has_reserve(&self.volume, &self.dir)
+    }
+
+    /// Copies the whole store to the older generation, if it changed since the last time, and sets space aside anew where
+    /// there is room again. Takes as long as copying the file does, and everybody else waits meanwhile.
+    ///
+    /// # Errors
+    /// [`StateError::Storage`]: the older generation is as it was.
+    pub fn keep_generation(&self) -> Result<(), StateError> {
+        if self.is_reserve_used() {
+            generation::reserve(&self.volume, &self.dir, self.reserve_len.load(Ordering::Relaxed));
+        }
+        if !self.is_changed.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        // nobody has it in hand, so every byte of the last commit is in the file
+        let _db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        generation::keep(&self.volume, &self.dir, &self.path).map_err(|e| {
+            self.is_changed.store(true, Ordering::Relaxed);
+            e.into()
+        })
     }
 
     /// The folder it is in.
@@ -145,9 +212,18 @@ impl StateStore {
     /// Where [`TorrentEntry::encode`] and [`ResumeRecord::encode`] do.
     pub fn commit(&self, changes: &[StateChange]) -> Result<(), StateError> {
         let changes: Vec<Written<'_>> = changes.iter().map(Written::of).collect();
-        match changes.is_empty() {
-            true => Ok(()),
-            false => self.with("write", |db| tables::commit(db, &changes)),
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.is_changed.store(true, Ordering::Relaxed);
+        let result = self.with("write", |db| tables::commit(db, &changes));
+        match &result {
+            Err(StateError::Storage(e))
+                if e.kind == ErrorKind::NoSpace && generation::release(&self.volume, &self.dir) =>
+            {
+                self.with("write", |db| tables::commit(db, &changes))
+            }
+            _ => result,
         }
     }
 
@@ -183,11 +259,6 @@ fn create(volume: &Volume, dir: &Path, path: &Path) -> Result<(), StateError> {
     volume.rename(&temp, path).map_err(|e| StorageError::new("rename", &temp, e).into())
 }
 
-fn sync_names(volume: &Volume, dir: &Path) -> Result<(), StateError> {
-    let synced = volume.open_dir(dir).and_then(|dir| volume::sync_dir(&dir));
-    synced.map_err(|e| StorageError::new("sync", dir, e).into())
-}
-
 fn open_file(volume: &Volume, path: &Path) -> Result<Database, StateError> {
     let opened = volume.open(path, How::Write);
     let (file, len) = opened
@@ -195,7 +266,7 @@ fn open_file(volume: &Volume, path: &Path) -> Result<Database, StateError> {
         .map_err(|e| StorageError::new("open", path, e))?;
     if len == 0 {
         let why = "it is empty".to_owned();
-        return Err(StateError::Damaged { path: path.to_owned(), copy: None, why });
+        return Err(StateError::Damaged { path: path.to_owned(), why });
     }
     open_database(path, file, len <= CHECKED_LEN_MAX)
 }
@@ -223,14 +294,6 @@ fn open_database(path: &Path, file: File, checks: bool) -> Result<Database, Stat
 fn guarded<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::Error> {
     let caught = std::panic::catch_unwind(AssertUnwindSafe(work));
     caught.unwrap_or_else(|_| Err(redb::Error::Corrupted("it contradicts itself".to_owned())))
-}
-
-/// Keeps a copy of a damaged file as it was when its damage was first seen.
-fn keep_copy(volume: &Volume, dir: &Path, error: StateError) -> StateError {
-    let StateError::Damaged { path, why, .. } = error else { return error };
-    let to = dir.join("state.redb.damaged");
-    let is_there = volume.exists(&to).unwrap_or(false) || volume.copy(&path, &to).is_ok();
-    StateError::Damaged { path, copy: is_there.then_some(to), why }
 }
 
 #[cfg(test)]

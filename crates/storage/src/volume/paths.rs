@@ -105,7 +105,7 @@ impl Volume {
         }
     }
 
-    /// Copies a file to another name; a file there is written over. Nothing is synced.
+    /// Copies a file to another name; a file there is written over. The bytes are made durable, not the name.
     pub(crate) fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
         let (source, target) = (self.open(from, How::Read)?, self.open(to, How::Create)?);
         let (len, mut at) = (source.len()?, 0);
@@ -117,7 +117,7 @@ impl Volume {
             target.write_all_at(&buf[..now], at)?;
             at += u64::try_from(now).expect("a length fits 64 bits");
         }
-        Ok(())
+        target.sync_all()
     }
 
     /// Opens a folder.
