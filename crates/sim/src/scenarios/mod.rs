@@ -1,14 +1,18 @@
 //! The catalogue of runs: each makes a world of one seed, plays it, and says whether what must hold did hold.
 
+mod announce;
 mod crash;
+mod dht_net;
 mod fault;
 mod faults;
 pub mod hostile;
 mod identity;
+mod layout;
 mod limits;
 mod magnet;
 mod near;
 mod notes;
+mod room;
 mod sharing;
 mod stage;
 mod trackers;
@@ -131,6 +135,10 @@ const GROUPS: &[&[Scenario]] = &[
     faults::SCENARIOS,
     crash::SCENARIOS,
     fault::SCENARIOS,
+    announce::SCENARIOS,
+    layout::SCENARIOS,
+    room::SCENARIOS,
+    dht_net::SCENARIOS,
     hostile::SCENARIOS,
 ];
 
