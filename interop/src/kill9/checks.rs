@@ -112,6 +112,7 @@ pub(super) fn look(place: &Place, model: &mut Model, kind: Kind, findings: &mut 
                 findings.problem(format!("after {kind:?}: {name} is lost"));
             }
             model.torrents[number].now = None;
+            clear(place, torrent);
             continue;
         };
         let details = place.api().get(&format!("/api/v1/torrents/{}", torrent.hash))?;
@@ -285,6 +286,16 @@ fn check_places(place: &Place, torrent: &Torrent, known: &Known, kind: Kind, fin
 
 fn has_files(data: &Path, torrent: &Torrent) -> bool {
     torrent.metainfo.info.files.iter().any(|file| data.join(file.path.join("/")).exists())
+}
+
+/// Removes what a removal without data left, as its owner would.
+fn clear(place: &Place, torrent: &Torrent) {
+    for dir in DIRS {
+        for file in &torrent.metainfo.info.files {
+            // most of them are not there
+            let _ = fs::remove_file(place.data(dir).join(file.path.join("/")));
+        }
+    }
 }
 
 fn check_foreign(place: &Place, kind: Kind, findings: &mut Findings) {
