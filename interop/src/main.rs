@@ -5,8 +5,11 @@
 //! `interop: N passed, N failed, N skipped`; the exit code is 1 when a case failed.
 //!
 //! `cargo run --release -p unchoke-interop -- bench-dht` measures the DHT node beside libtorrent's instead, and
-//! `… -- kill9` kills a daemon at random moments a thousand times, and `cargo xtask compare` transfers, checks and creates torrents with every client and writes `docs/performance.md`.
+//! `-- kill9` kills a daemon at random moments, a thousand times;
+//! `-- attack` and `-- load NAME` put strangers and load on it, without other clients;
+//! `cargo xtask compare` transfers, checks and creates torrents with every client and writes `docs/performance.md`.
 
+mod attack;
 mod bench;
 mod case;
 mod clients;
@@ -17,6 +20,7 @@ mod fixtures;
 mod kill9;
 mod lab;
 mod link;
+mod load;
 mod long_path;
 mod lsd;
 mod metainfo_samples;
@@ -47,6 +51,8 @@ fn main() -> ExitCode {
     let is_well = match args.split_first() {
         Some((first, rest)) if first == "bench-dht" => bench_dht(rest),
         Some((first, rest)) if first == "compare" => compare(rest),
+        Some((first, rest)) if first == "attack" => attack(rest),
+        Some((first, rest)) if first == "load" => load(rest),
         Some((first, rest)) if first == "kill9" => kill9(rest),
         Some((first, rest)) if first == "limit" => compare::limit::run(rest).map(|()| true),
         _ => Args::parse(args.into_iter()).and_then(|args| run(&args)).map(|summary| summary.failed == 0),
@@ -64,6 +70,16 @@ fn main() -> ExitCode {
 fn bench_dht(args: &[String]) -> Result<bool> {
     let args = bench::Args::parse(args.iter().cloned())?;
     bench::run(&args, binary(args.unchoke.as_deref())?)
+}
+
+fn attack(args: &[String]) -> Result<bool> {
+    let args = attack::Args::parse(args.iter().cloned())?;
+    attack::run(&args, &binary(args.unchoke.as_deref())?).map(|()| true)
+}
+
+fn load(args: &[String]) -> Result<bool> {
+    let args = load::Args::parse(args.iter().cloned())?;
+    load::run(&args, &binary(args.unchoke.as_deref())?).map(|()| true)
 }
 
 fn kill9(args: &[String]) -> Result<bool> {
@@ -132,6 +148,8 @@ fn run(args: &Args) -> Result<Summary> {
     cases.extend(pex::cases(&lab));
     cases.extend(dht::cases());
     cases.extend(long_path::cases());
+    cases.extend(attack::cases());
+    cases.extend(load::cases());
     cases.extend(kill9::cases());
     cases.extend(net_faults::cases());
     cases.retain(|case| case.is_wanted(&args.filters));

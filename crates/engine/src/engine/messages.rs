@@ -257,6 +257,10 @@ impl Engine {
 
     fn rejected(&mut self, conn: ConnId, block: BlockRef) -> Result<(), CloseReason> {
         self.needs_fast(conn)?;
+        let info = self.torrents[self.conns[conn].torrent].info.as_ref();
+        if info.is_some_and(|i| !i.layout.contains(block)) {
+            return Err(protocol("rejects what the torrent does not have"));
+        }
         let c = &mut self.conns[conn];
         c.allowed_fast.retain(|p| !c.is_choking || *p != block.piece);
         c.suggested.retain(|p| *p != block.piece);

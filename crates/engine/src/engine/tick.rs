@@ -25,7 +25,9 @@ impl Engine {
         if self.now >= self.next_rechoke {
             self.next_rechoke = self.now + self.settings.rechoke_interval;
             self.rechoke();
+            self.replace_useless();
         }
+        self.make_room_to_dial();
         self.pool.drop_unused();
         self.count_metadata();
         self.next_tick = Some(self.now + TICK);

@@ -1,17 +1,25 @@
 //! Accepted connections until their handshake names a torrent.
 
 use crate::id::Ticket;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet};
 use unchoke_wire::handshake::{HandshakeError, PREFIX_LEN, Prefix, parse_prefix};
 use unchoke_wire::time::{Duration, Instant};
 
 /// Connections waiting for their handshake: for each one more the oldest goes.
 pub const PENDING_MAX: usize = 512;
-/// Of one address: for each one more its oldest goes, so that who is in a flood's network, too, still gets its turn.
+/// Of one address: for each one more its oldest goes, so that who is in a flood's network, too, still gets its turn. The
+/// loopback address itself, which everybody on this machine shares, has no share of its own.
 pub const PENDING_PER_IP_MAX: usize = 8;
 /// How long the first 48 bytes may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections that one address outside the loopback network may make at once: a client that shares hundreds of
+/// torrents with us comes with all of them.
+const BURST: u32 = 256;
+/// And one more each time this has passed.
+const REFILL: Duration = Duration::from_millis(100);
+/// Addresses whose connections are counted; for each one more the one that came first is forgotten.
+const COUNTED_MAX: usize = 4096;
 
 #[derive(Debug)]
 struct Pending {
@@ -27,6 +35,8 @@ pub struct Accepting {
     /// The waiting connections of each address, oldest first.
     per_ip: BTreeMap<IpAddr, BTreeSet<Ticket>>,
     pending_max: usize,
+    /// By address: when it may have made all its connections of late, had it made them [`REFILL`] apart.
+    paid_until: BTreeMap<IpAddr, Instant>,
 }
 
 /// What became of an accepted connection.
@@ -44,15 +54,24 @@ impl Accepting {
     /// Takes so many at once, but no more than [`PENDING_MAX`] and at least one.
     pub fn new(pending_max: usize) -> Self {
         let pending_max = pending_max.clamp(1, PENDING_MAX);
-        Accepting { pending: BTreeMap::new(), per_ip: BTreeMap::new(), pending_max }
+        Accepting {
+            pending: BTreeMap::new(),
+            per_ip: BTreeMap::new(),
+            paid_until: BTreeMap::new(),
+            pending_max,
+        }
     }
 
     /// Lets a connection in, whose ticket is greater than all before. Answers which one has to go for it: the one of its
     /// address that has waited longest when that has its share already, and the one that has waited longest of all when
-    /// all places are taken, so that silent ones never keep others out.
+    /// all places are taken, so that silent ones never keep others out; or itself, when its address comes too often.
     pub fn accept(&mut self, ticket: Ticket, remote: SocketAddr, now: Instant) -> Option<Ticket> {
         let ip = remote.ip().to_canonical();
-        let of_ip = self.per_ip.get(&ip).filter(|tickets| tickets.len() >= PENDING_PER_IP_MAX);
+        if !ip.is_loopback() && !self.is_paced(ip, now) {
+            return Some(ticket);
+        }
+        let is_shared = ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST;
+        let of_ip = self.per_ip.get(&ip).filter(|tickets| !is_shared && tickets.len() >= PENDING_PER_IP_MAX);
         let gone = match of_ip.and_then(BTreeSet::first) {
             Some(oldest) => Some(*oldest),
             None if self.pending.len() >= self.pending_max => self.pending.keys().next().copied(),
@@ -64,6 +83,28 @@ impl Accepting {
         self.per_ip.entry(ip).or_default().insert(ticket);
         self.pending.insert(ticket, Pending { ip, since: now, bytes: Vec::new() });
         gone
+    }
+
+    /// Counts a connection of this address; `false` when it made too many of late.
+    fn is_paced(&mut self, ip: IpAddr, now: Instant) -> bool {
+        let until = self.paid_until.get(&ip).copied().unwrap_or(now).max(now);
+        if until.since(now) > REFILL * BURST {
+            return false;
+        }
+        if self.paid_until.len() >= COUNTED_MAX && !self.paid_until.contains_key(&ip) {
+            self.paid_until.retain(|_, until| *until > now);
+            let first = self.paid_until.iter().min_by_key(|(_, until)| **until).map(|(ip, _)| *ip);
+            if let Some(first) = first.filter(|_| self.paid_until.len() >= COUNTED_MAX) {
+                self.paid_until.remove(&first);
+            }
+        }
+        self.paid_until.insert(ip, until + REFILL);
+        true
+    }
+
+    /// How many connections wait for their handshake.
+    pub fn len(&self) -> usize {
+        self.pending.len()
     }
 
     //= BEP 3: many torrents on one port, the acceptor waits for the hash
@@ -153,7 +194,10 @@ mod tests {
         assert_eq!(a.accept(Ticket(99), addr(7, 99), Instant::ZERO), None);
         let loopback = |port: u16| SocketAddr::from(([127, 0, 0, 2], port));
         let gone = (100..120u16).filter_map(|i| a.accept(Ticket(u64::from(i)), loopback(i), Instant::ZERO));
-        assert_eq!(gone.count(), 12, "loopback addresses are addresses");
+        assert_eq!(gone.count(), 12, "other loopback addresses are addresses");
+        let own = (200..300u16)
+            .filter_map(|i| a.accept(Ticket(u64::from(i)), ([127, 0, 0, 1], i).into(), Instant::ZERO));
+        assert_eq!(own.count(), 0, "many programs of a machine have this one");
     }
 
     //= H3b-8
@@ -162,6 +206,30 @@ mod tests {
         let mut a = Accepting::new(16);
         let gone = (0..200u8).filter_map(|i| a.accept(Ticket(u64::from(i)), addr(i, 1), Instant::ZERO));
         assert_eq!((gone.count(), a.pending.len()), (184, 16));
+    }
+
+    #[test]
+    fn an_address_that_connects_and_closes_is_let_in_in_bursts_and_then_ten_times_a_second() {
+        let mut a = Accepting::new(PENDING_MAX);
+        let mut let_in = |ip, from: u64, count: u64| {
+            let connects = (0..count).map(|i| from + i * 10_000).filter(|at| {
+                let is_in = a.accept(Ticket(*at), addr(ip, 1), Instant::from_micros(*at)).is_none();
+                a.closed(Ticket(*at));
+                is_in
+            });
+            connects.count()
+        };
+        // a hundred a second
+        assert_eq!(let_in(7, 0, 250), 250, "a client with many torrents in common");
+        let ten_seconds = let_in(7, 10_000_000, 1000);
+        assert!((300..=400).contains(&ten_seconds), "{ten_seconds} of 1000");
+        assert_eq!(let_in(8, 20_000_000, 100), 100, "another address has its own count");
+        assert_eq!(let_in(7, 60_000_000, 100), 100, "a rest pays for more");
+        for i in 0..5_000u32 {
+            let remote = SocketAddr::from((core::net::Ipv4Addr::from_bits(0x2d00_0000 + i), 1));
+            a.accept(Ticket(u64::from(i)), remote, Instant::from_micros(90_000_000));
+        }
+        assert!(a.paid_until.len() <= COUNTED_MAX);
     }
 
     #[test]

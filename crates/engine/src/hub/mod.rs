@@ -109,6 +109,11 @@ impl Hub {
         parts.into_iter().flatten().min()
     }
 
+    /// How many accepted connections have not named a torrent yet; [`PENDING_MAX`] at most.
+    pub fn pending(&self) -> usize {
+        self.accepting.len()
+    }
+
     /// The DHT node of each family the session has.
     pub fn dht_nodes(&self) -> &[dht::Node] {
         self.dht.nodes()

@@ -45,6 +45,16 @@ impl PeerHas {
         }
     }
 
+    /// Bytes held for it.
+    pub fn held(&self) -> usize {
+        match self {
+            PeerHas::Known(has) => has.as_bytes().len(),
+            PeerHas::Early { bitfield, haves, .. } => {
+                bitfield.as_ref().map_or(0, Vec::capacity) + haves.capacity() * size_of::<PieceIndex>()
+            }
+        }
+    }
+
     /// Whether it is known to have all.
     pub fn is_seed(&self) -> bool {
         self.known().is_some_and(Bitfield::is_all)

@@ -20,6 +20,7 @@ use rate::RateMeter;
 use receive::Receive;
 use requests::Requests;
 use send::SendQueue;
+use std::collections::VecDeque;
 use unchoke_wire::extension::ExtensionIds;
 use unchoke_wire::handshake::Reserved;
 use unchoke_wire::time::Instant;
@@ -30,6 +31,8 @@ use uploads::Uploads;
 const STRIKES_MAX: u32 = 100;
 /// Messages of an unknown kind before a peer is closed.
 const UNKNOWN_MESSAGES_MAX: u32 = 1000;
+/// Extension handshakes of one peer: a later one tells what changed (BEP 10), which is little and seldom.
+const EXTENSION_HANDSHAKES_MAX: u32 = 100;
 /// Pieces a peer may suggest, the latest kept.
 const SUGGESTED_MAX: usize = 16;
 /// Allowed-fast pieces taken from a peer.
@@ -110,8 +113,10 @@ pub struct PeerConn {
     pub is_upload_only: bool,
     /// Whether it says it prefers encrypted connections.
     pub prefers_encryption: bool,
-    /// Metadata blocks it asked for.
+    /// How many metadata blocks it asked for.
     pub metadata_served: u32,
+    /// Those of them it will get and has not got yet.
+    pub metadata_asked: VecDeque<u32>,
     /// What peer exchange told and was told.
     pub pex: PexPeers,
     /// Block bytes in.
@@ -128,6 +133,7 @@ pub struct PeerConn {
     pub round_totals: (u64, u64),
     strikes: u32,
     unknown_messages: u32,
+    extension_handshakes: u32,
     /// Messages of little content in this second.
     pub idle_messages: u32,
     /// Cancels in this second.
@@ -176,6 +182,7 @@ impl PeerConn {
             is_upload_only: false,
             prefers_encryption: false,
             metadata_served: 0,
+            metadata_asked: VecDeque::new(),
             pex: PexPeers::default(),
             down: RateMeter::default(),
             up: RateMeter::default(),
@@ -185,6 +192,7 @@ impl PeerConn {
             round_totals: (0, 0),
             strikes: 0,
             unknown_messages: 0,
+            extension_handshakes: 0,
             idle_messages: 0,
             cancels: 0,
             told_dht_port: false,
@@ -228,6 +236,24 @@ impl PeerConn {
         if self.allowed_fast.len() < ALLOWED_FAST_MAX && !self.allowed_fast.contains(&piece) {
             self.allowed_fast.push(piece);
         }
+    }
+
+    /// Counts an extension handshake; `true` when that was one too many.
+    pub fn extension_handshake(&mut self) -> bool {
+        self.extension_handshakes += 1;
+        self.extension_handshakes > EXTENSION_HANDSHAKES_MAX
+    }
+
+    /// Bytes held for it, block bytes apart.
+    pub fn held(&self) -> usize {
+        self.handshake.capacity()
+            + self.receive.held()
+            + self.send.held()
+            + self.uploads.held()
+            + self.has.held()
+            + self.metadata_asked.capacity() * size_of::<u32>()
+            + self.pex.held()
+            + self.client.as_ref().map_or(0, String::capacity)
     }
 
     /// Where the peer can be dialled: where we dialled it, or its address with the port it told.

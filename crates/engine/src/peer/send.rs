@@ -45,6 +45,11 @@ impl SendQueue {
         self.bytes.len()
     }
 
+    /// Bytes held for them.
+    pub fn held(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Notes that something waits; `true` when the shell must be told.
     pub fn want(&mut self) -> bool {
         let is_idle = self.state == State::Idle;

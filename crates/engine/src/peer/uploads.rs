@@ -84,6 +84,11 @@ impl Uploads {
         self.is_choked
     }
 
+    /// Bytes held for what it asked.
+    pub fn held(&self) -> usize {
+        self.queue.capacity() * size_of::<Run>() + self.allowed_fast.capacity() * size_of::<PieceIndex>()
+    }
+
     /// Whether a block is waiting to be sent.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()

@@ -68,6 +68,11 @@ impl MetadataFetch {
         });
     }
 
+    /// The size a peer told; `None`: it told none.
+    pub fn size_of(&self, conn: ConnId) -> Option<u32> {
+        self.sources.get(&conn).map(|s| s.size)
+    }
+
     /// A peer is gone.
     pub fn remove_source(&mut self, conn: ConnId) {
         self.sources.remove(&conn);

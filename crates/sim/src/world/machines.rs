@@ -201,15 +201,16 @@ impl World {
                     }
                 }
                 Act::Close(pipe) => self.close_named(host, EndName::Raw(pipe)),
+                Act::Finish(pipe) => self.finish(host, pipe),
                 Act::WakeAt(at) => self.at(at, Pending::ScriptWake(host)),
             }
         }
     }
 
-    /// Makes a bad peer dial a host.
+    /// Makes a bad peer dial a host, as often as its manner says.
     pub fn bad_peer_dials(&mut self, host: HostId, target: HostId) {
         let addr = self.hosts[target.0].addr();
-        self.script(host, |_, _| vec![Act::Dial(addr)]);
+        self.script(host, |script, now| script.dial(addr, now));
     }
 
     fn http(&mut self, host: HostId, request: &HttpRequest) {

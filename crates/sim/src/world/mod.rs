@@ -22,7 +22,7 @@ use rand_chacha::ChaCha12Rng;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::rc::Rc;
 use unchoke_engine::hub::HubInput;
-use unchoke_engine::input::{ClosedBy, HttpReply, PeerSource};
+use unchoke_engine::input::{ClosedBy, HttpReply, PartialPiece, PeerSource};
 use unchoke_engine::output::VerifyJob;
 use unchoke_engine::{Command, ConnId, Input, RequestId, TorrentId};
 use unchoke_wire::Bitfield;
@@ -47,6 +47,8 @@ enum Pending {
     PlanLeft(usize, u64),
     /// The other side of an end is gone.
     Gone(usize),
+    /// The other side has answered the end of this end's stream with its own.
+    Finished(usize),
     /// A datagram arrives.
     Datagram(SocketAddr, SocketAddr, Vec<u8>),
     LanDatagram(HostId, SocketAddr, Vec<u8>),
@@ -309,12 +311,35 @@ impl World {
         have: Bitfield,
         wanted: Option<Bitfield>,
     ) {
+        self.open(host, torrent, content, (have, wanted), Vec::new());
+    }
+
+    /// The same with partly received pieces of an earlier run.
+    pub fn open_storage_with(
+        &mut self,
+        host: HostId,
+        torrent: TorrentId,
+        content: &Rc<Content>,
+        have: Bitfield,
+        partials: Vec<PartialPiece>,
+    ) {
+        self.open(host, torrent, content, (have, None), partials);
+    }
+
+    fn open(
+        &mut self,
+        host: HostId,
+        torrent: TorrentId,
+        content: &Rc<Content>,
+        (have, wanted): (Bitfield, Option<Bitfield>),
+        partials: Vec<PartialPiece>,
+    ) {
         let storage = content.storage(&have);
-        let stored =
-            Stored { content: content.clone(), storage, wanted: wanted.clone(), written: Vec::new() };
+        let written = Vec::new();
+        let stored = Stored { content: content.clone(), storage, wanted: wanted.clone(), written };
         self.hosts[host.0].stored.insert(torrent, stored);
         self.see(host, &Sight::Loaded { torrent, content, have: &have, wanted: wanted.as_ref() });
-        self.command(host, Command::StorageReady { torrent, have, wanted, partials: Vec::new() });
+        self.command(host, Command::StorageReady { torrent, have, wanted, partials });
     }
 
     /// Opens an empty storage once the metadata of a torrent has come.
@@ -427,6 +452,7 @@ impl World {
             Pending::Stream(end, bytes) => self.stream(end, bytes),
             Pending::PlanLeft(end, bytes) => self.plan_left(end, bytes),
             Pending::Gone(end) => self.gone(end),
+            Pending::Finished(end) => self.finished(end),
             Pending::Datagram(from, to, bytes) => self.datagram(from, to, &bytes),
             Pending::LanDatagram(host, from, bytes) => {
                 self.hub(host, HubInput::LsdDatagram { from, is_on_link: true, bytes: &bytes });

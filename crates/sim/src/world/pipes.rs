@@ -305,6 +305,27 @@ impl World {
         self.ends[end].host
     }
 
+    /// A bad peer sends nothing more and goes on reading. Who has heard all of it closes its own side, as shells do.
+    pub(super) fn finish(&mut self, host: HostId, pipe: usize) {
+        let Some(end) = self.hosts[host.0].ends.get(&EndName::Raw(pipe)).copied() else { return };
+        let peer = self.ends[end].peer;
+        let far: IpAddr = self.hosts[self.ends[peer].host.0].ip;
+        let heard = (self.now + self.delay_to(host, far)).max(self.ends[end].last_arrival);
+        let back = self.delay_to(host, far);
+        self.at(heard, Pending::Gone(peer));
+        self.at(heard + back, Pending::Finished(end));
+    }
+
+    /// The other side has ended its stream, too, after all it had sent.
+    pub(super) fn finished(&mut self, end: usize) {
+        let last_in = self.ends[self.ends[end].peer].last_arrival;
+        if self.now < last_in {
+            self.at(last_in, Pending::Finished(end));
+        } else {
+            self.gone(end);
+        }
+    }
+
     /// Cuts a pipe: both sides hear of it, what was under way is lost.
     pub(super) fn reset(&mut self, end: usize) {
         let peer = self.ends[end].peer;
