@@ -392,7 +392,7 @@ fn shared_rate(setup: &Setup) -> Result<Played, String> {
         .map(|(h, t)| world.host(*h).engine.torrent_stats(*t).map_or(0, |s| s.totals.downloaded))
         .collect();
     let sum: u64 = got.iter().sum();
-    ensure(sum <= 60_000 * 17 && sum >= 60_000 * 9, || format!("{got:?} bytes in 15 s"))?;
+    ensure((60_000 * 9..=60_000 * 17).contains(&sum), || format!("{got:?} bytes in 15 s"))?;
     ensure(got.iter().all(|g| *g * 5 >= sum), || format!("the limit is not shared: {got:?}"))?;
     played(world, Vec::new())
 }
