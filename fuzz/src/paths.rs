@@ -136,7 +136,8 @@ fn tree(steps: &mut Steps<'_>, has_links: bool) -> Vec<u8> {
 
 fn name(steps: &mut Steps<'_>) -> Vec<u8> {
     const NAMES: [&str; 16] = [
-        "a", "A", "b", "a.1", "a.txt", "A.TXT", "\u{e9}", "e\u{301}", "..", ".", "", "a ", "con", "a/b", "a.", "N",
+        "a", "A", "b", "a.1", "a.txt", "A.TXT", "\u{e9}", "e\u{301}", "..", ".", "", "a ", "con", "a/b",
+        "a.", "N",
     ];
     match steps.byte() {
         n @ 0..=127 => NAMES[usize::from(n) % NAMES.len()].as_bytes().to_vec(),

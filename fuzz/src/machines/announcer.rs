@@ -160,7 +160,9 @@ impl World {
                 Reply::Scrape { transaction, stats }
             }
             _ => {
-                let peers = (0..steps.below(5)).map(|_| SocketAddr::from((steps.word().to_be_bytes(), 6881))).collect();
+                let peers = (0..steps.below(5))
+                    .map(|_| SocketAddr::from((steps.word().to_be_bytes(), 6881)))
+                    .collect();
                 let interval = i32::from_be_bytes(steps.word().to_be_bytes());
                 Reply::Announce { transaction, interval, leechers: 1, seeders: 0, peers }
             }

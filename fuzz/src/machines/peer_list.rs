@@ -141,7 +141,8 @@ pub fn blame(data: &[u8]) {
         let hashes: Vec<[u8; 20]> = (0u8..).zip(&lies).map(hash).collect();
         let guilty = match lies.contains(&true) {
             true => {
-                let liars = senders.iter().zip(&lies).filter(|(_, is_lie)| **is_lie).filter_map(|((_, p), _)| *p);
+                let liars =
+                    senders.iter().zip(&lies).filter(|(_, is_lie)| **is_lie).filter_map(|((_, p), _)| *p);
                 let liars: BTreeSet<PeerKey> = liars.collect();
                 let guilty = ledger.piece_failed(piece, &hashes, &senders);
                 if guilty.is_empty() {

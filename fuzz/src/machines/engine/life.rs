@@ -100,7 +100,9 @@ impl World {
     }
 
     fn end_job(&mut self, job: &VerifyJob, fails: bool) {
-        let hashes = || job.data.chunks(BLOCK_LEN as usize).map(|b| InfoHashes::v1_of(b).v1.expect("it is v1")).collect();
+        let hashes = || {
+            job.data.chunks(BLOCK_LEN as usize).map(|b| InfoHashes::v1_of(b).v1.expect("it is v1")).collect()
+        };
         let is_good = *job.data == *CONTENT.piece(job.piece);
         let outcome = match (is_good, fails) {
             (false, _) => VerifyOutcome::Bad { block_hashes: hashes() },
@@ -117,7 +119,8 @@ impl World {
 
     /// Somebody tells of peers.
     fn found(&mut self, steps: &mut Steps<'_>) {
-        let sources = [PeerSource::User, PeerSource::Tracker, PeerSource::Dht, PeerSource::Lsd, PeerSource::Magnet];
+        let sources =
+            [PeerSource::User, PeerSource::Tracker, PeerSource::Dht, PeerSource::Lsd, PeerSource::Magnet];
         let source = sources[steps.below(5)];
         let peers: Vec<_> = (0..1 + steps.below(4)).map(|_| steps.address()).collect();
         let torrent = self.torrent;
@@ -161,7 +164,10 @@ impl World {
             let made = [b"d8:intervali60e5:peers6:", &[80, 0, 1, choice, 26, 225][..], b"e"].concat();
             let body = if choice < 200 { &made[..] } else { steps.bytes() };
             let reply = Ok(HttpReply { status: 200, body, remote: Some(IpAddr::from([80, 0, 9, 1])) });
-            self.handle(Input::HttpDone { request, reply: if choice == 255 { Err("gone".to_owned()) } else { reply } });
+            self.handle(Input::HttpDone {
+                request,
+                reply: if choice == 255 { Err("gone".to_owned()) } else { reply },
+            });
         }
     }
 
@@ -192,7 +198,8 @@ impl World {
             0..=2 => self.handle(Input::Datagram { from: steps.address(), bytes: steps.bytes() }),
             3 | 4 => self.handle(Input::OwnAddress { ip: steps.address().ip() }),
             5 => {
-                let block = BlockRef { piece: PieceIndex(u32::from(steps.byte()) % PIECES), begin: 0, len: 100 };
+                let block =
+                    BlockRef { piece: PieceIndex(u32::from(steps.byte()) % PIECES), begin: 0, len: 100 };
                 self.handle(Input::ReadFailed { torrent, block, error: "the disk is gone".to_owned() });
             }
             _ => self.handle(Input::Timeout),

@@ -179,7 +179,11 @@ impl Model {
         }
         let is_fast_message = matches!(
             message,
-            Message::HaveAll | Message::HaveNone | Message::Reject(_) | Message::AllowedFast(_) | Message::Suggest(_)
+            Message::HaveAll
+                | Message::HaveNone
+                | Message::Reject(_)
+                | Message::AllowedFast(_)
+                | Message::Suggest(_)
         );
         assert!(!is_fast_message || is_fast(c), "{message:?} to a peer without the fast extension");
     }
@@ -231,7 +235,9 @@ impl Model {
                 }
             }
             Message::Request(block) => _ = c.requests.insert(*block),
-            Message::Cancel(block) => assert!(c.requests.remove(block), "{block:?} is cancelled and was not asked for"),
+            Message::Cancel(block) => {
+                assert!(c.requests.remove(block), "{block:?} is cancelled and was not asked for")
+            }
             Message::Reject(block) => answered(c, *block, "rejected"),
             Message::AllowedFast(piece) => _ = c.fast_for_it.insert(piece.0),
             Message::Bitfield(_) | Message::HaveAll | Message::HaveNone => c.has_told = true,
