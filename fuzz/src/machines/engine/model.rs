@@ -41,6 +41,8 @@ struct Conn {
     fast_for_us: BTreeSet<u32>,
     fast_for_it: BTreeSet<u32>,
     requests: BTreeSet<BlockRef>,
+    /// The block that began to arrive last.
+    arriving: Option<BlockRef>,
     /// Requests of the peer and how often each waits for an answer.
     asked: BTreeMap<BlockRef, u32>,
 }
@@ -137,7 +139,11 @@ impl Model {
         if let Ok(Some(block)) = parse_piece_header(bytes) {
             match trace.is_sent {
                 true => self.block_sent(trace, block),
-                false => _ = self.conn(trace).requests.remove(&block),
+                false => {
+                    let c = self.conn(trace);
+                    c.requests.remove(&block);
+                    c.arriving = Some(block);
+                }
             }
             return;
         }
@@ -238,7 +244,8 @@ impl Model {
             }
             Message::Request(block) => _ = c.requests.insert(*block),
             Message::Cancel(block) => {
-                assert!(c.requests.remove(block), "{block:?} is cancelled and was not asked for")
+                let is_out = c.requests.remove(block) || c.arriving == Some(*block);
+                assert!(is_out, "{block:?} is cancelled and was not asked for");
             }
             Message::Reject(block) => answered(c, *block, "rejected"),
             Message::AllowedFast(piece) => _ = c.fast_for_it.insert(piece.0),
