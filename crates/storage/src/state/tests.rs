@@ -245,8 +245,8 @@ fn space_that_was_set_aside_takes_commands_on_a_full_disk() {
     store.reserve(1 << 20);
     assert!(!store.is_reserve_used() && dir.join("reserve").exists());
     let filler = disk.0.path().join("filler");
-    let mut file = File::create(&filler).unwrap();
-    while io::Write::write(&mut file, &[0; 4096]).is_ok_and(|n| n > 0) {}
+    let mut file = std::fs::File::create(&filler).unwrap();
+    while std::io::Write::write(&mut file, &[0; 4096]).is_ok_and(|n| n > 0) {}
     // far more than fits into the pages that are free
     let changes: Vec<_> = (2..40).map(|n| StateChange::Metainfo(entry(n).0, vec![1; 10_000])).collect();
     store.commit(&changes).unwrap();
@@ -287,8 +287,8 @@ fn a_full_disk_keeps_the_old_state_and_takes_new_ones_when_there_is_room() {
     store.commit(&[StateChange::Entry(one, first.clone()), record(one, 1)]).unwrap();
     let filler = disk.0.path().join("filler");
     let fill = || {
-        let mut file = File::options().append(true).create(true).open(&filler).unwrap();
-        while io::Write::write(&mut file, &[0; 4096]).is_ok_and(|n| n > 0) {}
+        let mut file = std::fs::File::options().append(true).create(true).open(&filler).unwrap();
+        while std::io::Write::write(&mut file, &[0; 4096]).is_ok_and(|n| n > 0) {}
     };
     fill();
     let large = StateChange::Metainfo(two, vec![1; 3 << 20]);
