@@ -2,7 +2,6 @@
 
 pub mod model;
 #[path = "../../../crates/runtime/src/dht_file.rs"]
-#[expect(clippy::duplicate_mod, reason = "the file is read as the session reads it")]
 mod saved_nodes;
 
 use crate::steps::Steps;

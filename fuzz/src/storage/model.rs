@@ -82,7 +82,7 @@ fn spec(steps: &mut Steps<'_>) -> Option<StorageSpec> {
         .map(|i| FileSpec {
             path: vec!["t".to_owned(), format!("d{}", i % 3), format!("f{i}")],
             len: u64::from(steps.byte() % 50),
-            is_pad: i > 0 && steps.byte() % 5 == 0,
+            is_pad: i > 0 && steps.byte().is_multiple_of(5),
             ..FileSpec::default()
         })
         .collect();

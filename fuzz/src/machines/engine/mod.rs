@@ -259,8 +259,8 @@ impl World {
     fn output(&mut self, output: Output) {
         match output {
             Output::Adopt { ticket, conn } => {
-                let addr = self.tickets.remove(&ticket).expect("a ticket is answered once");
-                self.model.opened(conn, addr);
+                self.tickets.remove(&ticket).expect("a ticket is answered once");
+                self.model.opened(conn, None);
                 self.add_peer(conn, Stage::Greeting);
             }
             Output::Refuse { ticket } => _ = self.tickets.remove(&ticket).expect("a ticket is answered once"),
@@ -270,8 +270,8 @@ impl World {
                         && timeout > Duration::ZERO
                         && !self.settings.own_addresses.contains(&addr)
                 );
-                assert!(!self.model.is_connected(addr), "{addr} is dialled twice");
-                self.model.opened(conn, addr);
+                assert!(!self.model.is_dialled(addr), "{addr} is dialled twice");
+                self.model.opened(conn, Some(addr));
                 self.add_peer(conn, Stage::Dialling);
             }
             Output::WantSend { conn } => self.peer(conn).wants_send = true,

@@ -183,7 +183,7 @@ fn extension_handshake(steps: &mut Steps<'_>) -> ExtensionHandshake {
         port: (choice & 2 == 2).then(|| 6881 + u16::from(steps.byte() % 2)),
         metadata_size: match choice >> 2 & 3 {
             0 => None,
-            1 => Some(1 + steps.odd_number()),
+            1 => Some(steps.odd_number()),
             _ => Some(size),
         },
         request_queue_len: (choice & 16 == 16).then(|| 1 + u32::from(steps.byte())),
@@ -207,7 +207,7 @@ fn metadata(steps: &mut Steps<'_>) -> Vec<u8> {
             if let (3, Some(byte)) = (kind, data.get_mut(usize::from(steps.byte()))) {
                 *byte ^= 1;
             }
-            let total_size = if kind == 4 { 1 + steps.odd_number() & 0xff_ffff } else { size };
+            let total_size = if kind == 4 { 1 + (steps.odd_number() & 0xff_ffff) } else { size };
             MetadataMessage::Data { block, total_size, data: &data }.encode()
         }
     }
