@@ -1,5 +1,6 @@
 //! Storage through its public interface, on real files.
 
+mod corpus;
 mod hostile;
 mod layout;
 mod lifecycle;
