@@ -9,7 +9,7 @@ use unchoke_storage::TorrentEntry;
 use unchoke_wire::metainfo::Metainfo;
 use unchoke_wire::{InfoHashes, WireHash};
 
-use crate::error::SessionError;
+use crate::error::{NotSaved, SessionError};
 use crate::mailbox::Mailbox;
 use crate::shard::ShardMessage;
 
@@ -44,6 +44,8 @@ pub(crate) struct State {
     pub(crate) name: Option<Box<str>>,
     /// Bytes in all, once known.
     pub(crate) total_len: Option<u64>,
+    /// Why its removal is not on the disk yet.
+    pub(crate) unsaved: Option<NotSaved>,
 }
 
 /// How far a torrent has come, as the shell sees it.
@@ -53,6 +55,8 @@ pub(crate) enum Phase {
     Starting,
     /// Its files are being checked.
     Checking { done: u32, total: u32 },
+    /// Its files are being moved.
+    Moving,
     /// The engine has it.
     Running,
     /// It stopped.
@@ -82,6 +86,7 @@ impl State {
             is_awaited: false,
             name: None,
             total_len: None,
+            unsaved: None,
         };
         if let Some(metainfo) = metainfo {
             state.knows(metainfo);
@@ -102,6 +107,7 @@ impl State {
             is_awaited: false,
             name: stored.name.clone().map(String::into_boxed_str),
             total_len: stored.total_len,
+            unsaved: None,
         }
     }
 

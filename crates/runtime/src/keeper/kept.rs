@@ -10,6 +10,7 @@ use unchoke_storage::{
 use unchoke_wire::metainfo::{Info, Metainfo};
 use unchoke_wire::{Bitfield, FileIndex, Magnet, PieceIndex};
 
+use super::errand::Errand;
 use crate::add::{AddTorrent, Place};
 use crate::error::SessionError;
 use crate::torrent::Torrent;
@@ -43,6 +44,10 @@ pub(super) struct Kept {
     pub(super) is_saving: bool,
     /// Ends a check under way.
     pub(super) cancel: Arc<AtomicBool>,
+    /// What its storage is closed for.
+    pub(super) errand: Option<Errand>,
+    /// Whether nothing that is known of its files is believed when they are opened next.
+    pub(super) checks_all: bool,
     /// Set when the torrent is to go; whether its data goes too.
     pub(super) removing: Option<bool>,
 }
@@ -73,6 +78,8 @@ impl Kept {
             is_ready: false,
             is_saving: false,
             cancel: Arc::default(),
+            errand: None,
+            checks_all: false,
             removing: None,
         }
     }
@@ -129,6 +136,7 @@ impl Kept {
             makes_symlinks: true,
             selection: self.selection(info),
             pool: Arc::clone(pool),
+            ..Options::default()
         };
         let storage = FileStorage::open(dir, spec, options).map_err(|e| e.to_string())?;
         Ok(Arc::new(storage))
@@ -161,9 +169,7 @@ impl Kept {
         let mut record = ResumeRecord::new(self.entry.hash, self.entry.hashes);
         let metainfo = self.metainfo();
         if let (Some(storage), Some(metainfo)) = (&self.storage, &metainfo) {
-            guarded(|| storage.sync())?;
-            record.have = self.have.clone();
-            record.facts = storage.facts();
+            guarded(|| record.claim(self.have.clone(), &**storage))?;
             record.selection = self.selection(&metainfo.info).unwrap_or_default();
             record.info = (self.magnet.is_some() && self.stored.is_none()).then(|| metainfo.raw_info.clone());
         }

@@ -11,6 +11,7 @@ use unchoke_wire::metainfo::Metainfo;
 use unchoke_wire::{Bitfield, WireHash};
 
 use super::check::CheckJob;
+use super::errand::Errand;
 use super::kept::{Kept, complete};
 use super::sleep::stored_of;
 use super::{Adding, Keeper, Records};
@@ -69,6 +70,7 @@ impl Keeper {
         self.count(shard_id);
         if is_new {
             self.put_all(hash);
+            self.put_selection(hash);
         }
         match error {
             Some(error) => self.fail(hash, error),
@@ -85,6 +87,15 @@ impl Keeper {
         }
     }
 
+    /// Stores the choice of files a torrent is added with.
+    fn put_selection(&mut self, hash: WireHash) {
+        let Some(kept) = self.torrents.get_mut(&hash).filter(|k| k.stored.is_some()) else { return };
+        let Some(selection) = kept.add.selection.clone() else { return };
+        let record = kept.record.get_or_insert_with(|| ResumeRecord::new(hash, kept.entry.hashes));
+        record.selection = selection;
+        self.pending.put(StateChange::Record(record.clone()));
+    }
+
     /// The engine has it.
     pub(super) fn added(&mut self, hash: WireHash, torrent: TorrentId) {
         let Some(kept) = self.torrents.get(&hash) else { return self.added_asleep(hash, torrent) };
@@ -93,9 +104,14 @@ impl Keeper {
             shard.send(ShardMessage::Command(Command::Remove(torrent)));
             return;
         }
+        if self.is_checked_now(hash) {
+            return;
+        }
+        let Some(kept) = self.torrents.get(&hash) else { return };
         if kept.entry.state().is_asleep {
             return self.added_asleep(hash, torrent);
         }
+        let shard = &kept.entry.shard;
         // a pause that came while it had no name could not be told
         let command = if kept.entry.state().is_paused { Command::Pause } else { Command::Resume };
         shard.send(ShardMessage::Command(command(torrent)));
@@ -128,13 +144,16 @@ impl Keeper {
 
     /// Opens the storage and finds out what it holds.
     pub(super) fn open(&mut self, hash: WireHash) {
-        let Some(kept) = self.torrents.get_mut(&hash) else { return };
+        if self.goes_on_moving(hash) {
+            return;
+        }
+        let Some(kept) = self.torrents.get_mut(&hash).filter(|k| k.errand.is_none()) else { return };
         let Some(metainfo) = kept.metainfo() else { return };
-        let pieces = metainfo.info.layout.piece_count();
+        let (pieces, checks_all) = (metainfo.info.layout.piece_count(), kept.checks_all);
         let opened = kept.open(&metainfo.info, &self.pool).and_then(|storage| {
             let empty = ResumeRecord::new(hash, kept.entry.hashes);
             let mut resume = check_facts(kept.record.as_ref().unwrap_or(&empty), &*storage);
-            if resume.is_storage_missing && kept.add.begins_anew {
+            if checks_all || resume.is_storage_missing && kept.add.begins_anew {
                 resume = check_facts(&empty, &*storage);
             }
             if !resume.is_storage_missing && !kept.add.seed_only {
@@ -147,12 +166,12 @@ impl Keeper {
             Err(e) => return self.fail(hash, e),
         };
         if resume.is_storage_missing {
-            let error = "its files are gone: mount their disk, or add it once more to begin anew";
+            let error = "its files are gone: mount their disk, or recheck it to begin anew";
             return self.fail(hash, error.to_owned());
         }
         kept.storage = Some(Arc::clone(&storage));
-        kept.have = resume.trusted;
-        if kept.add.trust {
+        (kept.have, kept.checks_all) = (resume.trusted, false);
+        if kept.add.trust && !checks_all {
             let recorded = kept.record.as_ref().map(|r| r.have.clone()).filter(|h| h.len() == pieces);
             kept.have = recorded.unwrap_or_else(|| Bitfield::all(pieces));
         } else if resume.doubtful.count() > 0 {
@@ -313,6 +332,7 @@ impl Keeper {
         let Some(kept) = self.torrents.get_mut(&hash) else { return };
         kept.removing = Some(delete_data);
         kept.cancel.store(true, Ordering::Relaxed);
+        kept.errand.iter().for_each(Errand::stop);
         let (id, has_failed) = {
             let mut state = kept.entry.state();
             state.is_awaited |= state.id.is_none();
@@ -332,8 +352,23 @@ impl Keeper {
         let Some(kept) = self.torrents.get(&hash) else { return };
         // an engine that stops forgets all its torrents; those are still to be saved
         let Some(delete_data) = kept.removing else { return };
+        if self.is_removed_while_moving(hash, torrent) {
+            return;
+        }
+        if delete_data && let Some(stored) = self.torrents.get_mut(&hash).and_then(|k| k.stored.as_mut()) {
+            // should it be cut off, the next start goes on with it
+            stored.is_deleting = true;
+            self.put_entry(hash);
+            if let Err(e) = self.commit() {
+                self.warn(hash, e.why);
+            }
+        }
+        let Some(kept) = self.torrents.get(&hash) else { return };
         let mut result = Ok(());
         if delete_data {
+            if let Err(e) = kept.tidy_move() {
+                self.warn(hash, e);
+            }
             // that of a torrent which sleeps is not open
             let opened = kept.storage.clone().map(Ok);
             let opened = opened.or_else(|| Some(kept.open(&kept.metainfo()?.info, &self.pool)));

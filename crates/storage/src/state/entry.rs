@@ -23,6 +23,10 @@ pub struct TorrentEntry {
     pub magnet: Option<String>,
     /// The folder its data lands in, as DIR/NAME.
     pub dir: PathBuf,
+    /// The folder its data is being moved to; it is still in `dir`, or in both.
+    pub moving_to: Option<PathBuf>,
+    /// The folder its data was moved from, while some of it may still be there.
+    pub moved_from: Option<PathBuf>,
     /// Its trackers, tier by tier.
     pub trackers: Vec<Vec<String>>,
     /// Bytes in all, once known.
@@ -41,6 +45,8 @@ pub struct TorrentEntry {
     pub is_sequential: bool,
     /// Whether nothing is ever written or asked for.
     pub seed_only: bool,
+    /// Whether its owner wants it to go with its data, which may have gone in part.
+    pub is_deleting: bool,
     /// By which means it finds peers.
     pub discovery: Discovery,
     /// Payload bytes received over its life, when it was last saved.
@@ -79,6 +85,8 @@ impl TorrentEntry {
             name: None,
             magnet: None,
             dir,
+            moving_to: None,
+            moved_from: None,
             trackers: Vec::new(),
             total_len: None,
             pieces: None,
@@ -88,6 +96,7 @@ impl TorrentEntry {
             is_paused: false,
             is_sequential: false,
             seed_only: false,
+            is_deleting: false,
             discovery: Discovery { trackers: true, dht: true, lsd: true, dial: true },
             downloaded: 0,
             uploaded: 0,
@@ -121,6 +130,12 @@ impl TorrentEntry {
             }
             if let Some(magnet) = &self.magnet {
                 d.bytes(b"magnet", magnet.as_bytes());
+            }
+            if let Some(from) = &self.moved_from {
+                d.bytes(b"moved-from", from.as_os_str().as_bytes());
+            }
+            if let Some(to) = &self.moving_to {
+                d.bytes(b"moving-to", to.as_os_str().as_bytes());
             }
             if let Some(name) = &self.name {
                 d.bytes(b"name", name.as_bytes());
@@ -164,6 +179,7 @@ impl TorrentEntry {
         let flags = number(b"flags")?;
         let has = |bit: u32| flags & u64::from(bit) != 0;
         let hash = |key: &[u8]| dict.get(key).and_then(|v| v.as_bytes());
+        let folder = |key: &[u8]| Some(PathBuf::from(OsStr::from_bytes(dict.get(key)?.as_bytes()?)));
         Some(TorrentEntry {
             hashes: InfoHashes {
                 v1: hash(b"v1").map(|h| h.try_into().ok()).map_or(Some(None), |h| h.map(Some))?,
@@ -171,7 +187,9 @@ impl TorrentEntry {
             },
             name: text(b"name"),
             magnet: text(b"magnet"),
-            dir: PathBuf::from(OsStr::from_bytes(dict.get(b"dir")?.as_bytes()?)),
+            dir: folder(b"dir")?,
+            moving_to: folder(b"moving-to"),
+            moved_from: folder(b"moved-from"),
             trackers: dict.get(b"trackers")?.as_list()?.map(read_tier).collect::<Option<_>>()?,
             total_len: number(b"length"),
             pieces: number(b"pieces").map(u32::try_from).transpose().ok()?,
@@ -181,6 +199,7 @@ impl TorrentEntry {
             is_paused: has(PAUSED),
             is_sequential: has(SEQUENTIAL),
             seed_only: has(SEED_ONLY),
+            is_deleting: has(DELETING),
             discovery: Discovery { trackers: has(TRACKERS), dht: has(DHT), lsd: has(LSD), dial: has(DIAL) },
             downloaded: number(b"downloaded")?,
             uploaded: number(b"uploaded")?,
@@ -196,6 +215,7 @@ impl TorrentEntry {
             (self.is_paused, PAUSED),
             (self.is_sequential, SEQUENTIAL),
             (self.seed_only, SEED_ONLY),
+            (self.is_deleting, DELETING),
             (trackers, TRACKERS),
             (dht, DHT),
             (lsd, LSD),
@@ -219,6 +239,7 @@ const TRACKERS: u32 = 16;
 const DHT: u32 = 32;
 const LSD: u32 = 64;
 const DIAL: u32 = 128;
+const DELETING: u32 = 256;
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -239,6 +260,8 @@ pub(super) mod tests {
             name: Some("näme".to_owned()),
             magnet: Some("magnet:?xt=urn:btih:00".to_owned()),
             dir: PathBuf::from(OsStr::from_bytes(b"/data/not \xff text")),
+            moving_to: Some(PathBuf::from(OsStr::from_bytes(b"/data/\xff"))),
+            moved_from: Some(PathBuf::from("/before")),
             trackers: vec![vec!["http://a/".to_owned(), "udp://b/".to_owned()], vec![]],
             total_len: Some(1 << 40),
             pieces: Some(7),
@@ -248,6 +271,7 @@ pub(super) mod tests {
             is_paused: true,
             is_sequential: false,
             seed_only: true,
+            is_deleting: true,
             discovery: Discovery { trackers: true, dht: false, lsd: true, dial: false },
             downloaded: 1,
             uploaded: 2,
