@@ -136,6 +136,7 @@ impl Kept {
             makes_symlinks: true,
             selection: self.selection(info),
             pool: Arc::clone(pool),
+            ..Options::default()
         };
         let storage = FileStorage::open(dir, spec, options).map_err(|e| e.to_string())?;
         Ok(Arc::new(storage))
@@ -168,9 +169,7 @@ impl Kept {
         let mut record = ResumeRecord::new(self.entry.hash, self.entry.hashes);
         let metainfo = self.metainfo();
         if let (Some(storage), Some(metainfo)) = (&self.storage, &metainfo) {
-            guarded(|| storage.sync())?;
-            record.have = self.have.clone();
-            record.facts = storage.facts();
+            guarded(|| record.claim(self.have.clone(), &**storage))?;
             record.selection = self.selection(&metainfo.info).unwrap_or_default();
             record.info = (self.magnet.is_some() && self.stored.is_none()).then(|| metainfo.raw_info.clone());
         }

@@ -242,7 +242,8 @@ fn unreachable(setup: &Setup) -> Result<Played, String> {
     complete(&mut world, &[(host, torrent)], 60)?;
     world.run_for(Duration::from_secs(1800));
     let dialled = world.host(host).dialled.len();
-    ensure(dialled <= 60 * 35, || format!("{dialled} dials in half an hour"))?;
+    // the user named them: each is tried again once a minute
+    ensure(dialled <= 60 * 62, || format!("{dialled} dials in half an hour"))?;
     played(world, vec![("dials in half an hour", dialled.to_string())])
 }
 
@@ -391,7 +392,7 @@ fn shared_rate(setup: &Setup) -> Result<Played, String> {
         .map(|(h, t)| world.host(*h).engine.torrent_stats(*t).map_or(0, |s| s.totals.downloaded))
         .collect();
     let sum: u64 = got.iter().sum();
-    ensure(sum <= 60_000 * 17 && sum >= 60_000 * 9, || format!("{got:?} bytes in 15 s"))?;
+    ensure((60_000 * 9..=60_000 * 17).contains(&sum), || format!("{got:?} bytes in 15 s"))?;
     ensure(got.iter().all(|g| *g * 5 >= sum), || format!("the limit is not shared: {got:?}"))?;
     played(world, Vec::new())
 }

@@ -31,6 +31,14 @@ pub(crate) fn is_in_memory(_file: &File) -> bool {
     false
 }
 
+/// The number of the kind of file system: not known.
+pub(super) fn kind_of_file_system(_dir: impl AsFd) -> Option<u64> {
+    None
+}
+
+/// A hint that has no effect here.
+pub(crate) fn drop_cache(_file: &File) {}
+
 /// Bytes that can be read without waiting: none that are known.
 pub(crate) fn read_now(_file: &File, _buf: &mut [u8], _offset: u64, _is_in_memory: bool) -> usize {
     0

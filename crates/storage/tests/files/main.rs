@@ -1,5 +1,6 @@
 //! Storage through its public interface, on real files.
 
+mod changes;
 mod hostile;
 mod layout;
 mod lifecycle;
