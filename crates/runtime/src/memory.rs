@@ -4,11 +4,10 @@ use std::mem::size_of;
 
 use unchoke_engine::engine::MemoryPart;
 use unchoke_engine::hub::PENDING_MAX;
-use unchoke_wire::limits::TRACKER_REPLY_LEN_MAX;
+use unchoke_wire::limits::{HTTP_REQUESTS_MAX, TRACKER_REPLY_LEN_MAX};
 
 use crate::event::{EVENTS_MAX, SessionEvent};
 use crate::mailbox::OFFERED_MAX;
-use crate::resolver::HTTP_MAX;
 use crate::shard::SCRATCH_LEN;
 
 /// The most memory that strangers can make a session hold.
@@ -48,7 +47,7 @@ pub(crate) fn budget(shards: Vec<Vec<MemoryPart>>, dht_nodes: usize) -> MemoryBu
         part("receive buffers", count * bytes(SCRATCH_LEN)),
         part("handshakes waiting", bytes(PENDING_MAX * HANDSHAKE_LEN)),
         part("messages between threads", count * bytes(OFFERED_MAX * DATAGRAM_LEN)),
-        part("tracker replies", bytes(HTTP_MAX * TRACKER_REPLY_LEN_MAX)),
+        part("tracker replies", bytes(HTTP_REQUESTS_MAX * TRACKER_REPLY_LEN_MAX)),
         part("DHT", bytes(dht_nodes * unchoke_dht::NODE_LEN_MAX)),
         part("events", bytes(EVENTS_MAX * size_of::<SessionEvent>())),
     ]);

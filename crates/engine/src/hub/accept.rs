@@ -4,18 +4,16 @@ use crate::id::Ticket;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet};
 use unchoke_wire::handshake::{HandshakeError, PREFIX_LEN, Prefix, parse_prefix};
+use unchoke_wire::limits::HANDSHAKE_TIMEOUT as TIMEOUT;
 use unchoke_wire::time::{Duration, Instant};
 
-/// Connections waiting for their handshake: for each one more the oldest goes.
-pub const PENDING_MAX: usize = 512;
-/// Of one address once places are scarce: for each one more its oldest goes, so that who is in a flood's network, too,
-/// still gets its turn. The loopback address itself, which everybody on this machine shares, has no share of its own.
-pub const PENDING_PER_IP_MAX: usize = 8;
+pub use unchoke_wire::limits::{
+    PENDING_HANDSHAKES_MAX as PENDING_MAX, PENDING_HANDSHAKES_PER_IP_MAX as PENDING_PER_IP_MAX,
+};
+
 /// Places are scarce once one of so many is taken. Before that an honest host may come with dozens at once: it dials for
 /// each torrent it shares with us.
 const SCARCE_FROM_ONE_IN: usize = 4;
-/// How long the first 48 bytes may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections that one address outside the loopback network may make at once: a client that shares hundreds of
 /// torrents with us comes with all of them.
 const BURST: u32 = 256;
@@ -166,7 +164,7 @@ impl Accepting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use unchoke_wire::{Handshake, PeerId, Reserved, WireHash};
+    use unchoke_wire::{Handshake, PeerId, Reserved, WireHash, limits};
 
     fn addr(ip: u8, port: u16) -> SocketAddr {
         SocketAddr::from(([203, 0, 113, ip], port))
@@ -217,6 +215,28 @@ mod tests {
         let own = (200..300u16)
             .filter_map(|i| a.accept(Ticket(1000 + u64::from(i)), ([127, 0, 0, 1], i).into(), Instant::ZERO));
         assert_eq!(own.count(), 0, "many programs of a machine have this one");
+    }
+
+    //= H3b-7
+    //= H3b-8
+    #[test]
+    fn one_more_than_may_wait_ends_the_oldest() {
+        let waiting = |count: usize, ip_of: fn(usize) -> u8| {
+            let mut a = Accepting::new(usize::MAX);
+            let gone: Vec<Ticket> = (0..count)
+                .filter_map(|i| {
+                    let remote = addr(ip_of(i), u16::try_from(i).unwrap());
+                    a.accept(Ticket(u64::try_from(i).unwrap()), remote, Instant::ZERO)
+                })
+                .collect();
+            (gone, a.pending.len())
+        };
+        let (all, of_one) = (limits::PENDING_HANDSHAKES_MAX, limits::PENDING_HANDSHAKES_PER_IP_MAX);
+        let many = |i| u8::try_from(i / limits::PENDING_HANDSHAKES_PER_IP_MAX).unwrap();
+        assert_eq!(waiting(all, many), (Vec::new(), all));
+        assert_eq!(waiting(all + 1, many), (vec![Ticket(0)], all));
+        assert_eq!(waiting(of_one, |_| 7), (Vec::new(), of_one));
+        assert_eq!(waiting(of_one + 1, |_| 7), (vec![Ticket(0)], of_one));
     }
 
     //= H3b-8

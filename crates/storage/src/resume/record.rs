@@ -262,6 +262,7 @@ pub(crate) mod tests {
         }
     }
 
+    //= H3c-65
     #[test]
     fn a_record_with_any_byte_changed_or_cut_off_is_refused() {
         let record = sample();
@@ -290,6 +291,7 @@ pub(crate) mod tests {
         );
     }
 
+    //= H3c-65
     #[test]
     fn the_record_of_another_torrent_is_refused() {
         let record = sample();
@@ -297,6 +299,7 @@ pub(crate) mod tests {
         assert_eq!(ResumeRecord::decode(&record.encode(), WireHash([7; 20])), Err(other));
     }
 
+    //= H3c-65
     #[test]
     fn a_later_format_is_refused_by_its_number() {
         let later = Format { version: 2, ..ResumeRecord::FORMAT };

@@ -1,6 +1,7 @@
 //! Storage through its public interface, on real files.
 
 mod changes;
+mod corpus;
 mod hostile;
 mod layout;
 mod lifecycle;
