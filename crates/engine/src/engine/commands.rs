@@ -59,6 +59,8 @@ impl Engine {
                 self.storage_ready(torrent, have, wanted, partials);
             }
             Command::SetWanted { torrent, wanted } => self.set_wanted(torrent, &wanted),
+            Command::Doubt { torrent, pieces } => self.doubt(torrent, &pieces),
+            Command::Settle { torrent, good, bad } => self.settle_doubt(torrent, &good, &bad),
             Command::Pause(torrent) => self.pause(torrent),
             Command::Resume(torrent) => self.resume(torrent),
             Command::Remove(torrent) => self.remove(torrent),
@@ -323,6 +325,7 @@ impl Engine {
             Some(t) => {
                 t.error = None;
                 self.start_running(torrent);
+                self.write_again(torrent);
             }
             None => self.start_asleep(torrent, Duration::ZERO),
         }
