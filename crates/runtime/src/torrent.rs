@@ -44,6 +44,8 @@ pub(crate) struct State {
     pub(crate) name: Option<Box<str>>,
     /// Bytes in all, once known.
     pub(crate) total_len: Option<u64>,
+    /// What is wrong and stops nothing.
+    pub(crate) trouble: Option<Box<str>>,
 }
 
 /// How far a torrent has come, as the shell sees it.
@@ -82,6 +84,7 @@ impl State {
             is_awaited: false,
             name: None,
             total_len: None,
+            trouble: None,
         };
         if let Some(metainfo) = metainfo {
             state.knows(metainfo);
@@ -102,6 +105,7 @@ impl State {
             is_awaited: false,
             name: stored.name.clone().map(String::into_boxed_str),
             total_len: stored.total_len,
+            trouble: None,
         }
     }
 

@@ -98,6 +98,9 @@ impl StorageError {
             ErrorKind::PartFile => "the part file is damaged or of another torrent; move it away",
             ErrorKind::Busy => "another process works on this torrent; stop it first",
             ErrorKind::Changed => "something else changed the file; recheck the torrent",
+            ErrorKind::Io if Errno::from_io_error(&self.source) == Some(Errno::IO) => {
+                "the disk reports a failure; look at the disk, then go on"
+            }
             ErrorKind::Io => return self.source.to_string(),
         };
         text.to_owned()

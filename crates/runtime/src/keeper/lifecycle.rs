@@ -10,7 +10,7 @@ use unchoke_storage::{ResumeRecord, StateChange, check_facts};
 use unchoke_wire::metainfo::Metainfo;
 use unchoke_wire::{Bitfield, WireHash};
 
-use super::check::CheckJob;
+use super::check::{CheckJob, Checked};
 use super::kept::{Kept, complete};
 use super::sleep::stored_of;
 use super::{Adding, Keeper, Records};
@@ -18,7 +18,7 @@ use crate::event::SessionEvent;
 use crate::hub::HubMessage;
 use crate::shard::ShardMessage;
 use crate::torrent::Phase;
-use crate::workers::guarded;
+use crate::workers::{Placed, guarded};
 
 impl Keeper {
     /// Reads the record and hands the torrent to its engine.
@@ -133,12 +133,13 @@ impl Keeper {
         let pieces = metainfo.info.layout.piece_count();
         let opened = kept.open(&metainfo.info, &self.pool).and_then(|storage| {
             let empty = ResumeRecord::new(hash, kept.entry.hashes);
-            let mut resume = check_facts(kept.record.as_ref().unwrap_or(&empty), &*storage);
+            let storage = Placed::new(storage);
+            let mut resume = check_facts(kept.record.as_ref().unwrap_or(&empty), &*storage.storage);
             if resume.is_storage_missing && kept.add.begins_anew {
-                resume = check_facts(&empty, &*storage);
+                resume = check_facts(&empty, &*storage.storage);
             }
             if !resume.is_storage_missing && !kept.add.seed_only {
-                guarded(|| storage.prepare())?;
+                storage.call(|s| s.prepare())?;
             }
             Ok((storage, resume))
         });
@@ -150,7 +151,7 @@ impl Keeper {
             let error = "its files are gone: mount their disk, or add it once more to begin anew";
             return self.fail(hash, error.to_owned());
         }
-        kept.storage = Some(Arc::clone(&storage));
+        kept.storage = Some(storage.clone());
         kept.have = resume.trusted;
         if kept.add.trust {
             let recorded = kept.record.as_ref().map(|r| r.have.clone()).filter(|h| h.len() == pieces);
@@ -161,21 +162,27 @@ impl Keeper {
             kept.cancel = Arc::new(AtomicBool::new(false));
             let (entry, cancel) = (Arc::clone(&kept.entry), Arc::clone(&kept.cancel));
             // the checker outlives the keeper
-            let _ = self.checks.send(CheckJob { entry, metainfo, storage, pieces: resume.doubtful, cancel });
+            let storage = storage.storage;
+            let (pieces, renew) = (resume.doubtful, Vec::new());
+            let _ = self.checks.send(CheckJob { entry, metainfo, storage, pieces, renew, cancel });
             return;
         }
         self.ready(hash, &metainfo);
     }
 
     /// The doubtful pieces were checked.
-    pub(super) fn checked(&mut self, hash: WireHash, result: Result<Bitfield, String>) {
+    pub(super) fn checked(&mut self, hash: WireHash, result: Result<Checked, String>) {
         let Some(kept) = self.torrents.get_mut(&hash) else { return };
+        if kept.is_ready {
+            return self.rechecked(hash, result);
+        }
         let Some(metainfo) = kept.metainfo() else { return };
         match result {
-            Ok(good) => {
-                for piece in good.iter() {
+            Ok(checked) => {
+                for piece in checked.good.iter() {
                     kept.have.set(piece);
                 }
+                self.unreadable(hash, &checked.unreadable);
                 self.dirty(hash);
                 self.ready(hash, &metainfo);
             }
@@ -186,13 +193,17 @@ impl Keeper {
     /// Lets the engine begin.
     pub(super) fn ready(&mut self, hash: WireHash, metainfo: &Metainfo) {
         let Some(kept) = self.torrents.get_mut(&hash).filter(|k| k.removing.is_none()) else { return };
-        let Some((torrent, storage)) = kept.entry.state().id.zip(kept.storage.clone()) else { return };
+        let Some((torrent, place)) = kept.entry.state().id.zip(kept.storage.clone()) else { return };
+        kept.facts = kept.record.as_ref().map(|r| r.facts.clone()).unwrap_or_default();
+        if kept.facts.len() != metainfo.info.files.len() {
+            kept.facts = place.storage.facts();
+        }
         let (have, partials) = (kept.have.clone(), kept.recorded_partials(&metainfo.info));
         let (count, pieces) = (have.count(), have.len());
         let wanted = kept.wanted(&metainfo.info);
         (kept.is_ready, kept.record) = (true, None);
         kept.entry.change(|s| s.phase = Phase::Running);
-        kept.entry.shard.send(ShardMessage::Storage { torrent, storage });
+        kept.entry.shard.send(ShardMessage::Storage { torrent, place });
         kept.entry.shard.send(ShardMessage::Command(Command::StorageReady {
             torrent,
             have,
@@ -215,9 +226,9 @@ impl Keeper {
             return;
         }
         if !kept.add.seed_only
-            && let Err(e) = guarded(|| storage.finish())
+            && let Err(e) = storage.call(|s| s.finish())
         {
-            return self.fail(hash, e);
+            return self.sync_failed(hash, e);
         }
         self.ask_totals(hash);
         self.save(hash);
@@ -245,12 +256,10 @@ impl Keeper {
         let Some(torrent) = id else { return };
         let command = if is_paused { Command::Pause(torrent) } else { Command::Resume(torrent) };
         kept.entry.shard.send(ShardMessage::Command(command));
+        self.troubles.forget(hash);
         if has_failed && !is_paused {
-            let is_ready = kept.is_ready;
-            kept.entry.change(|s| s.phase = if is_ready { Phase::Running } else { Phase::Starting });
-            if !is_ready {
-                self.open(hash);
-            }
+            kept.entry.change(|s| s.phase = Phase::Starting);
+            self.go_on(hash);
         }
     }
 
@@ -266,7 +275,7 @@ impl Keeper {
             return;
         }
         let (Some(metainfo), Some(storage)) = (kept.metainfo(), kept.storage.clone()) else { return };
-        if let Err(e) = guarded(|| storage.set_selection(&selection)) {
+        if let Err(e) = storage.call(|s| s.set_selection(&selection)) {
             return self.fail(hash, e);
         }
         let wanted = kept.wanted(&metainfo.info);
@@ -335,7 +344,7 @@ impl Keeper {
         let mut result = Ok(());
         if delete_data {
             // that of a torrent which sleeps is not open
-            let opened = kept.storage.clone().map(Ok);
+            let opened = kept.storage.as_ref().map(|place| Ok(Arc::clone(&place.storage)));
             let opened = opened.or_else(|| Some(kept.open(&kept.metainfo()?.info, &self.pool)));
             if let Some(storage) = opened {
                 result = storage.and_then(|storage| guarded(|| storage.delete()));

@@ -7,6 +7,7 @@ mod kept;
 mod lifecycle;
 mod records;
 mod sleep;
+mod trouble;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use unchoke_engine::{Command, Event, ShardId};
 use unchoke_storage::{FilePool, ResumeLock, StateChange, TorrentEntry};
-use unchoke_wire::{Bitfield, PieceIndex, WireHash};
+use unchoke_wire::{PieceIndex, WireHash};
 
 use crate::add::AddTorrent;
 use crate::error::SessionError;
@@ -25,11 +26,13 @@ use crate::hub::HubMessage;
 use crate::mailbox::Mailbox;
 use crate::shard::ShardMessage;
 use crate::torrent::{Phase, Registry, Torrent, locked};
-use check::CheckJob;
+use crate::workers::WeakWorkers;
+use check::{CheckJob, Checked};
 use kept::Kept;
 use records::Pending;
 pub(crate) use records::Records;
 pub(crate) use sleep::add_of;
+use trouble::{Look, Troubles};
 
 /// How long a finished piece may wait for its record.
 const SAVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -48,7 +51,9 @@ pub(crate) enum KeeperMessage {
     /// Pieces of it were verified and written.
     Pieces { hash: WireHash, pieces: Vec<PieceIndex> },
     /// Its files were checked.
-    Checked { hash: WireHash, result: Result<Bitfield, String> },
+    Checked { hash: WireHash, result: Result<Checked, String> },
+    /// A disk was looked at for a torrent.
+    Looked { hash: WireHash, look: Look },
     /// The owner wants it to rest, or to go on.
     Pause { hash: WireHash, is_paused: bool },
     /// The owner chose other files.
@@ -92,6 +97,9 @@ pub(crate) struct Keeper {
     freeze: Option<(Instant, Sender<()>)>,
     /// What is on its way to the state store.
     pending: Pending,
+    troubles: Troubles,
+    /// The way to ourselves.
+    own: Sender<KeeperMessage>,
 }
 
 /// The ways to the other threads, and where records are.
@@ -102,6 +110,8 @@ pub(crate) struct KeeperLinks {
     pub(crate) sink: Arc<EventSink>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) records: Records,
+    /// Who looks at disks; `None`: the keeper itself.
+    pub(crate) workers: Option<WeakWorkers>,
 }
 
 impl Keeper {
@@ -112,7 +122,7 @@ impl Keeper {
         inbox: Receiver<KeeperMessage>,
         limits: (Option<u64>, Option<u64>),
     ) -> Result<(Self, std::thread::JoinHandle<()>), SessionError> {
-        let (checks, checker) = check::start(own, Arc::clone(&links.sink))?;
+        let (checks, checker) = check::start(own.clone(), Arc::clone(&links.sink))?;
         let keeper = Keeper {
             torrents: BTreeMap::new(),
             links,
@@ -124,6 +134,8 @@ impl Keeper {
             next_save: None,
             freeze: None,
             pending: Pending::default(),
+            troubles: Troubles::default(),
+            own,
         };
         Ok((keeper, checker))
     }
@@ -132,10 +144,11 @@ impl Keeper {
     pub(crate) fn run(mut self) {
         loop {
             let freeze = self.freeze.as_ref().map(|(at, _)| *at);
-            let message = match [self.next_save, freeze].into_iter().flatten().min() {
-                Some(at) => self.inbox.recv_deadline(at),
-                None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
+            let message =
+                match [self.next_save, freeze, self.troubles.next_look()].into_iter().flatten().min() {
+                    Some(at) => self.inbox.recv_deadline(at),
+                    None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                };
             match message {
                 Ok(KeeperMessage::Finish) | Err(RecvTimeoutError::Disconnected) => break,
                 Ok(message) => self.message(message),
@@ -148,6 +161,7 @@ impl Keeper {
                 self.save_dirty();
             }
             self.look_at_freeze();
+            self.look_at_disks();
         }
         for hash in self.hashes() {
             if self.torrents[&hash].is_behind() {
@@ -167,6 +181,7 @@ impl Keeper {
             KeeperMessage::Event { hash, event } => self.event(hash, event),
             KeeperMessage::Pieces { hash, pieces } => self.pieces(hash, &pieces),
             KeeperMessage::Checked { hash, result } => self.checked(hash, result),
+            KeeperMessage::Looked { hash, look } => self.looked(hash, look),
             KeeperMessage::Pause { hash, is_paused } => self.pause(hash, is_paused),
             KeeperMessage::Select { hash, selection } => self.select(hash, selection),
             KeeperMessage::Remove { hash, delete_data } => self.remove(hash, delete_data),
@@ -194,8 +209,10 @@ impl Keeper {
             Event::StorageFailed { error, .. } => {
                 if let Some(kept) = self.torrents.get(&hash) {
                     kept.entry.change(|s| s.phase = Phase::Failed(error));
+                    self.watch(hash);
                 }
             }
+            Event::ReadFailed { piece, error, .. } => self.read_failed(hash, piece, error),
             Event::Partials { partials, totals, .. } => {
                 if let Some(kept) = self.torrents.get_mut(&hash) {
                     (kept.partials, kept.totals, kept.is_saving) = (partials, totals, false);
@@ -276,7 +293,7 @@ impl Keeper {
         }
         let record = match kept.to_record() {
             Ok(record) => record,
-            Err(e) => return self.fail(hash, e),
+            Err(e) => return self.sync_failed(hash, e),
         };
         let result = match &self.links.records {
             Records::Files(store) => store.save(&record),
@@ -304,8 +321,14 @@ impl Keeper {
     /// Stops a torrent for a reason of its storage.
     fn fail(&mut self, hash: WireHash, error: String) {
         let Some(kept) = self.torrents.get(&hash) else { return };
-        let id = kept.entry.state().id;
-        kept.entry.change(|s| s.phase = Phase::Failed(error.clone()));
+        let failed = Phase::Failed(error.clone());
+        let (id, is_told) = {
+            let state = kept.entry.state();
+            (state.id, state.phase == failed)
+        };
+        kept.entry.change(|s| s.phase = failed);
+        self.watch(hash);
+        let Some(kept) = self.torrents.get(&hash).filter(|_| !is_told) else { return };
         if let Some(torrent) = id {
             kept.entry.shard.send(ShardMessage::Command(Command::Pause(torrent)));
             let event = Event::StorageFailed { torrent, error };
@@ -370,6 +393,7 @@ impl Keeper {
 
     /// Takes a torrent out of the session.
     fn forget(&mut self, hash: WireHash) {
+        self.troubles.forget(hash);
         if let Some(kept) = self.torrents.remove(&hash) {
             let entry = Arc::clone(&kept.entry);
             // the lock goes before anybody hears that the torrent may be added anew

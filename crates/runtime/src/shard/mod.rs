@@ -9,7 +9,6 @@ mod io;
 mod outputs;
 mod verifies;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
@@ -19,7 +18,6 @@ use unchoke_engine::engine::{Engine, PeerInfo, TorrentStats};
 use unchoke_engine::id::RequestId;
 use unchoke_engine::input::{HttpReply, PeerSource, Verified};
 use unchoke_engine::{Command, ConnId, Input, Ticket, TorrentId};
-use unchoke_storage::Storage;
 use unchoke_wire::BlockRef;
 use unchoke_wire::time::Instant;
 
@@ -27,7 +25,7 @@ use crate::clock::Clock;
 use crate::http::Reply;
 use crate::mailbox::Inbox;
 use crate::resolver::{Addresses, Asker};
-use crate::workers::ReadResult;
+use crate::workers::{Placed, ReadResult};
 use conns::Read;
 pub(crate) use io::{Io, Links};
 
@@ -71,7 +69,7 @@ pub(crate) enum ShardMessage {
     /// Others see us at this address.
     OwnAddress { ip: std::net::IpAddr },
     /// Where the pieces of a torrent are from now on.
-    Storage { torrent: TorrentId, storage: Arc<dyn Storage> },
+    Storage { torrent: TorrentId, place: Placed },
     /// A command for the engine.
     Command(Command),
     /// Figures of a torrent.
@@ -244,8 +242,8 @@ impl Shard {
                 self.input(Input::PeersFound { torrent, source, peers: &peers });
             }
             ShardMessage::OwnAddress { ip } => self.input(Input::OwnAddress { ip }),
-            ShardMessage::Storage { torrent, storage } => {
-                self.io.storages.insert(torrent, storage);
+            ShardMessage::Storage { torrent, place } => {
+                self.io.storages.insert(torrent, place);
             }
             ShardMessage::Command(command) => self.input(Input::Command(command)),
             // nobody may be waiting any more

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use unchoke_wire::layout::FileSpan;
 use unchoke_wire::{BlockRef, FileIndex, PieceIndex};
 
-use crate::error::StorageError;
+use crate::error::{ErrorKind, StorageError};
 use crate::spec::StorageSpec;
 use crate::storage::{FileFact, PieceReader, Storage, check_stretch};
 
@@ -242,6 +242,14 @@ impl Storage for FileStorage {
         self.probe_root(bytes)
     }
 
+    fn is_there(&self) -> Result<(), StorageError> {
+        match self.open_root(false) {
+            Err(e) if matches!(e.kind, ErrorKind::MissingRoot | ErrorKind::NotADirectory) => Err(e),
+            // what else is wrong is seen by who uses it
+            _ => Ok(()),
+        }
+    }
+
     fn disk(&self) -> u64 {
         self.device()
     }
@@ -278,7 +286,6 @@ fn part_len(len: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
     use crate::spec::FileSpec;
     use unchoke_wire::Layout;
 

@@ -52,7 +52,7 @@ impl ApiError {
             | SessionError::MissingFolder(_) => StatusCode::BAD_REQUEST,
             SessionError::Fetch { .. } => StatusCode::BAD_GATEWAY,
             SessionError::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
-            SessionError::Storage(e) if e.kind == ErrorKind::NoSpace => StatusCode::INSUFFICIENT_STORAGE,
+            SessionError::Storage(e) if matches!(e.kind, ErrorKind::NoSpace | ErrorKind::Quota) => StatusCode::INSUFFICIENT_STORAGE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, without_number(&error.to_string()))
