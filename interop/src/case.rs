@@ -12,6 +12,8 @@ use crate::proc::tail;
 /// One line of the matrix.
 pub(crate) struct Case {
     pub(crate) name: String,
+    /// Whether it waits most of the time, so that it may run beside those that work.
+    pub(crate) is_waiting: bool,
     check: Check,
     needs: Needs,
 }
@@ -37,7 +39,12 @@ impl Case {
         needs: impl Fn(&Lab) -> Option<String> + Send + Sync + 'static,
         check: impl Fn(&Lab, &Path) -> Result<()> + Send + Sync + 'static,
     ) -> Self {
-        Self { name, check: Box::new(check), needs: Box::new(needs) }
+        Self { name, is_waiting: false, check: Box::new(check), needs: Box::new(needs) }
+    }
+
+    /// The same, as one that waits most of the time.
+    pub(crate) fn waiting(self) -> Self {
+        Self { is_waiting: true, ..self }
     }
 
     /// True when no filter is given or one of them is part of the name.

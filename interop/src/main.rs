@@ -5,8 +5,10 @@
 //! `interop: N passed, N failed, N skipped`; the exit code is 1 when a case failed.
 //!
 //! `cargo run --release -p unchoke-interop -- bench-dht` measures the DHT node beside libtorrent's instead, and
+//! `-- attack` and `-- load NAME` put strangers and load on it, without other clients;
 //! `cargo xtask compare` transfers, checks and creates torrents with every client and writes `docs/performance.md`.
 
+mod attack;
 mod bench;
 mod case;
 mod clients;
@@ -15,9 +17,12 @@ mod create_agreement;
 mod dht;
 mod fixtures;
 mod lab;
+mod link;
+mod load;
 mod long_path;
 mod lsd;
 mod metainfo_samples;
+mod net_faults;
 mod netns;
 mod pex;
 mod ports;
@@ -30,8 +35,8 @@ mod usage;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use anyhow::{Context, Result, bail};
@@ -44,6 +49,8 @@ fn main() -> ExitCode {
     let is_well = match args.split_first() {
         Some((first, rest)) if first == "bench-dht" => bench_dht(rest),
         Some((first, rest)) if first == "compare" => compare(rest),
+        Some((first, rest)) if first == "attack" => attack(rest),
+        Some((first, rest)) if first == "load" => load(rest),
         Some((first, rest)) if first == "limit" => compare::limit::run(rest).map(|()| true),
         _ => Args::parse(args.into_iter()).and_then(|args| run(&args)).map(|summary| summary.failed == 0),
     };
@@ -60,6 +67,16 @@ fn main() -> ExitCode {
 fn bench_dht(args: &[String]) -> Result<bool> {
     let args = bench::Args::parse(args.iter().cloned())?;
     bench::run(&args, binary(args.unchoke.as_deref())?)
+}
+
+fn attack(args: &[String]) -> Result<bool> {
+    let args = attack::Args::parse(args.iter().cloned())?;
+    attack::run(&args, &binary(args.unchoke.as_deref())?).map(|()| true)
+}
+
+fn load(args: &[String]) -> Result<bool> {
+    let args = load::Args::parse(args.iter().cloned())?;
+    load::run(&args, &binary(args.unchoke.as_deref())?).map(|()| true)
 }
 
 fn compare(args: &[String]) -> Result<bool> {
@@ -123,6 +140,9 @@ fn run(args: &Args) -> Result<Summary> {
     cases.extend(pex::cases(&lab));
     cases.extend(dht::cases());
     cases.extend(long_path::cases());
+    cases.extend(attack::cases());
+    cases.extend(load::cases());
+    cases.extend(net_faults::cases());
     cases.retain(|case| case.is_wanted(&args.filters));
     if cases.is_empty() {
         bail!("no case has {:?} in its name", args.filters);
@@ -139,37 +159,48 @@ fn run(args: &Args) -> Result<Summary> {
     Ok(summary)
 }
 
-/// Runs the cases on `jobs` threads, each taking the next one.
+/// Runs the cases on `jobs` threads, each taking the next one; those that wait on threads of their own.
 fn run_all(lab: &Lab, cases: &[Case], jobs: usize) -> Summary {
-    let next = AtomicUsize::new(0);
     let summary = Mutex::new(Summary::default());
+    let (waiting, working): (Vec<&Case>, Vec<&Case>) = cases.iter().partition(|case| case.is_waiting);
     thread::scope(|scope| {
-        for _ in 0..jobs.min(cases.len()) {
-            scope.spawn(|| {
-                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let (outcome, took) = case.run(lab);
-                    let mut summary = summary.lock().expect("no thread panics while it holds the summary");
-                    let seconds = took.as_secs_f64();
-                    match outcome {
-                        Outcome::Passed => {
-                            summary.passed += 1;
-                            println!("{:<44} passed  {seconds:6.1} s", case.name);
-                        }
-                        Outcome::Failed(why) => {
-                            summary.failed += 1;
-                            println!("{:<44} FAILED  {seconds:6.1} s: {why}", case.name);
-                        }
-                        Outcome::Skipped(why) => {
-                            summary.skipped += 1;
-                            println!("{:<44} skipped {seconds:6.1} s: missing: {why}", case.name);
-                        }
+        for (queue, threads) in [(&waiting, WAITING_JOBS), (&working, jobs)] {
+            let (next, summary) = (Arc::new(AtomicUsize::new(0)), &summary);
+            for _ in 0..threads.min(queue.len()) {
+                let next = Arc::clone(&next);
+                scope.spawn(move || {
+                    while let Some(case) = queue.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        run_one(lab, case, summary);
                     }
-                }
-            });
+                });
+            }
         }
     });
     summary.into_inner().expect("the threads are joined and none panicked")
 }
+
+fn run_one(lab: &Lab, case: &Case, summary: &Mutex<Summary>) {
+    let (outcome, took) = case.run(lab);
+    let mut summary = summary.lock().expect("no thread panics while it holds the summary");
+    let seconds = took.as_secs_f64();
+    match outcome {
+        Outcome::Passed => {
+            summary.passed += 1;
+            println!("{:<44} passed  {seconds:6.1} s", case.name);
+        }
+        Outcome::Failed(why) => {
+            summary.failed += 1;
+            println!("{:<44} FAILED  {seconds:6.1} s: {why}", case.name);
+        }
+        Outcome::Skipped(why) => {
+            summary.skipped += 1;
+            println!("{:<44} skipped {seconds:6.1} s: missing: {why}", case.name);
+        }
+    }
+}
+
+/// Cases that wait and run side by side.
+const WAITING_JOBS: usize = 4;
 
 /// The binary under test: the one named, or one built for it.
 fn binary(named: Option<&Path>) -> Result<PathBuf> {

@@ -5,6 +5,7 @@ mod ci;
 mod compare;
 mod counts;
 mod generated;
+mod hardening;
 mod items;
 mod manifest;
 mod marks;
@@ -26,6 +27,8 @@ usage: cargo xtask COMMAND
   bep [--check]     write docs/beps.md from the `//= BEP n: topic` marks, or compare it
   notes [--check]   write docs/notes-trace.md from the `//= Snn` marks, or compare it
   notes --missing   list the rows of the notes that no test proves
+  hardening [--check]  write docs/hardening.md from the `//= H3b-17` marks, or compare it
+  hardening --missing  list the rows of the hardening plan that nothing shows
   compare [PART…]   measure beside other clients and write docs/performance.md (compare --help)
   counts [--check]  count the instructions of codecs, picker and receive path into docs/counts.txt, or compare
   ci                run every check of .ci/run, without installing anything";
@@ -50,6 +53,9 @@ fn run(args: &[&str]) -> Result<ExitCode> {
         ["notes"] => generated::write(&Tree::load()?, notes::PAGE, notes::page)?,
         ["notes", "--check"] => generated::check(&Tree::load()?, notes::PAGE, notes::page)?,
         ["notes", "--missing"] => notes::print_missing(&Tree::load()?),
+        ["hardening"] => generated::write(&Tree::load()?, hardening::PAGE, hardening::page)?,
+        ["hardening", "--check"] => generated::check(&Tree::load()?, hardening::PAGE, hardening::page)?,
+        ["hardening", "--missing"] => hardening::print_missing(&Tree::load()?),
         ["compare", ..] => compare::run(&tree::root()?, &args[1..])?,
         ["counts"] => return counts::run(&tree::root()?, false),
         ["counts", "--check"] => return counts::run(&tree::root()?, true),

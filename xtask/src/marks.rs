@@ -1,7 +1,7 @@
 //! Marks: comment lines of their own that tie code and tests to a specification.
 //!
-//! `//= BEP 6: allowed fast` names a topic of a BEP, `//= S48` a row of the notes, and `//= test` says that the
-//! marks beside it stand on a test, which their place says as well.
+//! `//= BEP 6: allowed fast` names a topic of a BEP, `//= S48` a row of the notes, `//= H3b-17` or `//= C1` a row of
+//! the hardening plan, and `//= test` says that the marks beside it stand on a test, which their place says as well.
 
 use crate::items::{name_after_fn, test_functions};
 use crate::source::{Source, skip_attributes};
@@ -15,6 +15,8 @@ pub(crate) enum Target {
         topic: String,
     },
     Row(u8),
+    /// A row of the hardening plan: a case of its test plan (`H3b-17`) or a class of weakness (`C1`).
+    Hardening(String),
     Test,
     /// Not a form that is known.
     Unknown,
@@ -61,11 +63,38 @@ fn target(text: &str) -> Target {
     {
         return Target::Row(row);
     }
+    if is_hardening_row(text) {
+        return Target::Hardening(text.to_owned());
+    }
     let bep = text.strip_prefix("BEP ").and_then(|rest| rest.split_once(':'));
     match bep.map(|(number, topic)| (number.parse(), topic.trim())) {
         Some((Ok(number), topic)) if !topic.is_empty() => Target::Bep { number, topic: topic.to_owned() },
         _ => Target::Unknown,
     }
+}
+
+/// The tables of the hardening plan by the letters before the number, with how many rows each has.
+const HARDENING: &[(&str, u8)] = &[
+    ("H3b-", 76),
+    ("H3c-", 66),
+    ("H3d-", 8),
+    ("H3e-", 8),
+    ("H3f-", 11),
+    ("H3g-", 10),
+    ("H3h-", 26),
+    ("A", 12),
+    ("B", 10),
+    ("C", 4),
+    ("D", 4),
+    ("E", 8),
+    ("F", 9),
+];
+
+fn is_hardening_row(text: &str) -> bool {
+    HARDENING.iter().any(|(table, rows)| {
+        let number = text.strip_prefix(table).filter(|digits| !digits.starts_with(['0', '+']));
+        number.and_then(|digits| digits.parse().ok()).is_some_and(|number: u8| number <= *rows)
+    })
 }
 
 /// The name of the test whose attributes start at `at`, past blanks.
@@ -109,6 +138,16 @@ mod tests {
                 unknown
             ]
         );
+    }
+
+    #[test]
+    fn rows_of_the_hardening_plan_are_known_by_table_and_number() {
+        for row in ["H3b-1", "H3b-76", "H3c-66", "H3f-11", "C4", "F9"] {
+            assert_eq!(target(row), Target::Hardening(row.to_owned()));
+        }
+        for row in ["H3b-0", "H3b-77", "H3b-", "H3b-07", "H3a-1", "H3z-1", "C5", "G1", "C+1"] {
+            assert_eq!(target(row), Target::Unknown, "{row}");
+        }
     }
 
     #[test]

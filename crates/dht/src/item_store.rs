@@ -9,10 +9,13 @@ use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 use unchoke_wire::item::Item;
 use unchoke_wire::krpc::{ERROR_CAS_MISMATCH, ERROR_SEQ_TOO_OLD, ERROR_SERVER, NodeId};
+use unchoke_wire::limits::{ITEM_SALT_LEN_MAX, ITEM_VALUE_LEN_MAX};
 use unchoke_wire::time::{Duration, Instant};
 
 /// Items stored: one megabyte of values.
 const ITEMS_MAX: usize = 1000;
+/// Bytes of memory of the store at most: the largest items, each with its places in the indexes.
+pub(crate) const LEN_MAX: usize = ITEMS_MAX * (ITEM_VALUE_LEN_MAX + ITEM_SALT_LEN_MAX + (1 << 10));
 /// Items that one site of the internet may have brought.
 const PER_SITE: usize = 32;
 /// How long an item stays unless it is put again.

@@ -29,3 +29,7 @@ pub use io::{Announce, Command, Event, Input, Output, Outputs, Step};
 pub use node::{FORMER_IDS_MAX, Node, Settings, TableRow};
 pub use unchoke_wire::compact::Family;
 pub use unchoke_wire::krpc::{NodeId, NodeInfo};
+
+/// Bytes of memory that others can make one node hold at most: what they announce and put here, and half a megabyte for
+/// queries under way, rates and the routing table.
+pub const NODE_LEN_MAX: usize = peer_store::LEN_MAX + item_store::LEN_MAX + (1 << 19);

@@ -13,6 +13,9 @@ use unchoke_wire::time::{Duration, Instant};
 const SWARMS_MAX: usize = 2000;
 /// Peers stored of a swarm.
 const PEERS_MAX: usize = 500;
+/// Bytes of memory of the store at most: its peers, whose lists grow by doubling, and a kilobyte for each swarm's filters
+/// and places.
+pub(crate) const LEN_MAX: usize = SWARMS_MAX * (2 * PEERS_MAX * size_of::<Peer>() + (1 << 10));
 /// How long an announcement counts.
 pub(crate) const PEER_LIFE: Duration = Duration::from_secs(45 * 60);
 /// Entries one global address may hold in all swarms together, and one site.

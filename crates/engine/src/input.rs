@@ -335,6 +335,9 @@ pub enum Command {
     Announce(TorrentId),
     /// Ask a tracker of a torrent how many peers it knows. Answered by [`crate::Event::Scraped`].
     Scrape(TorrentId),
+    /// This machine has other addresses: where we are reached from now on. Trackers hear of it within a minute,
+    /// whatever their least intervals.
+    AddressesChanged(Vec<SocketAddr>),
     /// New limits in block bytes a second.
     SetLimits {
         /// To ask for.

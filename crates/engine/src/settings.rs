@@ -2,6 +2,7 @@
 
 use crate::tracker::Families;
 use core::net::SocketAddr;
+use unchoke_wire::limits;
 use unchoke_wire::time::Duration;
 
 /// How a peer id that differs from the one a tracker named is taken (`docs/decisions/0002`).
@@ -33,6 +34,8 @@ pub struct Settings {
     pub upload_slots: usize,
     /// Bytes of pieces being received, over all torrents of the engine. One piece is always let in.
     pub piece_buffer_bytes: u64,
+    /// Bytes of metadata in flight, over all torrents of the engine. One fetch is always let in.
+    pub metadata_bytes: usize,
     /// Block bytes a second to ask for; `None`: as many as come.
     pub download_limit: Option<u64>,
     /// Block bytes a second to send; `None`: as many as go.
@@ -67,6 +70,7 @@ impl Default for Settings {
             dials_max: 30,
             upload_slots: 8,
             piece_buffer_bytes: 48 << 20,
+            metadata_bytes: limits::METADATA_IN_FLIGHT_MAX,
             download_limit: None,
             upload_limit: None,
             rechoke_interval: Duration::from_secs(10),

@@ -427,3 +427,46 @@ fn addr(text: &str) -> SocketAddr {
 fn ip(text: &str) -> IpAddr {
     text.parse().expect("the test names what is there")
 }
+
+//= H3f-3
+#[test]
+fn after_a_move_whoever_rests_is_tried_again_within_two_seconds() {
+    let mut list = list(&["8.8.8.8:1"]);
+    let key = dial_one(&mut list, T0);
+    list.connected(key, T0);
+    list.disconnected(key, T0);
+    list.moved(vec![addr("10.0.0.2:1")], T0);
+    let again = list.next_dial_time(T0).unwrap();
+    assert!((1..=2).contains(&again.since(T0).as_secs()), "{again:?}");
+    let key = dial_one(&mut list, again);
+    list.connected(key, again);
+    list.misbehaved(key, again);
+    list.disconnected(key, again);
+    list.moved(vec![addr("10.0.0.3:1")], again);
+    assert_eq!(list.next_dial_time(again), None, "who broke the protocol is no better for our move");
+}
+
+//= H3f-2
+#[test]
+fn while_nobody_is_connected_peers_that_were_are_not_given_up_for_a_quarter_of_an_hour() {
+    let mut list = list(&["8.8.8.8:1", "9.9.9.9:1"]);
+    let both = list.next_to_dial(T0, 2, false);
+    for (key, _) in &both {
+        list.dialling(*key, T0);
+    }
+    // one of them is known to be there, the other is not
+    list.connected(both[0].0, T0);
+    list.disconnected(both[0].0, T0);
+    list.failed(both[1].0, T0);
+    let mut dials = [0, 0];
+    let mut now = T0;
+    while let Some(at) = list.next_dial_time(now).filter(|at| at.since(T0) < Duration::from_secs(3600)) {
+        now = at;
+        for (key, _) in list.next_to_dial(now, 1, false) {
+            list.dialling(key, now);
+            list.failed(key, now);
+            dials[both.iter().position(|b| b.0 == key).unwrap()] += 1;
+        }
+    }
+    assert!((20..40).contains(&dials[0]) && dials[1] == 2, "{dials:?}");
+}

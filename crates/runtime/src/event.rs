@@ -67,7 +67,7 @@ pub enum SessionEvent {
 }
 
 /// Events that may wait for their reader; later ones are dropped and counted.
-const EVENTS_MAX: usize = 65_536;
+pub(crate) const EVENTS_MAX: usize = 65_536;
 
 /// Where the threads of a session put events.
 #[derive(Debug)]

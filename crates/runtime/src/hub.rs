@@ -24,6 +24,7 @@ use unchoke_engine::{ShardId, Ticket};
 use unchoke_wire::limits::LSD_LEN_MAX;
 use unchoke_wire::time::Instant;
 
+use crate::addresses::{AddressWatch, Changed};
 use crate::clock::Clock;
 use crate::dht_file;
 use crate::dht_view::{self, DhtView, Traffic};
@@ -87,6 +88,7 @@ pub(crate) struct HubParts {
     pub(crate) listeners: Vec<TcpListener>,
     pub(crate) datagrams: Arc<Datagrams>,
     pub(crate) local: LocalSockets,
+    pub(crate) addresses: AddressWatch,
     pub(crate) shards: Vec<Mailbox<ShardMessage>>,
     pub(crate) resolver: Resolver,
     pub(crate) sink: Arc<EventSink>,
@@ -167,7 +169,8 @@ impl HubThread {
         loop {
             let timeout = match self.ready.is_empty() {
                 true => {
-                    let own = [self.accept_at, self.save_at].into_iter().flatten().min();
+                    let look_at = Some(self.parts.addresses.look_at());
+                    let own = [self.accept_at, self.save_at, look_at].into_iter().flatten().min();
                     self.parts.clock.until(self.parts.hub.next_timeout(), own)
                 }
                 false => Some(Duration::ZERO),
@@ -219,6 +222,13 @@ impl HubThread {
         }
         if self.parts.hub.next_timeout().is_some_and(|at| at <= now) {
             self.input(HubInput::Timeout);
+        }
+        if let Some(Changed { own, present }) = self.parts.addresses.look(now) {
+            tracing::info!(addresses = ?present, "the addresses of this machine changed");
+            self.parts.local.join();
+            for shard in &self.parts.shards {
+                shard.send(ShardMessage::Addresses { own: own.clone(), present: present.clone() });
+            }
         }
         if self.save_at.is_some_and(|at| at <= now) {
             self.save_at = Some(now + SAVE_EVERY);
@@ -351,6 +361,8 @@ impl HubThread {
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         self.conns.insert(token, (stream, remote));
         self.input(HubInput::Accepted { ticket: ticket_of(token), remote });
+        // a handshake that is here already does not wait, so that a crowd behind one address is not taken for a flood
+        self.read(token);
     }
 
     /// Reads an accepted connection until it is silent, gone or moved on.

@@ -18,6 +18,7 @@
 //! requests and resolves names. No thread that serves peers ever waits for a disk or a server.
 
 mod add;
+mod addresses;
 mod clock;
 mod config;
 mod dht_file;
@@ -33,6 +34,7 @@ mod keeper;
 mod listen;
 mod lsd;
 mod mailbox;
+mod memory;
 mod resolver;
 mod restore;
 mod session;
@@ -50,10 +52,11 @@ pub use error::SessionError;
 pub use event::SessionEvent;
 pub use handle::{State, Stats, Summary, TorrentHandle};
 pub use http::fetch;
+pub use memory::MemoryBudget;
 pub use session::Session;
 
 pub use unchoke_dht as dht;
-pub use unchoke_engine::engine::PeerInfo;
+pub use unchoke_engine::engine::{MemoryPart, PeerInfo};
 pub use unchoke_engine::event::CloseReason;
 pub use unchoke_engine::hub::HubEvent;
 pub use unchoke_engine::input::{Discovery, PeerSource, TorrentSource, Totals};

@@ -78,7 +78,8 @@ impl LocalSockets {
         }
     }
 
-    fn join(&mut self) {
+    /// Joins on interfaces that came since the last time.
+    pub(crate) fn join(&mut self) {
         match interfaces() {
             Ok(all) => self.near = near(&all, &self.listen),
             Err(e) => tracing::debug!(error = %e, "cannot list the interfaces"),

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender};
 use mio::{Poll, Token, Waker};
 
 /// Messages that may wait before strangers' connections and datagrams are refused.
-const OFFERED_MAX: usize = 4096;
+pub(crate) const OFFERED_MAX: usize = 4096;
 
 /// The sending side.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use crate::http_pool::Names;
 /// Requests that may wait to be taken up; later ones fail at once, and are tried again by whoever asked.
 const WAITING_MAX: usize = 4096;
 /// HTTP requests taken up at once, those counted that wait for their turn with a host.
-const HTTP_MAX: usize = 256;
+pub(crate) const HTTP_MAX: usize = 256;
 /// Names being resolved at once.
 const NAMES_MAX: usize = 16;
 

@@ -1,6 +1,6 @@
 //! A session: the threads, and the way to them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -19,6 +19,7 @@ use unchoke_engine::{Settings, ShardId};
 use unchoke_wire::WireHash;
 
 use crate::add::{AddTorrent, Place};
+use crate::addresses::{AddressWatch, own_addresses};
 use crate::clock::Clock;
 use crate::config::{Role, SessionConfig};
 use crate::dht_file;
@@ -31,10 +32,11 @@ use crate::keeper::{Adding, Keeper, KeeperLinks, KeeperMessage, Records};
 use crate::listen::{Datagrams, Listening};
 use crate::lsd::LocalSockets;
 use crate::mailbox::{Inbox, Mailbox, mailbox};
+use crate::memory::{self, MemoryBudget};
 use crate::resolver::Resolver;
 use crate::restore::Restore;
 use crate::shard::{self, Io, Links, Shard, ShardMessage};
-use crate::sys::interfaces;
+use crate::sys::{interfaces, raise_descriptors, share_descriptors};
 use crate::torrent::{Phase, Registry, State, Torrent, locked};
 use crate::workers::{WorkerThreads, Workers};
 
@@ -59,6 +61,8 @@ pub struct Session {
     records: Records,
     /// Torrents go to the shards in turn.
     next_shard: AtomicUsize,
+    /// How many DHT nodes it runs, one a family.
+    dht_nodes: usize,
     threads: Option<Threads>,
 }
 
@@ -88,6 +92,7 @@ impl Session {
     /// [`SessionError::PortInUse`] and [`SessionError::Listen`] for the sockets, [`SessionError::Storage`] for the
     /// folder of records, [`SessionError::State`] for the state store, and what the system cannot give.
     pub fn start(config: SessionConfig) -> Result<Session, SessionError> {
+        let (waiting_max, open_max) = share_descriptors(raise_descriptors());
         let listening = Listening::bind(&config.listen, config.role == Role::Client)?;
         let records = Records::open(&config)?;
         let mut starter = Starter::new()?;
@@ -112,13 +117,14 @@ impl Session {
             registry: Arc::default(),
         };
         let hub = HubThread::new(HubParts {
-            hub: starter.hub(&config, &addrs),
+            hub: starter.hub(&config, &addrs).with_pending_max(waiting_max),
             poll: hub_poll,
             inbox: hub_inbox,
             own: hub_own,
             clock: starter.clock,
             listeners,
             datagrams: Arc::clone(&links.datagrams),
+            addresses: AddressWatch::new(addrs.clone(), starter.clock.now()),
             local: match config.engine.lsd && config.role == Role::Client {
                 true => LocalSockets::open(&addrs),
                 false => LocalSockets::default(),
@@ -141,7 +147,7 @@ impl Session {
         let limits = (config.engine.download_limit, config.engine.upload_limit);
         let (kept, checker) = Keeper::new(keeper_links, keeper.clone(), keeper_inbox, limits)?;
         let threads = Threads {
-            shards: starter.shards(&config, &addrs, parts, &links)?,
+            shards: starter.shards(&config, &addrs, parts, &links, open_max)?,
             keeper: spawn("keeper", move || kept.run())?,
             hub: spawn("hub", move || hub.run())?,
             workers: worker_threads,
@@ -149,7 +155,10 @@ impl Session {
         };
         let Common { hub, sink, registry, .. } = links;
         let (next_shard, threads) = (AtomicUsize::new(0), Some(threads));
-        let session = Session { addrs, shards, hub, keeper, sink, registry, records, next_shard, threads };
+        let families = [SocketAddr::is_ipv4, SocketAddr::is_ipv6];
+        let dht_nodes = families.into_iter().filter(|is_of| config.dht && addrs.iter().any(is_of)).count();
+        let session =
+            Session { addrs, shards, hub, keeper, sink, registry, records, next_shard, dht_nodes, threads };
         session.restore()?;
         Ok(session)
     }
@@ -244,6 +253,24 @@ impl Session {
             Summary { info_hash: entry.hash, stats }
         });
         Ok(all.collect())
+    }
+
+    /// The most memory that strangers can make the session hold, part by part, and what it holds of it.
+    ///
+    /// # Errors
+    /// [`SessionError::Gone`] when the session is ending.
+    pub fn memory_budget(&self) -> Result<MemoryBudget, SessionError> {
+        let mut answers = Vec::with_capacity(self.shards.len());
+        for shard in &self.shards {
+            let (reply, answer) = crossbeam_channel::bounded(1);
+            shard.send(ShardMessage::Memory { reply });
+            answers.push(answer);
+        }
+        let mut of_shards = Vec::with_capacity(answers.len());
+        for answer in answers {
+            of_shards.push(answer.recv_timeout(ANSWER_TIMEOUT).map_err(|_| SessionError::Gone)?);
+        }
+        Ok(memory::budget(of_shards, self.dht_nodes))
     }
 
     fn handle(&self, entry: Arc<Torrent>) -> TorrentHandle {
@@ -385,10 +412,11 @@ impl Starter {
         addrs: &[SocketAddr],
         parts: Vec<ShardParts>,
         common: &Common,
+        open_max: usize,
     ) -> Result<Vec<JoinHandle<()>>, SessionError> {
         let settings = Settings {
             listen_port: addrs.first().map_or(0, SocketAddr::port),
-            own_addresses: own_addresses(addrs),
+            own_addresses: own_addresses(addrs, &interfaces().unwrap_or_default()),
             families: Families {
                 v4: addrs.is_empty() || addrs.iter().any(SocketAddr::is_ipv4),
                 v6: addrs.iter().any(SocketAddr::is_ipv6),
@@ -398,6 +426,8 @@ impl Starter {
             trace: config.trace,
             // without a state store nothing could wake a torrent
             sleep_after: config.state_dir.as_ref().map(|_| config.engine.sleep_after.unwrap_or(SLEEP_AFTER)),
+            connections_max: config.engine.connections_max.min((open_max / parts.len()).max(1)),
+            metadata_bytes: config.engine.metadata_bytes / parts.len(),
             // the keeper splits the session's limits
             download_limit: None,
             upload_limit: None,
@@ -425,22 +455,6 @@ impl Starter {
         }
         Ok(threads)
     }
-}
-
-/// The addresses that reach us, as far as they are known: where the session listens on every address, those of all
-/// interfaces and the loopback ones.
-fn own_addresses(addrs: &[SocketAddr]) -> Vec<SocketAddr> {
-    let interfaces = interfaces().unwrap_or_default();
-    let own = |addr: &SocketAddr| -> Vec<IpAddr> {
-        let loopback: IpAddr = match addr.ip() {
-            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
-            ip => return vec![ip],
-        };
-        let of_family = interfaces.iter().map(|i| i.ip).filter(|ip| ip.is_ipv4() == loopback.is_ipv4());
-        of_family.filter(|ip| *ip != loopback).chain([loopback]).collect()
-    };
-    addrs.iter().flat_map(|addr| own(addr).into_iter().map(|ip| SocketAddr::new(ip, addr.port()))).collect()
 }
 
 /// An address in the form it is compared in: IPv4 written as IPv6 becomes IPv4.

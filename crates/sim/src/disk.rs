@@ -1,5 +1,6 @@
 //! A host's disk: takes its time, and fails when told to.
 
+use crate::fault::FaultKind;
 use crate::host::Stored;
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
@@ -50,8 +51,15 @@ impl Disk {
     }
 
     /// Judges a piece and writes it when it is good. Bytes equal to the truth have its hash, and no others have: only
-    /// the hash the engine asked for is compared, and blocks are hashed where the engine wants to know.
-    pub fn verify(&self, job: &VerifyJob, stored: &Stored, rng: &mut ChaCha12Rng) -> VerifyOutcome {
+    /// the hash the engine asked for is compared, and blocks are hashed where the engine wants to know. With a fault of
+    /// the disk the write fails.
+    pub fn verify(
+        &self,
+        job: &VerifyJob,
+        stored: &Stored,
+        fault: Option<FaultKind>,
+        rng: &mut ChaCha12Rng,
+    ) -> VerifyOutcome {
         let is_true = *job.data == *stored.content.piece(job.piece);
         let is_good = is_true && stored.content.metainfo.info.pieces.get(job.piece) == Some(job.expected);
         let block_hashes = if !is_good || job.wants_block_hashes {
@@ -61,6 +69,9 @@ impl Disk {
         };
         if !is_good {
             return VerifyOutcome::Bad { block_hashes };
+        }
+        if let Some(fault) = fault {
+            return VerifyOutcome::WriteFailed { error: fault.name().to_owned() };
         }
         if self.settings.fail_per_mille > 0 && rng.random_range(0..1000) < self.settings.fail_per_mille {
             return VerifyOutcome::WriteFailed { error: "no space left".to_owned() };

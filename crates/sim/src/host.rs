@@ -3,16 +3,18 @@
 
 use crate::bad_peer::BadPeer;
 use crate::disk::{Disk, DiskSettings};
+use crate::fault::AtWork;
 use crate::link::{Link, LinkSettings};
 use crate::swarm::Content;
 use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use unchoke_engine::hub::{DhtState, Hub, HubSettings};
+use unchoke_engine::input::AddTorrent;
 use unchoke_engine::{ConnId, Engine, Settings, ShardId, Ticket, TorrentId};
 use unchoke_storage::MemoryStorage;
-use unchoke_wire::HostPort;
 use unchoke_wire::time::Instant;
+use unchoke_wire::{Bitfield, HostPort, PieceIndex};
 
 /// The port every host listens on, TCP and UDP.
 pub const PORT: u16 = 6881;
@@ -36,6 +38,8 @@ pub struct HostSettings {
     pub lan: Option<u32>,
     /// DHT nodes it begins with.
     pub bootstrap: Vec<HostPort>,
+    /// Its address in the other family, when it has both.
+    pub other_ip: Option<IpAddr>,
 }
 
 /// Which of a host's machines an event is for.
@@ -65,13 +69,28 @@ pub struct Stored {
     pub content: Rc<Content>,
     /// What is there.
     pub storage: MemoryStorage,
+    /// Pieces that are wanted; all when `None`.
+    pub wanted: Option<Bitfield>,
+    /// What was written, and when: it is synced at the next full multiple of [`SYNC_EVERY_US`].
+    pub written: Vec<(Instant, PieceIndex)>,
 }
+
+/// Microseconds between two moments at which a host's disk syncs all that was written.
+pub const SYNC_EVERY_US: u64 = 5_000_000;
 
 /// One host.
 #[derive(Debug)]
 pub struct Host {
     /// Its address; it listens on [`PORT`].
     pub ip: IpAddr,
+    /// Its address in the other family, when it has both.
+    pub other_ip: Option<IpAddr>,
+    /// Every address it had in this run.
+    pub all_ips: Vec<IpAddr>,
+    /// The port its datagrams come from, when a NAT gave it another one.
+    pub nat_port: Option<u16>,
+    /// What goes wrong with it by plan.
+    pub faults: AtWork,
     /// Its hub.
     pub hub: Hub,
     /// Its engine.
@@ -100,36 +119,31 @@ pub struct Host {
     pub(crate) spoken: BTreeSet<SocketAddr>,
     /// When each machine is woken next.
     pub(crate) wake: [Option<Instant>; 2],
+    /// How often it began anew: what was due for an earlier life is void.
+    pub(crate) life: u32,
+    /// What it was set up with, to begin anew.
+    pub(crate) settings: HostSettings,
+    /// Torrents it was given, in order, to begin anew.
+    pub(crate) added: Vec<AddTorrent>,
+    /// Peers its user named.
+    pub(crate) named: Vec<(TorrentId, SocketAddr)>,
 }
 
 impl Host {
     /// A host that knows nothing yet.
     pub fn new(ip: IpAddr, settings: HostSettings, seeds: [[u8; 32]; 2], now: Instant) -> Self {
-        let hub = HubSettings {
-            is_dht_read_only: false,
-            reports_dht_steps: false,
-            dht_v4: settings.engine.dht && ip.is_ipv4(),
-            dht_v6: settings.engine.dht && ip.is_ipv6(),
-            lsd_v4: settings.lan.is_some() && ip.is_ipv4(),
-            lsd_v6: settings.lan.is_some() && ip.is_ipv6(),
-            listen_port: PORT,
-            saved: DhtState::default(),
-            nodes: settings.bootstrap,
-            routers: Vec::new(),
-        };
-        let mut engine = settings.engine;
-        engine.listen_port = PORT;
-        engine.trace = true;
-        if !settings.is_unaware {
-            engine.own_addresses = vec![SocketAddr::new(ip, PORT)];
-        }
+        let (hub, engine) = machines(ip, &settings, seeds, now);
         Host {
             ip,
+            other_ip: settings.other_ip,
+            all_ips: core::iter::once(ip).chain(settings.other_ip).collect(),
+            nat_port: None,
+            faults: AtWork::default(),
             lan: settings.lan,
-            hub: Hub::new(hub, seeds[0], now),
-            engine: Engine::new(ShardId(0), engine, seeds[1], now),
-            link: Link::new(settings.link),
-            disk: Disk::new(settings.disk),
+            hub,
+            engine,
+            link: Link::new(settings.link.clone()),
+            disk: Disk::new(settings.disk.clone()),
             stored: BTreeMap::new(),
             corrupts_one_in: 0,
             script: None,
@@ -139,11 +153,60 @@ impl Host {
             dialled: Vec::new(),
             spoken: BTreeSet::new(),
             wake: [None; 2],
+            life: 0,
+            settings,
+            added: Vec::new(),
+            named: Vec::new(),
         }
+    }
+
+    /// Begins anew with machines that know nothing: connections, dials and timers of the life before are void.
+    pub(crate) fn begin_anew(&mut self, seeds: [[u8; 32]; 2], now: Instant) {
+        let mut settings = self.settings.clone();
+        settings.other_ip = self.other_ip;
+        (self.hub, self.engine) = machines(self.ip, &settings, seeds, now);
+        (self.ends, self.dialling, self.spoken) = Default::default();
+        self.wake = [None; 2];
+        self.life += 1;
+        self.is_up = true;
     }
 
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         SocketAddr::new(self.ip, PORT)
     }
+
+    /// Its address in the family of another one.
+    pub fn ip_towards(&self, other: IpAddr) -> Option<IpAddr> {
+        core::iter::once(self.ip).chain(self.other_ip).find(|ip| ip.is_ipv4() == other.is_ipv4())
+    }
+
+    /// Where its datagrams to an address come from.
+    pub(crate) fn datagram_addr(&self, to: IpAddr) -> Option<SocketAddr> {
+        Some(SocketAddr::new(self.ip_towards(to)?, self.nat_port.unwrap_or(PORT)))
+    }
+}
+
+fn machines(ip: IpAddr, settings: &HostSettings, seeds: [[u8; 32]; 2], now: Instant) -> (Hub, Engine) {
+    let has = |is_v4: bool| core::iter::once(ip).chain(settings.other_ip).any(|ip| ip.is_ipv4() == is_v4);
+    let hub = HubSettings {
+        is_dht_read_only: false,
+        reports_dht_steps: false,
+        dht_v4: settings.engine.dht && has(true),
+        dht_v6: settings.engine.dht && has(false),
+        lsd_v4: settings.lan.is_some() && has(true),
+        lsd_v6: settings.lan.is_some() && has(false),
+        listen_port: PORT,
+        saved: DhtState::default(),
+        nodes: settings.bootstrap.clone(),
+        routers: Vec::new(),
+    };
+    let mut engine = settings.engine.clone();
+    engine.listen_port = PORT;
+    engine.trace = true;
+    if !settings.is_unaware {
+        let all = core::iter::once(ip).chain(settings.other_ip);
+        engine.own_addresses = all.map(|ip| SocketAddr::new(ip, PORT)).collect();
+    }
+    (Hub::new(hub, seeds[0], now), Engine::new(ShardId(0), engine, seeds[1], now))
 }

@@ -90,6 +90,72 @@ marks! {
     WrongPeerIdClosed,
     /// A torrent was removed while blocks were on their way.
     RemovedInTransfer,
+    /// Datagrams of a host get lost, segments have to be sent again.
+    Loss,
+    /// Datagrams of a host arrive twice.
+    Duplicate,
+    /// Datagrams of a host overtake each other.
+    Reorder,
+    /// A host's packets take up to half a second longer.
+    Jitter,
+    /// Datagrams of a host arrive with a byte changed.
+    CorruptDatagram,
+    /// Hosts up to this one and hosts after it do not reach each other.
+    Partition,
+    /// Nothing that a host sends arrives; what is sent to it does.
+    OneWayLoss,
+    /// A host's connections are reset, once a second.
+    ResetStorm,
+    /// What a host sends on connections is stuck until the fault is over.
+    StuckStreams,
+    /// A host's connections are gone and the other sides do not hear of it until the fault is over.
+    HalfOpen,
+    /// A host's line has a hundredth of its rate.
+    SlowLine,
+    /// A host cannot be dialled.
+    Nat,
+    /// A host's connections are lost half open, and its datagrams come from another port from now on.
+    NatRebind,
+    /// A host's connections are lost half open, and it has another address from now on.
+    IpChange,
+    /// Datagrams of more than 200 bytes to or from a host get lost.
+    MtuHole,
+    /// A host's process is killed; it begins anew with all that was written.
+    Kill,
+    /// A host loses power and with it some of what was not synced.
+    PowerCut,
+    /// A host loses power; pieces that were not synced are half there.
+    TornWrite,
+    /// A host is suspended.
+    Freeze,
+    /// A host cannot open sockets: dials fail, nobody is accepted.
+    NoDescriptors,
+    /// A host's names do not resolve.
+    DnsDown,
+    /// A host's disk is full.
+    DiskFull,
+    /// Reads of a host's disk fail.
+    ReadError,
+    /// Every other write of a host's disk fails.
+    WriteError,
+    /// A host's disk takes a hundred times as long.
+    SlowDisk,
+    /// A host's disk does nothing until the fault is over.
+    DiskStall,
+    /// Every eighth block a host reads has a wrong byte.
+    BitRot,
+    /// A tracker does not answer.
+    TrackerDown,
+    /// A tracker answers with bytes that mean nothing.
+    TrackerGarbage,
+    /// A tracker takes twelve seconds.
+    TrackerSlow,
+    /// A tracker names peers that do not exist.
+    TrackerWrongPeers,
+    /// A tracker asks for intervals of nothing, less than nothing, or for ever.
+    TrackerIntervals,
+    /// A host spoils every fourth block it sends.
+    Corrupting,
 }
 
 /// The marks of a run, and what is needed to see them.
@@ -113,6 +179,13 @@ impl Marks {
     /// The marks that were hit.
     pub fn hit(&self) -> &BTreeSet<Mark> {
         &self.hit
+    }
+
+    /// Forgets what passed between a host and its peers: it begins anew.
+    pub(crate) fn restart(&mut self, host: HostId) {
+        self.choking.retain(|(h, _), _| *h != host);
+        self.out.retain(|(h, _), _| *h != host);
+        self.given_up.retain(|(h, _, _)| *h != host);
     }
 
     pub(crate) fn see(&mut self, host: HostId, sight: &Sight<'_>) {

@@ -1,5 +1,6 @@
 //! A tracker in the world, over HTTP and UDP.
 
+use crate::fault::{AtWork, FaultKind};
 use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
 use unchoke_wire::http_tracker::AnnounceEvent;
@@ -81,10 +82,17 @@ pub struct Tracker {
     pub format: PeerFormat,
     /// Seconds between announces that it asks for.
     pub interval_s: u32,
+    /// The least seconds between announces that it allows over HTTP, when it says so.
+    pub min_interval_s: Option<u32>,
     /// Every announce it heard.
     pub heard: Vec<Announced>,
+    /// What goes wrong with it by plan.
+    pub faults: AtWork,
     swarms: BTreeMap<WireHash, BTreeMap<SocketAddr, (PeerId, u64)>>,
 }
+
+/// What a tracker asks for that lies about intervals, one after the other.
+const INTERVAL_LIES: [i64; 5] = [0, -1, 1, i32::MAX as i64, i64::MAX];
 
 impl Tracker {
     /// A good tracker at this address.
@@ -95,19 +103,40 @@ impl Tracker {
             manner: TrackerManner::Good,
             format: PeerFormat::Compact,
             interval_s: 1800,
+            min_interval_s: None,
             heard: Vec::new(),
+            faults: AtWork::default(),
             swarms: BTreeMap::new(),
         }
     }
 
     /// Its HTTP announce URL.
     pub fn http_url(&self) -> String {
-        format!("http://{}:{TRACKER_PORT}/announce", self.ip)
+        format!("http://{}/announce", SocketAddr::new(self.ip, TRACKER_PORT))
     }
 
     /// Its UDP announce URL.
     pub fn udp_url(&self) -> String {
-        format!("udp://{}:{TRACKER_PORT}/announce", self.ip)
+        format!("udp://{}/announce", SocketAddr::new(self.ip, TRACKER_PORT))
+    }
+
+    /// How it behaves at this moment.
+    fn manner(&self) -> TrackerManner {
+        if self.faults.has(FaultKind::TrackerDown) {
+            TrackerManner::Silent
+        } else if self.faults.has(FaultKind::TrackerGarbage) {
+            TrackerManner::Garbage
+        } else {
+            self.manner.clone()
+        }
+    }
+
+    /// The interval it asks for, in seconds.
+    fn interval(&self) -> i64 {
+        if self.faults.has(FaultKind::TrackerIntervals) {
+            return INTERVAL_LIES[self.heard.len() % INTERVAL_LIES.len()];
+        }
+        i64::from(self.interval_s)
     }
 
     /// Takes an announce and names the other peers of the torrent.
@@ -121,7 +150,11 @@ impl Tracker {
         let others = swarm.iter().filter(|(addr, _)| **addr != announced.addr);
         let start = self.heard.len();
         let all: Vec<(SocketAddr, PeerId)> = others.map(|(addr, (id, _))| (*addr, *id)).collect();
+        let from = announced.addr;
         self.heard.push(announced);
+        if self.faults.has(FaultKind::TrackerWrongPeers) {
+            return (1..=30u8).map(|n| (nobody(from, n), PeerId([n; 20]))).collect();
+        }
         // another stretch of the list for each announce, so that large swarms mix
         all.iter().cycle().skip(start).take(all.len().min(PEERS_MAX)).copied().collect()
     }
@@ -137,7 +170,8 @@ impl Tracker {
     //= BEP 3: tracker replies
     /// Answers an HTTP request; `None`: never.
     pub fn http(&mut self, url: &str, from: IpAddr, now: Instant) -> Option<Result<(u16, Vec<u8>), String>> {
-        match &self.manner {
+        let manner = self.manner();
+        match &manner {
             TrackerManner::Silent => return None,
             TrackerManner::Garbage => return Some(Ok((200, b"<html>not a tracker</html>".to_vec()))),
             TrackerManner::Fails(reason) => {
@@ -149,13 +183,17 @@ impl Tracker {
             return Some(Ok((400, b"d14:failure reason11:bad requeste".to_vec())));
         };
         let hash = announced.hash;
+        let interval = self.interval();
         let peers = self.announce(announced);
         let (seeds, leeches) = self.counts(hash);
-        let mut body = format!("d8:completei{seeds}e10:incompletei{leeches}e8:intervali{}e", self.interval_s)
-            .into_bytes();
-        body.extend_from_slice(b"5:peers");
+        let mut body =
+            format!("d8:completei{seeds}e10:incompletei{leeches}e8:intervali{interval}e").into_bytes();
+        if let Some(least) = self.min_interval_s {
+            body.extend_from_slice(format!("12:min intervali{least}e").as_bytes());
+        }
+        body.extend_from_slice(if from.is_ipv6() { b"6:peers6" } else { b"5:peers" });
         self.put_peers(&peers, &mut body);
-        if let TrackerManner::Warns(text) = &self.manner {
+        if let TrackerManner::Warns(text) = &manner {
             body.extend_from_slice(format!("15:warning message{}:{text}", text.len()).as_bytes());
         }
         body.push(b'e');
@@ -186,7 +224,8 @@ impl Tracker {
     /// Answers a datagram; `None`: never.
     pub fn udp(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) -> Option<Vec<u8>> {
         let request = Request::decode(bytes).ok()?;
-        match &self.manner {
+        let manner = self.manner();
+        match &manner {
             TrackerManner::Silent => return None,
             TrackerManner::Garbage => return Some(vec![0, 0, 0, 1, 9]),
             TrackerManner::Good | TrackerManner::Warns(_) | TrackerManner::Fails(_) => {}
@@ -195,7 +234,7 @@ impl Tracker {
             Request::Connect { transaction } => {
                 Reply::Connect { transaction, connection: connection_of(from) }
             }
-            Request::Announce(a) => match &self.manner {
+            Request::Announce(a) => match &manner {
                 TrackerManner::Fails(reason) => {
                     Reply::Error { transaction: a.transaction, message: reason.clone() }
                 }
@@ -214,15 +253,25 @@ impl Tracker {
                         uploaded: a.uploaded,
                         downloaded: a.downloaded,
                     };
+                    let interval = self.interval();
                     let peers = self.announce(announced).into_iter().map(|(addr, _)| addr).collect();
                     let (seeders, leechers) = self.counts(a.info_hash);
-                    let interval = i32::try_from(self.interval_s).unwrap_or(i32::MAX);
+                    let interval = i32::try_from(interval).unwrap_or(i32::MAX);
                     Reply::Announce { transaction: a.transaction, interval, leechers, seeders, peers }
                 }
             },
             Request::Scrape { transaction, .. } => Reply::Scrape { transaction, stats: Vec::new() },
         };
         Some(reply.encode())
+    }
+}
+
+/// An address nobody has, in the family of another one.
+fn nobody(like: SocketAddr, n: u8) -> SocketAddr {
+    if like.is_ipv4() {
+        SocketAddr::from(([99, 1, n, 1], 6881))
+    } else {
+        SocketAddr::from(([0x2a0e, u16::from(n), 0, 0, 0, 0, 0, 1], 6881))
     }
 }
 

@@ -54,14 +54,3 @@ fn a_swarm_finds_itself_by_a_udp_tracker() {
 fn bad_trackers_do_not_keep_a_good_one_from_being_asked() {
     play("tracker-failover", 10);
 }
-
-//= S03
-//= S07
-//= S08
-//= S18
-//= S32
-//= S58
-#[test]
-fn hostile_peers_get_what_they_deserve_and_the_honest_transfer_completes() {
-    play("hostile", 20);
-}

@@ -41,6 +41,10 @@ pub enum ErrorKind {
     Busy,
     /// The file is not as it was: something else wrote to it, or put another in its place.
     Changed,
+    /// Something stands where a file was to be moved.
+    Exists,
+    /// It was told to stop.
+    Stopped,
     /// Any other failure.
     Io,
 }
@@ -101,6 +105,8 @@ impl StorageError {
             ErrorKind::Io if Errno::from_io_error(&self.source) == Some(Errno::IO) => {
                 "the disk reports a failure; look at the disk, then go on"
             }
+            ErrorKind::Exists => "something else is there and is never overwritten; move it away",
+            ErrorKind::Stopped => "it was told to stop",
             ErrorKind::Io => return self.source.to_string(),
         };
         text.to_owned()
@@ -135,6 +141,7 @@ impl ErrorKind {
             Some(Errno::NAMETOOLONG) => ErrorKind::NameTooLong,
             Some(Errno::MFILE | Errno::NFILE) => ErrorKind::TooManyFiles,
             Some(Errno::FBIG) => ErrorKind::TooLarge,
+            Some(Errno::EXIST) => ErrorKind::Exists,
             None if error.kind() == io::ErrorKind::UnexpectedEof => ErrorKind::Missing,
             _ => ErrorKind::Io,
         }

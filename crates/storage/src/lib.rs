@@ -4,12 +4,13 @@
 //! worker threads. [`FileStorage`] keeps a torrent's files under one root folder and never touches anything outside
 //! it; [`MemoryStorage`] does no I/O. [`ResumeStore`] keeps what is known about each torrent across restarts, and
 //! [`check_facts`] says which of its claims still hold; [`StateStore`] keeps all of that for a whole session in one
-//! database. [`scan_tree`] lists a folder for making a torrent.
+//! database. [`Relocation`] moves a torrent to another folder. [`scan_tree`] lists a folder for making a torrent.
 
 pub mod error;
 pub mod faulty;
 pub mod file_storage;
 pub mod memory;
+pub mod relocate;
 pub mod resume;
 pub mod scan;
 pub mod spec;
@@ -21,6 +22,7 @@ pub use error::{ErrorKind, StorageError};
 pub use faulty::{Failure, Fault, FaultPlan, FaultyStorage, Gate, Op};
 pub use file_storage::{Allocation, FilePool, FileStorage, Options};
 pub use memory::MemoryStorage;
+pub use relocate::{Found, PlaceError, Relocation};
 pub use resume::{
     DecodeError, Loaded, PartialPiece, Refused, Resume, ResumeError, ResumeLock, ResumeRecord, ResumeStore,
     check_facts,

@@ -49,6 +49,11 @@ impl StorageSpec {
         self.files.iter().find(|f| !f.is_pad).and_then(|f| f.path.first()).map_or("", String::as_str)
     }
 
+    /// Where bytes of unwanted files are, beneath the root.
+    pub(crate) fn part_path(&self) -> Vec<String> {
+        vec![format!(".{}.unchoke-part", self.name())]
+    }
+
     pub(crate) fn file(&self, file: FileIndex) -> &FileSpec {
         &self.files[at(file)]
     }

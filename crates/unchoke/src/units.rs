@@ -163,9 +163,23 @@ const PIECE_LEN_MIN: u32 = 16 << 10;
 /// The largest power of two within `unchoke_wire::limits::PIECE_LEN_MAX`.
 const PIECE_LEN_MAX: u32 = 256 << 20;
 
+/// A number of things of which there must be one at least.
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("not a number of 1 or more".to_owned()),
+        Ok(n) => Ok(n),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_count_is_one_at_least() {
+        assert_eq!(at_least_one("500"), Ok(500));
+        assert!(at_least_one("0").is_err() && at_least_one("-3").is_err() && at_least_one("many").is_err());
+    }
 
     #[test]
     fn sizes_are_read_as_people_write_them() {

@@ -43,6 +43,8 @@ pub const METADATA_BLOCK_LEN: u32 = 16 << 10;
 pub const METADATA_DICT_LEN_MAX: usize = 1 << 10;
 /// Bytes of a whole `info` dictionary fetched from peers: as large as a `.torrent` file may be.
 pub const METADATA_LEN_MAX: u32 = 32 << 20;
+/// Bytes of metadata in flight over all torrents: two of the largest, or a thousand ordinary ones.
+pub const METADATA_IN_FLIGHT_MAX: usize = 64 << 20;
 /// Bytes kept of the client name a peer tells us; it is only shown.
 pub const CLIENT_NAME_LEN_MAX: usize = 64;
 

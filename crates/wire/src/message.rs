@@ -44,6 +44,11 @@ pub mod id {
     pub const EXTENDED: u8 = 20;
 }
 
+/// Whether messages with this id have a meaning here.
+pub fn is_known(message: u8) -> bool {
+    matches!(message, id::CHOKE..=id::PORT | id::SUGGEST..=id::ALLOWED_FAST | id::EXTENDED)
+}
+
 /// Bytes of a piece message in front of the block data, length prefix included.
 pub const PIECE_HEADER_LEN: usize = 13;
 

@@ -4,31 +4,25 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::ChildStdin;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::case::Case;
-use crate::clients::{Client, Job, first_missing};
+use crate::clients::{Client, Job};
 use crate::fixtures::{Payload, Rng, allocated_bytes};
 use crate::lab::Lab;
+use crate::link::{Line, Shape};
 use crate::netns::Namespaces;
-use crate::proc::{Process, command_with, wait_until};
+use crate::proc::{command_with, wait_until};
 use crate::transfer::{Folders, finish, jobs, wait_for_completion};
 
 /// The rate, and the loss.
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        Case::new("long-path/rate".into(), missing, fills_the_link),
-        Case::new("long-path/loss".into(), missing, completes_with_loss),
+        Case::new("long-path/rate".into(), Line::missing, fills_the_link),
+        Case::new("long-path/loss".into(), Line::missing, completes_with_loss),
     ]
-}
-
-fn missing(lab: &Lab) -> Option<String> {
-    let tun = || (!Path::new("/dev/net/tun").exists()).then(|| "/dev/net/tun".to_owned());
-    let site = || lab.namespaced_site().err().map(|error| format!("{error:#}"));
-    first_missing(&["python3", "ip"]).or_else(tun).or_else(site)
 }
 
 /// Past the start of the connection the payload alone must come at this share of the line rate.
@@ -80,9 +74,8 @@ impl LongPath {
         finish(getting).context("stop the downloader")
     }
 
-    /// Joins the namespaces. The link lasts as long as what is returned.
-    fn link(&self, lab: &Lab, dir: &Path, namespaces: &Namespaces) -> Result<(Process, ChildStdin)> {
-        let script = lab.script("link.py", include_str!("link.py"))?;
+    /// Joins the namespaces. The line lasts as long as what is returned.
+    fn link(&self, lab: &Lab, dir: &Path, namespaces: &Namespaces) -> Result<Line> {
         let [(a, near), (b, far)] = namespaces.ends();
         for namespace in [a, b] {
             // autotuning ends here, and by default it ends at less than what is on the way
@@ -90,17 +83,12 @@ impl LongPath {
             let mut command = command_with("ip", ["netns", "exec", namespace, "sh", "-c", &set]);
             crate::proc::run(&mut command, Duration::from_secs(10))?;
         }
-        let (near, far) = (format!("{near}/24"), format!("{far}/24"));
-        let figures = [DELAY_MS, RATE_MBIT, self.loss_percent].map(|figure| figure.to_string());
-        let mut command = command_with("python3", []);
-        command.arg(script).args([a, &near, b, &far]).args(figures);
-        let log = dir.join("link");
-        fs::create_dir_all(&log)?;
-        let (mut process, mut input) = Process::start_with_input(command, &log.join("log"))?;
-        process.wait_for_output("ready", Duration::from_secs(10)).context("start the link")?;
-        // a link that is gone shows here and not as a slow transfer
-        input.write_all(b"\n").context("keep the link")?;
-        Ok((process, input))
+        let is_whole = self.loss_percent == 0;
+        let shape = Shape { delay_ms: DELAY_MS, rate_mbit: RATE_MBIT, is_whole };
+        let addresses = [near, far].map(|ip| format!("{ip}/24"));
+        let mut line = Line::lay(lab, dir, namespaces, [&addresses[0], &addresses[1]], &shape)?;
+        line.say(&format!("loss {} 0", self.loss_percent))?;
+        Ok(line)
     }
 
     /// A file in which every MiB is another.

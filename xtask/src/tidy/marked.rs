@@ -22,8 +22,10 @@ fn wrong_mark(mark: &Mark) -> Option<Finding> {
         Target::Row(_) | Target::Test if mark.test.is_none() => {
             "this mark belongs directly above #[test]".to_owned()
         }
-        Target::Unknown => "not a mark: write `//= BEP 6: topic`, `//= S48` or `//= test`".to_owned(),
-        Target::Bep { .. } | Target::Row(_) | Target::Test => return None,
+        Target::Unknown => {
+            "not a mark: write `//= BEP 6: topic`, `//= S48`, `//= H3b-17`, `//= C1` or `//= test`".to_owned()
+        }
+        Target::Bep { .. } | Target::Row(_) | Target::Hardening(_) | Target::Test => return None,
     };
     Some(Finding::new(&mark.path, mark.line, what))
 }
@@ -64,7 +66,7 @@ mod tests {
             [
                 "a.rs:1: there is no BEP 99",
                 "a.rs:2: the notes have no row S63",
-                "a.rs:3: not a mark: write `//= BEP 6: topic`, `//= S48` or `//= test`",
+                "a.rs:3: not a mark: write `//= BEP 6: topic`, `//= S48`, `//= H3b-17`, `//= C1` or `//= test`",
                 "a.rs:4: this mark belongs directly above #[test]",
             ]
         );

@@ -2,6 +2,7 @@
 //! to findings.
 
 mod crates;
+mod dials;
 mod lines;
 mod marked;
 mod purity;
@@ -52,7 +53,7 @@ pub(crate) fn run(tree: &Tree) -> Result<bool> {
 
 /// What the rules find in the text of the tree alone.
 fn findings(tree: &Tree) -> Vec<Finding> {
-    let rules: [fn(&Tree) -> Vec<Finding>; 12] = [
+    let rules: [fn(&Tree) -> Vec<Finding>; 13] = [
         crates::arrows,
         crates::overflow_checks,
         crates::dependency_page,
@@ -65,6 +66,7 @@ fn findings(tree: &Tree) -> Vec<Finding> {
         lines::sleeps,
         lines::machine_paths,
         marked::marks_and_limits,
+        dials::ways_out,
     ];
     rules.iter().flat_map(|rule| rule(tree)).collect()
 }

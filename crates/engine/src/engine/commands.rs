@@ -67,6 +67,7 @@ impl Engine {
             Command::SavePartials(torrent) => self.save_partials(torrent),
             Command::Announce(torrent) => self.announce(torrent, AnnounceInput::AnnounceNow),
             Command::Scrape(torrent) => self.announce(torrent, AnnounceInput::Scrape),
+            Command::AddressesChanged(own) => self.addresses_changed(own),
             Command::SetLimits { download, upload } => {
                 self.download_limit.set(download, self.now);
                 self.upload_limit.set(upload, self.now);

@@ -11,6 +11,7 @@ use crate::peer_list::is_newer_kept;
 use crate::settings::PeerIdRule;
 use crate::torrent::{Phase, Torrent};
 use core::net::{IpAddr, SocketAddr};
+use std::collections::BTreeSet;
 use unchoke_wire::handshake::{HANDSHAKE_LEN, Handshake, PREFIX_LEN, Reserved, parse_prefix};
 use unchoke_wire::scope::Scope;
 use unchoke_wire::time::Duration;
@@ -24,6 +25,8 @@ const CONNECTIONS_PER_IP_MAX: usize = 8;
 const OWN_ADDRESSES_MAX: usize = 64;
 /// A connection without interest on either side may be closed for a newcomer after this.
 const USELESS_AFTER: Duration = Duration::from_secs(60);
+/// And one to a peer that has what we want and never gives it after this: four turns of the optimistic slot.
+const UNGIVING_AFTER: Duration = Duration::from_secs(120);
 /// A connection that ends without payload within this is taken for one that both sides wanted otherwise.
 const MISSED_WITHIN: Duration = Duration::from_secs(10);
 
@@ -86,7 +89,7 @@ impl Engine {
     }
 
     /// Where a newcomer finds no place: closes the oldest connection of the torrent on which neither side has wanted
-    /// anything of the other for a while.
+    /// anything of the other for a while, or whose peer wants nothing and has given nothing for longer.
     fn make_room(&mut self, torrent: TorrentId) {
         if self.has_room(torrent) {
             return;
@@ -94,10 +97,27 @@ impl Engine {
         let Some(t) = self.torrents.get(torrent) else { return };
         let is_useless = |id: &&ConnId| {
             let c = &self.conns[**id];
-            c.is_ready() && !c.is_interested && !c.am_interested && self.now.since(c.since) >= USELESS_AFTER
+            let gives_nothing = c.is_choking && c.down.total() == 0;
+            let patience = match c.am_interested {
+                false => USELESS_AFTER,
+                true if gives_nothing => UNGIVING_AFTER,
+                true => Duration::MAX,
+            };
+            c.is_ready() && !c.is_interested && self.now.since(c.since) >= patience
         };
         if let Some(conn) = t.conns.iter().find(is_useless).copied().filter(|_| t.metadata.is_none()) {
             self.close(conn, CloseReason::NotNeeded);
+        }
+    }
+
+    /// Makes room in torrents that have all the connections they may have and somebody to dial.
+    pub(super) fn replace_useless(&mut self) {
+        let torrents: BTreeSet<TorrentId> = self.conns.values().map(|c| c.torrent).collect();
+        for torrent in torrents {
+            let waits = |t: &Torrent| t.is_running() && t.peers.next_dial_time(self.now) == Some(self.now);
+            if self.torrents.get(torrent).is_some_and(waits) {
+                self.make_room(torrent);
+            }
         }
     }
 
@@ -275,6 +295,7 @@ impl Engine {
         if c.stage == Stage::Dialling {
             self.dials -= 1;
         }
+        self.planned_bytes -= c.send.plan().map_or(0, |(bytes, _)| bytes);
         if let Some(incoming) = c.incoming.take() {
             t.buffers.abandon(&incoming);
             t.forget_idle_buffer(incoming.block.piece);

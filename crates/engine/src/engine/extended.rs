@@ -15,6 +15,8 @@ use unchoke_wire::{Extension, ExtensionHandshake, ExtensionIds, limits, lt_donth
 const CLIENT: &str = concat!("Unchoke ", env!("CARGO_PKG_VERSION"));
 /// How often over a peer may fetch the metadata.
 const METADATA_SERVED_MAX: u32 = 3;
+/// Bytes of answers that may wait for a peer that asks for more metadata; it is rejected then.
+const METADATA_WAITING_MAX: usize = 64 << 10;
 
 impl Engine {
     //= BEP 10: extension handshake
@@ -82,6 +84,9 @@ impl Engine {
         let h = ExtensionHandshake::decode(payload).map_err(|e| CloseReason::Protocol(e.to_string()))?;
         self.idle_message(conn)?;
         let c = &mut self.conns[conn];
+        if c.extension_handshake() {
+            return Err(protocol("too many extension handshakes"));
+        }
         let t = &mut self.torrents[c.torrent];
         c.extension_ids.update(&h.ids);
         c.client = h.client.or(c.client.take());
@@ -122,32 +127,24 @@ impl Engine {
         }
     }
 
-    //= BEP 9: metadata from peers
-    /// Asks peers for blocks of the metadata that is missing.
-    pub(super) fn ask_metadata(&mut self, torrent: TorrentId) {
-        let Some(t) = self.torrents.get_mut(torrent) else { return };
-        let Some(fetch) = &mut t.metadata else { return };
-        let sources: Vec<ConnId> = fetch.sources().collect();
-        let asks: Vec<(ConnId, Vec<u32>)> =
-            sources.into_iter().map(|c| (c, fetch.ask(c, self.now))).collect();
-        for (conn, blocks) in asks {
-            for block in blocks {
-                self.push_extended(conn, Extension::UtMetadata, &MetadataMessage::Request { block }.encode());
-            }
-        }
-    }
-
     fn metadata_message(&mut self, conn: ConnId, message: &MetadataMessage<'_>) -> Result<(), CloseReason> {
         let torrent = self.conns[conn].torrent;
         match message {
-            MetadataMessage::Request { block } => self.serve_metadata(conn, *block),
+            MetadataMessage::Request { block } => self.serve_metadata(conn, *block)?,
             MetadataMessage::Reject { block } => {
                 if let Some(fetch) = &mut self.torrents[torrent].metadata {
                     fetch.rejected(conn, *block, self.now);
                 }
             }
-            MetadataMessage::Data { block, data, .. } => {
-                let Some(fetch) = &mut self.torrents[torrent].metadata else { return Ok(()) };
+            MetadataMessage::Data { block, total_size, data } => {
+                let Some(fetch) = &mut self.torrents[torrent].metadata else {
+                    // an answer may come late, when another peer has given it
+                    let is_enough = self.conns[conn].strike();
+                    return if is_enough { Err(protocol("metadata nobody asked for")) } else { Ok(()) };
+                };
+                if fetch.size_of(conn).is_some_and(|size| size != *total_size) {
+                    return Err(protocol("metadata of another size than it told"));
+                }
                 match fetch.received(conn, *block, data, self.now) {
                     Progress::Done(info) => self.metadata_done(torrent, info),
                     Progress::Unasked if self.conns[conn].strike() => {
@@ -162,14 +159,17 @@ impl Engine {
     }
 
     //= BEP 9: metadata to peers
-    fn serve_metadata(&mut self, conn: ConnId, block: u32) {
+    /// What a peer asks for too often, or out of range, is rejected and counted.
+    fn serve_metadata(&mut self, conn: ConnId, block: u32) -> Result<(), CloseReason> {
         let c = &mut self.conns[conn];
         let raw = &self.torrents[c.torrent].raw_info;
         let size = u32::try_from(raw.len()).unwrap_or(0);
         let blocks = block_count(size);
         c.metadata_served += 1;
         let from = (block as usize).saturating_mul(limits::METADATA_BLOCK_LEN as usize);
-        let is_served = block < blocks && c.metadata_served <= blocks.saturating_mul(METADATA_SERVED_MAX);
+        let is_served = block < blocks
+            && c.metadata_served <= blocks.saturating_mul(METADATA_SERVED_MAX)
+            && c.send.len() < METADATA_WAITING_MAX;
         let answer = if is_served {
             let to = raw.len().min(from + limits::METADATA_BLOCK_LEN as usize);
             MetadataMessage::Data { block, total_size: size, data: &raw[from..to] }.encode()
@@ -177,6 +177,7 @@ impl Engine {
             MetadataMessage::Reject { block }.encode()
         };
         self.push_extended(conn, Extension::UtMetadata, &answer);
+        if is_served { Ok(()) } else { self.idle_message(conn) }
     }
 
     //= BEP 54: lt_donthave

@@ -16,8 +16,9 @@ const IDLE_MESSAGES_MAX: u32 = 200;
 /// Cancels from one peer in a second, more than which closes it: an end-game may take back all that was asked, some
 /// times over.
 const CANCELS_MAX: u32 = 5000;
-/// Bytes of answers that wait for a peer, more than which closes it: it asks and does not read.
-const ANSWERS_MAX: usize = 1 << 20;
+/// Bytes of answers that wait for a peer, more than which closes it: it asks and does not read. Rejects of a whole queue
+/// of requests and the largest answers about metadata stay far below.
+pub(super) const ANSWERS_MAX: usize = 128 << 10;
 
 impl Engine {
     /// Cuts the bytes of a ready peer into messages and takes each.
@@ -258,6 +259,10 @@ impl Engine {
 
     fn rejected(&mut self, conn: ConnId, block: BlockRef) -> Result<(), CloseReason> {
         self.needs_fast(conn)?;
+        let info = self.torrents[self.conns[conn].torrent].info.as_ref();
+        if info.is_some_and(|i| !i.layout.contains(block)) {
+            return Err(protocol("rejects what the torrent does not have"));
+        }
         let c = &mut self.conns[conn];
         c.allowed_fast.retain(|p| !c.is_choking || *p != block.piece);
         c.suggested.retain(|p| *p != block.piece);

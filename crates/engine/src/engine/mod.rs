@@ -11,7 +11,9 @@ mod connections;
 mod doubt;
 mod exchange;
 mod extended;
+mod memory;
 mod messages;
+mod metadata;
 mod pex;
 mod send;
 mod sleep;
@@ -20,6 +22,7 @@ mod tick;
 mod torrents;
 mod trackers;
 
+pub use memory::MemoryPart;
 pub use stats::{PeerInfo, TorrentState, TorrentStats};
 
 use crate::choker::Choker;
@@ -35,6 +38,7 @@ use crate::torrent::buffer_pool::BufferPool;
 use crate::tracker::{Announcer, Connections};
 use core::ops::Bound;
 use exchange::FIND_WAIT;
+use metadata::MetadataRoom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use sleep::Waking;
@@ -62,6 +66,10 @@ pub struct Engine {
     upload_limit: RateLimit,
     /// Bytes of open pieces over all torrents.
     open_bytes: u64,
+    /// Bytes of the blocks in plans that the shell is writing.
+    planned_bytes: u64,
+    /// Metadata that has come or was asked for, counted anew once a second and only up between.
+    metadata: MetadataRoom,
     /// Memory of pieces that were written, for those to come.
     pool: BufferPool,
     dials: usize,
@@ -131,6 +139,8 @@ impl Engine {
             download_limit: RateLimit::new(settings.download_limit, now),
             upload_limit: RateLimit::new(settings.upload_limit, now),
             open_bytes: 0,
+            planned_bytes: 0,
+            metadata: MetadataRoom::default(),
             pool: BufferPool::default(),
             dials: 0,
             waiting_to_dial: BTreeSet::new(),

@@ -21,6 +21,9 @@ impl Engine {
         if !c.pex.received(self.now) {
             return Err(protocol("peer exchange too often"));
         }
+        if message.surplus > 0 && c.strike() {
+            return Err(protocol("peer exchange of too many"));
+        }
         if !self.settings.pex || self.torrents[torrent].is_private() {
             return Ok(());
         }

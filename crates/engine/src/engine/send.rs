@@ -8,8 +8,12 @@ use unchoke_wire::message::{Message, piece_header};
 
 /// Blocks in one plan: 256 KiB, enough to fill a socket buffer; control messages go between plans.
 const PLAN_BLOCKS_MAX: u64 = 16;
-/// Blocks in a plan for a peer that has not shown its speed.
-const PLAN_BLOCKS_MIN: u64 = 2;
+/// Blocks in a plan for a peer that has not shown its speed, and for everybody while [`PLANNED_BYTES_MAX`] are on their
+/// way.
+pub(super) const PLAN_BLOCKS_MIN: u64 = 2;
+/// Bytes of blocks that the shell holds for plans that are being written, over all peers, beyond which plans are short:
+/// peers that ask for much and read nothing cost no more than this together.
+pub(super) const PLANNED_BYTES_MAX: u64 = 32 << 20;
 /// Plans a second to a peer that is not fast enough for whole ones.
 const PLANS_PER_S: u64 = 4;
 /// Haves in one plan, nine bytes each.
@@ -20,12 +24,16 @@ impl Engine {
     pub(super) fn send_ready(&mut self, conn: ConnId) {
         self.push_haves(conn);
         let Some(c) = self.conns.get_mut(conn) else { return };
+        self.planned_bytes -= c.send.plan().map_or(0, |(bytes, _)| bytes);
+        c.send.idle();
         let torrent = c.torrent;
         let mut bytes = c.send.take();
         let mut blocks = Vec::new();
         // a slow peer must not wait long for what is said between plans
         let plan_blocks = c.up.rate() / PLANS_PER_S / u64::from(BLOCK_LEN);
-        for _ in 0..plan_blocks.clamp(PLAN_BLOCKS_MIN, PLAN_BLOCKS_MAX) {
+        let is_scarce = self.planned_bytes >= PLANNED_BYTES_MAX;
+        let most = if is_scarce { PLAN_BLOCKS_MIN } else { PLAN_BLOCKS_MAX };
+        for _ in 0..plan_blocks.clamp(PLAN_BLOCKS_MIN, most) {
             let Some(c) = self.conns.get_mut(conn) else { break };
             let Some(block) = c.uploads.next() else { break };
             if !self.upload_limit.take(u64::from(block.len), self.now) {
@@ -44,10 +52,10 @@ impl Engine {
             }
         }
         let Some(c) = self.conns.get_mut(conn) else { return };
-        if bytes.is_empty() {
-            c.send.idle();
-        } else {
-            c.send.sending();
+        if !bytes.is_empty() {
+            let block_bytes = blocks.iter().map(|b| u64::from(b.block.len)).sum();
+            c.send.sending(block_bytes, self.now);
+            self.planned_bytes += block_bytes;
             self.out.push_back(Output::Send { conn, plan: SendPlan { torrent, bytes, blocks } });
         }
     }

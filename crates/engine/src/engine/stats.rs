@@ -3,6 +3,7 @@
 use super::Engine;
 use crate::id::{ConnId, TorrentId};
 use crate::input::Totals;
+use crate::peer::PeerConn;
 use crate::torrent::sleeper::Sleeper;
 use crate::torrent::{Phase, Torrent};
 use core::net::SocketAddr;
@@ -98,6 +99,13 @@ impl Engine {
             peers: (conns.clone().count(), t.peers.len()),
             seeds: conns.filter(|c| c.has.is_seed()).count(),
         })
+    }
+
+    /// The most bytes that are held for a single connection, over all of them: what it sent and was not taken yet, what
+    /// it asked for and has not read yet, and what it told of itself. Block bytes, which have a budget of their own
+    /// ([`crate::Settings::piece_buffer_bytes`]), are not in it.
+    pub fn held_for_peers(&self) -> usize {
+        self.conns.values().map(PeerConn::held).max().unwrap_or(0)
     }
 
     /// The pieces of a torrent that are verified and written; `None` until its storage is ready.

@@ -13,6 +13,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(100);
 /// A peer that is silent for this long is gone: two minutes and as much again.
 const SILENCE_MAX: Duration = Duration::from_secs(240);
+/// A peer that takes nothing of what is being sent for this long holds memory for nobody's good.
+const STALL_MAX: Duration = Duration::from_secs(120);
 
 impl Engine {
     pub(super) fn tick(&mut self) {
@@ -23,8 +25,10 @@ impl Engine {
         if self.now >= self.next_rechoke {
             self.next_rechoke = self.now + self.settings.rechoke_interval;
             self.rechoke();
+            self.replace_useless();
         }
         self.pool.drop_unused();
+        self.count_metadata();
         self.next_tick = Some(self.now + TICK);
     }
 
@@ -38,7 +42,10 @@ impl Engine {
         let timed_out = match c.stage {
             Stage::Dialling => false,
             Stage::Handshake => now.since(c.since) >= HANDSHAKE_TIMEOUT,
-            Stage::Ready => now.since(c.last_received) >= SILENCE_MAX,
+            Stage::Ready => {
+                let stalled = c.send.plan().map(|(_, since)| now.since(since.max(c.last_sent)));
+                now.since(c.last_received) >= SILENCE_MAX || stalled.is_some_and(|time| time >= STALL_MAX)
+            }
         };
         if timed_out {
             self.close(conn, CloseReason::Timeout);

@@ -18,6 +18,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// How often that wait doubles: up to 16 minutes, about what the DHT waits by itself.
 const LOOK_DOUBLINGS_MAX: u32 = 4;
 
+/// Trackers of all torrents hear within this time that we are reached elsewhere.
+const TELL_MOVED_WITHIN: Duration = Duration::from_secs(30);
+
 impl Engine {
     /// Gives one input to a torrent's announcer and carries out what it answers.
     pub(super) fn announce(&mut self, torrent: TorrentId, input: AnnounceInput<'_>) {
@@ -52,6 +55,18 @@ impl Engine {
             }
             self.announce(torrent, AnnounceInput::AnnounceNow);
             self.dht_search(torrent);
+        }
+    }
+
+    /// We are reached elsewhere: trackers are told, torrent by torrent.
+    pub(super) fn addresses_changed(&mut self, own: Vec<SocketAddr>) {
+        let now = self.now;
+        self.torrents.values_mut().for_each(|t| t.peers.moved(own.clone(), now));
+        self.settings.own_addresses = own;
+        let all: Vec<TorrentId> = self.torrents.keys().collect();
+        let count = u32::try_from(all.len()).unwrap_or(u32::MAX).max(1);
+        for (n, torrent) in (0..).zip(all) {
+            self.announce(torrent, AnnounceInput::Moved(now + TELL_MOVED_WITHIN * n / count));
         }
     }
 

@@ -1,17 +1,25 @@
 //! Accepted connections until their handshake names a torrent.
 
 use crate::id::Ticket;
-use core::net::{IpAddr, SocketAddr};
-use std::collections::BTreeMap;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::collections::{BTreeMap, BTreeSet};
 use unchoke_wire::handshake::{HandshakeError, PREFIX_LEN, Prefix, parse_prefix};
 use unchoke_wire::time::{Duration, Instant};
 
 /// Connections waiting for their handshake: for each one more the oldest goes.
 pub const PENDING_MAX: usize = 512;
-/// Of one address outside the loopback network.
+/// Of one address: for each one more its oldest goes, so that who is in a flood's network, too, still gets its turn. The
+/// loopback address itself, which everybody on this machine shares, has no share of its own.
 pub const PENDING_PER_IP_MAX: usize = 8;
 /// How long the first 48 bytes may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections that one address outside the loopback network may make at once: a client that shares hundreds of
+/// torrents with us comes with all of them.
+const BURST: u32 = 256;
+/// And one more each time this has passed.
+const REFILL: Duration = Duration::from_millis(100);
+/// Addresses whose connections are counted; for each one more the one that came first is forgotten.
+const COUNTED_MAX: usize = 4096;
 
 #[derive(Debug)]
 struct Pending {
@@ -21,10 +29,14 @@ struct Pending {
 }
 
 /// Connections whose handshake is not in.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Accepting {
     pending: BTreeMap<Ticket, Pending>,
-    per_ip: BTreeMap<IpAddr, usize>,
+    /// The waiting connections of each address, oldest first.
+    per_ip: BTreeMap<IpAddr, BTreeSet<Ticket>>,
+    pending_max: usize,
+    /// By address: when it may have made all its connections of late, had it made them [`REFILL`] apart.
+    paid_until: BTreeMap<IpAddr, Instant>,
 }
 
 /// What became of an accepted connection.
@@ -39,21 +51,60 @@ pub enum Verdict {
 }
 
 impl Accepting {
-    /// Lets a connection in. Answers which one has to go for it: itself when its address has its share already, and
-    /// the one that has waited longest when all places are taken, so that silent ones never keep others out.
+    /// Takes so many at once, but no more than [`PENDING_MAX`] and at least one.
+    pub fn new(pending_max: usize) -> Self {
+        let pending_max = pending_max.clamp(1, PENDING_MAX);
+        Accepting {
+            pending: BTreeMap::new(),
+            per_ip: BTreeMap::new(),
+            paid_until: BTreeMap::new(),
+            pending_max,
+        }
+    }
+
+    /// Lets a connection in, whose ticket is greater than all before. Answers which one has to go for it: the one of its
+    /// address that has waited longest when that has its share already, and the one that has waited longest of all when
+    /// all places are taken, so that silent ones never keep others out; or itself, when its address comes too often.
     pub fn accept(&mut self, ticket: Ticket, remote: SocketAddr, now: Instant) -> Option<Ticket> {
         let ip = remote.ip().to_canonical();
-        if !ip.is_loopback() && self.per_ip.get(&ip).is_some_and(|n| *n >= PENDING_PER_IP_MAX) {
+        if !ip.is_loopback() && !self.is_paced(ip, now) {
             return Some(ticket);
         }
-        let oldest = self.pending.iter().min_by_key(|(_, p)| p.since).map(|(t, _)| *t);
-        let gone = oldest.filter(|_| self.pending.len() >= PENDING_MAX);
+        let is_shared = ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST;
+        let of_ip = self.per_ip.get(&ip).filter(|tickets| !is_shared && tickets.len() >= PENDING_PER_IP_MAX);
+        let gone = match of_ip.and_then(BTreeSet::first) {
+            Some(oldest) => Some(*oldest),
+            None if self.pending.len() >= self.pending_max => self.pending.keys().next().copied(),
+            None => None,
+        };
         if let Some(gone) = gone {
             self.remove(gone);
         }
-        *self.per_ip.entry(ip).or_default() += 1;
+        self.per_ip.entry(ip).or_default().insert(ticket);
         self.pending.insert(ticket, Pending { ip, since: now, bytes: Vec::new() });
         gone
+    }
+
+    /// Counts a connection of this address; `false` when it made too many of late.
+    fn is_paced(&mut self, ip: IpAddr, now: Instant) -> bool {
+        let until = self.paid_until.get(&ip).copied().unwrap_or(now).max(now);
+        if until.since(now) > REFILL * BURST {
+            return false;
+        }
+        if self.paid_until.len() >= COUNTED_MAX && !self.paid_until.contains_key(&ip) {
+            self.paid_until.retain(|_, until| *until > now);
+            let first = self.paid_until.iter().min_by_key(|(_, until)| **until).map(|(ip, _)| *ip);
+            if let Some(first) = first.filter(|_| self.paid_until.len() >= COUNTED_MAX) {
+                self.paid_until.remove(&first);
+            }
+        }
+        self.paid_until.insert(ip, until + REFILL);
+        true
+    }
+
+    /// How many connections wait for their handshake.
+    pub fn len(&self) -> usize {
+        self.pending.len()
     }
 
     //= BEP 3: many torrents on one port, the acceptor waits for the hash
@@ -81,9 +132,9 @@ impl Accepting {
 
     fn remove(&mut self, ticket: Ticket) -> Option<Pending> {
         let pending = self.pending.remove(&ticket)?;
-        if let Some(n) = self.per_ip.get_mut(&pending.ip) {
-            *n -= 1;
-            if *n == 0 {
+        if let Some(tickets) = self.per_ip.get_mut(&pending.ip) {
+            tickets.remove(&ticket);
+            if tickets.is_empty() {
                 self.per_ip.remove(&pending.ip);
             }
         }
@@ -92,7 +143,7 @@ impl Accepting {
 
     /// Takes out the connections that waited too long.
     pub fn expired(&mut self, now: Instant) -> Vec<Ticket> {
-        let late = self.pending.iter().filter(|(_, p)| now.since(p.since) >= TIMEOUT);
+        let late = self.pending.iter().take_while(|(_, p)| now.since(p.since) >= TIMEOUT);
         let late: Vec<Ticket> = late.map(|(t, _)| *t).collect();
         late.iter().for_each(|t| {
             self.remove(*t);
@@ -102,7 +153,7 @@ impl Accepting {
 
     /// When the first connection has waited too long.
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.pending.values().map(|p| p.since + TIMEOUT).min()
+        self.pending.values().next().map(|p| p.since + TIMEOUT)
     }
 }
 
@@ -118,7 +169,7 @@ mod tests {
     //= S62
     #[test]
     fn idle_connections_are_bounded_and_end_after_ten_seconds() {
-        let mut a = Accepting::default();
+        let mut a = Accepting::new(PENDING_MAX);
         let mut gone = Vec::new();
         for i in 0..1000u16 {
             let remote = addr(u8::try_from(i / 8).unwrap(), i);
@@ -130,15 +181,31 @@ mod tests {
         assert_eq!(a.accept(Ticket(5000), addr(1, 1), Instant::ZERO + TIMEOUT), None);
     }
 
+    //= H3b-7
     #[test]
-    fn one_address_takes_only_its_share() {
-        let mut a = Accepting::default();
-        let let_in = (0..20u16)
-            .filter(|i| a.accept(Ticket(u64::from(*i)), addr(7, *i), Instant::ZERO).is_none())
-            .count();
-        assert_eq!(let_in, PENDING_PER_IP_MAX);
-        a.closed(Ticket(0));
+    fn one_address_takes_only_its_share_and_its_oldest_go() {
+        let mut a = Accepting::new(PENDING_MAX);
+        assert_eq!(a.accept(Ticket(0), addr(9, 1), Instant::ZERO), None);
+        let gone: Vec<_> =
+            (1..=20u16).filter_map(|i| a.accept(Ticket(u64::from(i)), addr(7, i), Instant::ZERO)).collect();
+        assert_eq!(gone, (1..=12).map(Ticket).collect::<Vec<_>>());
+        assert_eq!(a.pending.len(), 1 + PENDING_PER_IP_MAX);
+        a.closed(Ticket(15));
         assert_eq!(a.accept(Ticket(99), addr(7, 99), Instant::ZERO), None);
+        let loopback = |port: u16| SocketAddr::from(([127, 0, 0, 2], port));
+        let gone = (100..120u16).filter_map(|i| a.accept(Ticket(u64::from(i)), loopback(i), Instant::ZERO));
+        assert_eq!(gone.count(), 12, "other loopback addresses are addresses");
+        let own = (200..300u16)
+            .filter_map(|i| a.accept(Ticket(u64::from(i)), ([127, 0, 0, 1], i).into(), Instant::ZERO));
+        assert_eq!(own.count(), 0, "many programs of a machine have this one");
+    }
+
+    //= H3b-8
+    #[test]
+    fn with_few_descriptors_fewer_wait() {
+        let mut a = Accepting::new(16);
+        let gone = (0..200u8).filter_map(|i| a.accept(Ticket(u64::from(i)), addr(i, 1), Instant::ZERO));
+        assert_eq!((gone.count(), a.pending.len()), (184, 16));
     }
 
     #[test]
@@ -146,7 +213,7 @@ mod tests {
         let hash = WireHash([7; 20]);
         let bytes =
             Handshake { reserved: Reserved::default(), info_hash: hash, peer_id: PeerId([1; 20]) }.encode();
-        let mut a = Accepting::default();
+        let mut a = Accepting::new(PENDING_MAX);
         assert_eq!(a.accept(Ticket(1), addr(1, 1), Instant::ZERO), None);
         for byte in &bytes[..47] {
             assert_eq!(a.received(Ticket(1), &[*byte]), Verdict::Wait);

@@ -6,6 +6,7 @@ mod dht_part;
 mod local;
 mod names;
 
+pub use accept::{PENDING_MAX, PENDING_PER_IP_MAX};
 pub use contract::{DhtState, HubEvent, HubInput, HubOutput, HubSettings};
 
 use crate::id::{ShardId, Ticket, TorrentId};
@@ -57,7 +58,7 @@ impl Hub {
     pub fn new(settings: HubSettings, seed: [u8; 32], now: Instant) -> Self {
         let mut rng = ChaCha12Rng::from_seed(seed);
         let mut hub = Hub {
-            accepting: Accepting::default(),
+            accepting: Accepting::new(PENDING_MAX),
             owners: BTreeMap::new(),
             dht: DhtPart::new(&settings, &mut rng, now),
             local: Local::new(&settings, &mut rng, now),
@@ -65,6 +66,14 @@ impl Hub {
         };
         hub.dht_begin(settings, now);
         hub
+    }
+
+    /// Lets fewer connections than [`PENDING_MAX`] wait for their handshake, for a shell that has few descriptors; before
+    /// the first input.
+    #[must_use]
+    pub fn with_pending_max(mut self, pending_max: usize) -> Self {
+        self.accepting = Accepting::new(pending_max);
+        self
     }
 
     /// Takes one input at `now` and says what to do.
@@ -98,6 +107,11 @@ impl Hub {
     pub fn next_timeout(&self) -> Option<Instant> {
         let parts = [self.accepting.next_timeout(), self.dht.next_timeout(), self.local.next_timeout()];
         parts.into_iter().flatten().min()
+    }
+
+    /// How many accepted connections have not named a torrent yet; [`PENDING_MAX`] at most.
+    pub fn pending(&self) -> usize {
+        self.accepting.len()
     }
 
     /// The DHT node of each family the session has.

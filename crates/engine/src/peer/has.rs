@@ -6,6 +6,10 @@ use unchoke_wire::{Bitfield, PieceIndex, limits};
 /// Have messages kept before the metadata is known; what comes beyond is forgotten, which only costs requests.
 const EARLY_HAVES_MAX: usize = 10_000;
 
+/// Bytes of memory of early claims at most.
+pub const EARLY_LEN_MAX: usize =
+    limits::BITFIELD_LEN_MAX as usize + 2 * EARLY_HAVES_MAX * size_of::<PieceIndex>();
+
 /// A peer claimed pieces that do not exist. The peer broke the protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("claims pieces the torrent does not have")]
@@ -38,6 +42,16 @@ impl PeerHas {
         match self {
             PeerHas::Known(b) => Some(b),
             PeerHas::Early { .. } => None,
+        }
+    }
+
+    /// Bytes held for it.
+    pub fn held(&self) -> usize {
+        match self {
+            PeerHas::Known(has) => has.as_bytes().len(),
+            PeerHas::Early { bitfield, haves, .. } => {
+                bitfield.as_ref().map_or(0, Vec::capacity) + haves.capacity() * size_of::<PieceIndex>()
+            }
         }
     }
 

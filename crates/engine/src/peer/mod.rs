@@ -30,10 +30,15 @@ use uploads::Uploads;
 const STRIKES_MAX: u32 = 100;
 /// Messages of an unknown kind before a peer is closed.
 const UNKNOWN_MESSAGES_MAX: u32 = 1000;
+/// Extension handshakes of one peer: a later one tells what changed (BEP 10), which is little and seldom.
+const EXTENSION_HANDSHAKES_MAX: u32 = 100;
 /// Pieces a peer may suggest, the latest kept.
 const SUGGESTED_MAX: usize = 16;
 /// Allowed-fast pieces taken from a peer.
 const ALLOWED_FAST_MAX: usize = 32;
+
+/// Bytes of memory of what one peer claims to have while nobody knows how many pieces there are.
+pub const CLAIMS_LEN_MAX: usize = has::EARLY_LEN_MAX;
 
 /// How far a connection has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -125,6 +130,7 @@ pub struct PeerConn {
     pub round_totals: (u64, u64),
     strikes: u32,
     unknown_messages: u32,
+    extension_handshakes: u32,
     /// Messages of little content in this second.
     pub idle_messages: u32,
     /// Cancels in this second.
@@ -182,6 +188,7 @@ impl PeerConn {
             round_totals: (0, 0),
             strikes: 0,
             unknown_messages: 0,
+            extension_handshakes: 0,
             idle_messages: 0,
             cancels: 0,
             told_dht_port: false,
@@ -225,6 +232,23 @@ impl PeerConn {
         if self.allowed_fast.len() < ALLOWED_FAST_MAX && !self.allowed_fast.contains(&piece) {
             self.allowed_fast.push(piece);
         }
+    }
+
+    /// Counts an extension handshake; `true` when that was one too many.
+    pub fn extension_handshake(&mut self) -> bool {
+        self.extension_handshakes += 1;
+        self.extension_handshakes > EXTENSION_HANDSHAKES_MAX
+    }
+
+    /// Bytes held for it, block bytes apart.
+    pub fn held(&self) -> usize {
+        self.handshake.capacity()
+            + self.receive.held()
+            + self.send.held()
+            + self.uploads.held()
+            + self.has.held()
+            + self.pex.held()
+            + self.client.as_ref().map_or(0, String::capacity)
     }
 
     /// Where the peer can be dialled: where we dialled it, or its address with the port it told.

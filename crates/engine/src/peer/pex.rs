@@ -74,6 +74,11 @@ impl PexPeers {
         true
     }
 
+    /// Bytes held of what was told and heard, about.
+    pub fn held(&self) -> usize {
+        (self.told.len() + self.heard.len()) * 2 * size_of::<SocketAddr>()
+    }
+
     /// The peers a message adds, as far as this one is believed: [`CREDIT_MAX`]. Both families get a share.
     pub fn credited(&mut self, message: &PexMessage, now: Instant) -> Vec<PexPeer> {
         for addr in &message.dropped {

@@ -22,6 +22,8 @@ enum State {
     Message,
     /// This many bytes of a block are due.
     Block(u32),
+    /// This many bytes of a message of an unknown kind are due, of which none is kept.
+    Skip(usize),
 }
 
 /// Cuts a stream into items, whatever pieces it comes in.
@@ -42,9 +44,17 @@ impl Receive {
     pub fn next<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Result<Option<Item<'s>>, MessageError> {
         if core::mem::take(&mut self.is_part_used) {
             self.part.clear();
+            // one large message is no reason to hold its memory for as long as the connection lasts
+            self.part.shrink_to(PART_KEPT_LEN);
         }
-        if let State::Block(left) = self.state {
-            return Ok(self.block(left, input));
+        match self.state {
+            State::Block(left) => return Ok(self.block(left, input)),
+            State::Skip(left) => {
+                let len = left.min(input.len());
+                *input = &input[len..];
+                self.state = if len < left { State::Skip(left - len) } else { State::Message };
+            }
+            State::Message => {}
         }
         if self.part.is_empty() {
             if let Some(frame) = Frame::parse(input)? {
@@ -53,6 +63,9 @@ impl Receive {
                         *input = &input[PIECE_HEADER_LEN..];
                         return Ok(Some(self.begin(block)));
                     }
+                } else if let Some(id) = unknown(frame) {
+                    *input = &input[frame.head_len()..];
+                    return Ok(Some(self.skip(id, frame)));
                 } else if input.len() >= frame.total_len() {
                     let (whole, rest) = input.split_at(frame.total_len());
                     *input = rest;
@@ -66,9 +79,20 @@ impl Receive {
         self.collect(input)
     }
 
+    /// Bytes of memory held for a message that came in parts.
+    pub fn held(&self) -> usize {
+        self.part.capacity()
+    }
+
     fn begin<'a>(&mut self, block: BlockRef) -> Item<'a> {
         self.state = State::Block(block.len);
         Item::BlockBegin(block)
+    }
+
+    /// Nothing is known to be in a message of an unknown kind, so its body is let pass.
+    fn skip<'a>(&mut self, id: u8, frame: Frame) -> Item<'a> {
+        self.state = State::Skip(frame.total_len() - frame.head_len());
+        Item::Message(Message::Unknown { id, payload: &[] })
     }
 
     fn block<'a>(&mut self, left: u32, input: &mut &'a [u8]) -> Option<Item<'a>> {
@@ -92,6 +116,7 @@ impl Receive {
             let due = match Frame::parse(&self.part)? {
                 None => self.part.len() + 1,
                 Some(frame) if frame.id == Some(message::id::PIECE) => PIECE_HEADER_LEN,
+                Some(frame) if unknown(frame).is_some() => frame.head_len(),
                 Some(frame) => frame.total_len(),
             };
             if self.part.len() == due {
@@ -111,9 +136,22 @@ impl Receive {
         {
             return Ok(Some(self.begin(block)));
         }
+        if let Some(frame) = Frame::parse(&self.part)?
+            && let Some(id) = unknown(frame)
+        {
+            return Ok(Some(self.skip(id, frame)));
+        }
         Ok(Message::parse(&self.part)?.map(|(m, _)| Item::Message(m)))
     }
 }
+
+/// The id of a message of a kind that is not known here.
+fn unknown(frame: Frame) -> Option<u8> {
+    frame.id.filter(|id| !message::is_known(*id))
+}
+
+/// Bytes of memory for messages in parts that a connection keeps between them.
+const PART_KEPT_LEN: usize = 1 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -169,6 +207,38 @@ mod tests {
         }
         let single: Vec<&[u8]> = bytes.chunks(1).collect();
         assert_eq!(read(&single), whole);
+    }
+
+    //= H3b-12
+    #[test]
+    fn of_an_unknown_message_only_the_head_is_ever_held() {
+        let mut receive = Receive::default();
+        let mut said = Vec::new();
+        let mut stream = [&(1u32 << 20).to_be_bytes()[..], &[99], &vec![7; (1 << 20) - 1]].concat();
+        Message::Interested.encode_into(&mut stream);
+        for part in stream.chunks(1000) {
+            let mut input = part;
+            while let Some(item) = receive.next(&mut input).expect("an honest stream") {
+                said.push(format!("{item:?}"));
+            }
+            assert!(receive.part.capacity() < 64);
+        }
+        assert_eq!(said, ["Message(Unknown { id: 99, payload: [] })", "Message(Interested)"]);
+    }
+
+    #[test]
+    fn the_memory_of_a_large_message_in_parts_is_given_back() {
+        let mut receive = Receive::default();
+        let stream = Message::Bitfield(&vec![0xff; 200_000]).to_vec();
+        let mut said = 0;
+        for part in [&stream[..100_000], &stream[100_000..], &[0; 3], &[0; 1]] {
+            let mut input = part;
+            while receive.next(&mut input).expect("an honest stream").is_some() {
+                said += 1;
+            }
+        }
+        assert_eq!(said, 2);
+        assert!(receive.part.capacity() <= PART_KEPT_LEN);
     }
 
     proptest! {

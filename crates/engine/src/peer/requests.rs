@@ -31,6 +31,12 @@ const TIMEOUT_UNKNOWN: Duration = Duration::from_secs(20);
 /// Given-up requests that may still be answered, kept to tell a late block from an unasked one.
 const LATE_MAX: usize = 2 * DEPTH_MAX as usize;
 
+/// Bytes of memory of one request that is out.
+pub const REQUEST_LEN: usize = size_of::<Outstanding>();
+/// Bytes of memory of all requests to one peer at most: the lists grow by doubling.
+pub const REQUESTS_LEN_MAX: usize =
+    (DEPTH_MAX as usize * size_of::<Outstanding>() + LATE_MAX * size_of::<BlockRef>()) * 2;
+
 /// A request that is out.
 #[derive(Clone, Copy, Debug)]
 struct Outstanding {

@@ -1,6 +1,7 @@
 //! What waits to be sent to one peer, and whether the shell knows that something waits.
 
 use unchoke_wire::message::Message;
+use unchoke_wire::time::Instant;
 
 /// Where the stream out stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -10,8 +11,8 @@ enum State {
     Idle,
     /// The shell was told that we want to send.
     Wanted,
-    /// The shell has a plan and is writing it.
-    Sending,
+    /// The shell has a plan, with so many bytes of blocks, and is writing it since then.
+    Sending { block_bytes: u64, since: Instant },
 }
 
 /// Control messages that wait, and the place in the torrent's have log up to which haves were sent.
@@ -44,6 +45,11 @@ impl SendQueue {
         self.bytes.len()
     }
 
+    /// Bytes held for them.
+    pub fn held(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Notes that something waits; `true` when the shell must be told.
     pub fn want(&mut self) -> bool {
         let is_idle = self.state == State::Idle;
@@ -53,9 +59,17 @@ impl SendQueue {
         is_idle
     }
 
-    /// Notes that a plan was handed out.
-    pub fn sending(&mut self) {
-        self.state = State::Sending;
+    /// Notes that a plan with so many bytes of blocks was handed out.
+    pub fn sending(&mut self, block_bytes: u64, since: Instant) {
+        self.state = State::Sending { block_bytes, since };
+    }
+
+    /// Bytes of the blocks of the plan that the shell is writing, and since when it does.
+    pub fn plan(&self) -> Option<(u64, Instant)> {
+        match self.state {
+            State::Sending { block_bytes, since } => Some((block_bytes, since)),
+            State::Idle | State::Wanted => None,
+        }
     }
 
     /// Notes that the shell is ready and there was nothing to hand out.

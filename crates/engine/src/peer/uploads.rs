@@ -9,6 +9,8 @@ use unchoke_wire::{Bitfield, BlockRef, Layout, PieceIndex};
 ///
 /// 32 MiB of blocks: 1 Gbit/s for a quarter of a second, so that it is not what limits a peer on a long path.
 pub const REQUEST_QUEUE_MAX: usize = 2000;
+/// Bytes of memory of the requests of one peer at most: none follows another, and the list grows by doubling.
+pub const UPLOADS_LEN_MAX: usize = 2 * REQUEST_QUEUE_MAX * size_of::<Run>();
 /// Requests a peer may get wrong before it is closed.
 const INVALID_MAX: u32 = 300;
 /// How long after a choke requests may still arrive that were sent before it.
@@ -80,6 +82,11 @@ impl Uploads {
     /// Whether we choke the peer.
     pub fn is_choked(&self) -> bool {
         self.is_choked
+    }
+
+    /// Bytes held for what it asked.
+    pub fn held(&self) -> usize {
+        self.queue.capacity() * size_of::<Run>() + self.allowed_fast.capacity() * size_of::<PieceIndex>()
     }
 
     /// Whether a block is waiting to be sent.

@@ -137,3 +137,5 @@ const TRUST_MIN: i32 = -8;
 const TRUST_LOST: i32 = 2;
 /// Blocks of failed pieces that are remembered, 32 bytes each; beyond, those of the lowest piece are forgotten.
 const SUSPECTS_MAX: usize = 65_536;
+/// Bytes of memory of those, twice over as their lists grow by doubling.
+pub const SUSPECTS_LEN_MAX: usize = 2 * 32 * SUSPECTS_MAX;

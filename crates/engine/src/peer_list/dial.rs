@@ -69,7 +69,7 @@ impl PeerList {
     /// Puts an idle peer to rest for as long as its failures demand.
     pub(super) fn rest(&mut self, key: PeerKey, now: Instant) {
         let Some(peer) = self.peers.get_mut(key) else { return };
-        peer.is_busy = false;
+        (peer.is_busy, peer.is_connected) = (false, false);
         peer.rests_until = now + back_off(peer);
         self.index(key);
     }

@@ -38,6 +38,11 @@ impl Gate {
         self.own.iter().chain(&self.learned).copied()
     }
 
+    /// We are reached at these addresses; what others told before holds no more.
+    pub fn replace(&mut self, own: Vec<SocketAddr>) {
+        *self = Gate::new(own);
+    }
+
     /// We are reached at this address, others tell.
     pub fn learn(&mut self, addr: SocketAddr) {
         if !self.is_own(addr) {

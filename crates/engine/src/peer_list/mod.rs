@@ -25,6 +25,16 @@ use unchoke_wire::{PeerId, PieceIndex};
 /// Peers a torrent knows of at most; the worst idle ones make room.
 pub const PEERS_MAX: usize = 3000;
 
+/// Bytes of memory of one known peer, with its places in the indexes, twice over as their nodes are half full.
+pub const PEER_LEN: usize = 2
+    * (size_of::<Peer>()
+        + size_of::<(SocketAddr, PeerKey)>()
+        + size_of::<(Instant, PeerKey)>()
+        + size_of::<(dial::Rank, PeerKey)>());
+/// Bytes of memory of a list at most: known peers, banned addresses, and the blocks of failed pieces.
+pub const LEN_MAX: usize =
+    PEERS_MAX * PEER_LEN + 2 * BANNED_MAX * size_of::<(IpAddr, Instant)>() + blame::SUSPECTS_LEN_MAX;
+
 /// The known peers of one torrent.
 #[derive(Debug)]
 pub struct PeerList {
@@ -56,6 +66,10 @@ struct Peer {
     is_dialable: bool,
     /// It is being dialled or connected.
     is_busy: bool,
+    /// It has shaken hands on the connection it has.
+    is_connected: bool,
+    /// When its last connection ended that was more than a handshake.
+    lost_at: Option<Instant>,
     /// It has all pieces.
     is_seed: bool,
     /// Failed dials and handshakes since the last success.
@@ -74,6 +88,10 @@ struct Peer {
     ready: Option<dial::Rank>,
 }
 
+/// While nobody is connected, failures of peers that were are overlooked for so long,
+const CUT_OFF_MAX: Duration = Duration::from_secs(15 * 60);
+/// and they are tried again after this time.
+const CUT_OFF_REST: Duration = Duration::from_secs(30);
 /// Rest of a peer whose connection was over before it began, at least.
 const RETRY_REST: Duration = Duration::from_secs(1);
 /// And up to this much more, in milliseconds.
@@ -164,7 +182,8 @@ impl PeerList {
     /// A handshake with this peer succeeded.
     pub fn connected(&mut self, key: PeerKey, now: Instant) {
         if let Some(peer) = self.peers.get_mut(key) {
-            (peer.is_busy, peer.fails, peer.tried_at) = (true, 0, Some(now));
+            (peer.is_busy, peer.is_connected) = (true, true);
+            (peer.fails, peer.tried_at) = (0, Some(now));
             self.index(key);
         }
     }
@@ -172,7 +191,7 @@ impl PeerList {
     /// A connection to this peer ended after its handshake.
     pub fn disconnected(&mut self, key: PeerKey, now: Instant) {
         if let Some(peer) = self.peers.get_mut(key) {
-            peer.was_retried = false;
+            (peer.was_retried, peer.lost_at) = (false, Some(now));
         }
         self.rest(key, now);
     }
@@ -185,21 +204,28 @@ impl PeerList {
         if let Some(peer) = self.peers.get_mut(key)
             && !core::mem::replace(&mut peer.was_retried, true)
         {
-            // each side at a time of its own
-            let own = Duration::from_millis(u64::from(peer.lot) % RETRY_SPREAD_MS);
-            peer.rests_until = peer.rests_until.min(now + RETRY_REST + own);
+            peer.rests_until = peer.rests_until.min(soon(peer, now));
             self.index(key);
         }
     }
 
     /// A dial or handshake failed. A peer that may not be dialled is forgotten.
     pub fn failed(&mut self, key: PeerKey, now: Instant) {
+        let is_cut_off = !self.peers.values().any(|p| p.is_connected);
         let Some(peer) = self.peers.get_mut(key) else { return };
-        peer.fails = peer.fails.saturating_add(1);
-        if peer.is_dialable {
-            self.rest(key, now);
-        } else {
+        if !peer.is_dialable {
             self.remove(key);
+            return;
+        }
+        // more likely our line than this peer: it keeps its good name, or a line that is down for minutes costs us all
+        let is_spared = is_cut_off && peer.lost_at.is_some_and(|at| now.since(at) < CUT_OFF_MAX);
+        if !is_spared {
+            peer.fails = peer.fails.saturating_add(1);
+        }
+        self.rest(key, now);
+        if is_spared && let Some(peer) = self.peers.get_mut(key) {
+            peer.rests_until = peer.rests_until.min(soon(peer, now) + CUT_OFF_REST);
+            self.index(key);
         }
     }
 
@@ -244,6 +270,20 @@ impl PeerList {
             peer.is_dialable = false;
             self.index(key);
             self.rank_anew();
+        }
+    }
+
+    /// We are reached at these addresses from now on. Peers that rest are tried again soon: what was lost may have been
+    /// lost with the old address.
+    pub fn moved(&mut self, own: Vec<SocketAddr>, now: Instant) {
+        self.gate.replace(own);
+        let keys: Vec<PeerKey> = self.peers.keys().collect();
+        for key in keys {
+            let peer = &mut self.peers[key];
+            if peer.fails < dial::FAILS_MAX || peer.source == PeerSource::User {
+                peer.rests_until = peer.rests_until.min(soon(peer, now));
+            }
+            self.index(key);
         }
     }
 
@@ -376,6 +416,8 @@ impl PeerList {
             source,
             is_dialable,
             is_busy: false,
+            is_connected: false,
+            lost_at: None,
             is_seed: false,
             fails: 0,
             tried_at: None,
@@ -430,3 +472,8 @@ fn better(a: PeerSource, b: PeerSource) -> PeerSource {
 pub const BAN: Duration = Duration::from_secs(3600);
 /// Banned addresses at most; the ban that ends first makes room.
 const BANNED_MAX: usize = 1000;
+
+/// When a peer is tried again whose connection was lost without its doing: each side at a time of its own.
+fn soon(peer: &Peer, now: Instant) -> Instant {
+    now + RETRY_REST + Duration::from_millis(u64::from(peer.lot) % RETRY_SPREAD_MS)
+}

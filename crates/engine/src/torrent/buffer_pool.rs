@@ -48,6 +48,11 @@ impl BufferPool {
         }
     }
 
+    /// Bytes of the free buffers.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Drops what was not needed since the last call. Called about once a second.
     pub fn drop_unused(&mut self) {
         for (len, shelf) in &mut self.shelves {

@@ -3,6 +3,7 @@
 use crate::id::ConnId;
 use std::collections::BTreeMap;
 use unchoke_wire::InfoHashes;
+use unchoke_wire::limits::METADATA_BLOCK_LEN;
 use unchoke_wire::time::{Duration, Instant};
 use unchoke_wire::ut_metadata::{block_count, block_len};
 
@@ -42,12 +43,20 @@ pub struct MetadataFetch {
     /// The size being fetched, as its first source claimed.
     size: Option<u32>,
     blocks: BTreeMap<u32, (ConnId, Vec<u8>)>,
+    /// When the latest block came, or the first was asked for.
+    last_progress: Instant,
 }
 
 impl MetadataFetch {
     /// Nothing fetched yet of the `info` that hashes to `hashes`.
     pub fn new(hashes: InfoHashes) -> Self {
-        MetadataFetch { hashes, sources: BTreeMap::new(), size: None, blocks: BTreeMap::new() }
+        MetadataFetch {
+            hashes,
+            sources: BTreeMap::new(),
+            size: None,
+            blocks: BTreeMap::new(),
+            last_progress: Instant::ZERO,
+        }
     }
 
     /// A peer says it has metadata of this size, which is within the limits.
@@ -57,6 +66,11 @@ impl MetadataFetch {
             not_before: Instant::ZERO,
             asked: BTreeMap::new(),
         });
+    }
+
+    /// The size a peer told; `None`: it told none.
+    pub fn size_of(&self, conn: ConnId) -> Option<u32> {
+        self.sources.get(&conn).map(|s| s.size)
     }
 
     /// A peer is gone.
@@ -83,6 +97,9 @@ impl MetadataFetch {
             .filter(|b| !self.sources.values().any(|s| s.asked.get(b).is_some_and(fresh)))
             .take(REQUESTS_PER_PEER.saturating_sub(busy))
             .collect();
+        if self.blocks.is_empty() {
+            self.last_progress = now;
+        }
         if let Some(source) = self.sources.get_mut(&conn) {
             source.asked.extend(wanted.iter().map(|b| (*b, now)));
         }
@@ -133,6 +150,7 @@ impl MetadataFetch {
         if !is_asked || block_len(size, block).is_none_or(|len| len as usize != data.len()) {
             return Progress::Unasked;
         }
+        self.last_progress = now;
         self.blocks.entry(block).or_insert_with(|| (conn, data.to_vec()));
         if self.blocks.len() < block_count(size) as usize {
             return Progress::More;
@@ -152,6 +170,29 @@ impl MetadataFetch {
         }
         self.size = None;
         Progress::Wrong(liars)
+    }
+
+    /// Bytes that have come or were asked for.
+    pub fn bytes_in_flight(&self) -> usize {
+        let held: usize = self.blocks.values().map(|(_, data)| data.len()).sum();
+        let asked: usize = self.sources.values().map(|s| s.asked.len()).sum();
+        held + asked * METADATA_BLOCK_LEN as usize
+    }
+
+    /// Bytes of the size in hand that have neither come nor been asked for.
+    pub fn bytes_due(&self) -> usize {
+        self.size.map_or(0, |size| (size as usize).saturating_sub(self.bytes_in_flight()))
+    }
+
+    /// When the latest block came, or when the first was asked for.
+    pub fn last_progress(&self) -> Instant {
+        self.last_progress
+    }
+
+    /// Forgets what has come.
+    pub fn start_over(&mut self) {
+        self.blocks.clear();
+        self.size = None;
     }
 
     /// When to ask again, if nothing arrives. Who is not resting was asked already.

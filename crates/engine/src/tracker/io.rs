@@ -76,6 +76,9 @@ pub enum AnnounceInput<'a> {
     Stop,
     /// More peers are wanted. The trackers' least intervals hold all the same.
     AnnounceNow,
+    /// We are reached at another address: trackers are asked at this time, whatever their least intervals, but not for
+    /// this reason twice in a minute.
+    Moved(Instant),
     /// The metadata says that the torrent is private: one tracker at a time from now on.
     Private,
     /// The counts of a tracker are wanted. Answered by [`AnnounceOutput::Scraped`].

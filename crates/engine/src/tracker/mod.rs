@@ -50,6 +50,8 @@ pub struct Announcer {
     totals: AnnounceTotals,
     /// Lent by the owner while an input is handled.
     connections: Connections,
+    /// When trackers are, or were, told of another address of ours.
+    moved_at: Option<Instant>,
     outputs: Vec<AnnounceOutput>,
 }
 
@@ -124,6 +126,7 @@ impl Announcer {
             is_complete_at_start: false,
             totals: AnnounceTotals::default(),
             connections: Connections::default(),
+            moved_at: None,
             outputs: Vec::new(),
         };
         this.set_tiers(tiers, now);
@@ -152,6 +155,7 @@ impl Announcer {
             AnnounceInput::Completed => self.complete(now),
             AnnounceInput::Stop => self.stop(now),
             AnnounceInput::AnnounceNow => self.announce_now(now),
+            AnnounceInput::Moved(at) => self.moved(at),
             AnnounceInput::Private => self.become_private(now),
             AnnounceInput::Scrape => self.scrape(now),
             AnnounceInput::SetTiers(tiers) => self.set_tiers(tiers, now),
@@ -351,6 +355,16 @@ impl Announcer {
             if let (Some(at), Some(next)) = (may_ask_at, lane.next_walk_at) {
                 lane.next_walk_at = Some(next.min(at));
             }
+        }
+    }
+
+    /// Trackers that have an old address of ours are asked then.
+    fn moved(&mut self, at: Instant) {
+        let at = self.moved_at.map_or(at, |last| at.max(last + INTERVAL_MIN));
+        self.moved_at = Some(at);
+        for lane in self.lanes.iter_mut().filter(|l| l.walk.is_none() && l.next_walk_at.is_some()) {
+            lane.slots.iter_mut().for_each(|s| s.not_before = s.not_before.min(at));
+            lane.next_walk_at = lane.next_walk_at.map(|next| next.min(at));
         }
     }
 

@@ -14,6 +14,7 @@ mod hostile;
 mod interest;
 mod limits;
 mod many_torrents;
+mod memory;
 mod metadata;
 mod net;
 mod private;

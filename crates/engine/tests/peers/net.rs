@@ -90,6 +90,8 @@ pub struct Host {
     /// Verify jobs wait here while they are held back.
     pub held: Vec<VerifyJob>,
     pub holds_jobs: bool,
+    /// Its sockets take nothing.
+    pub is_stuck: bool,
     contents: BTreeMap<TorrentId, Content>,
     ends: BTreeMap<ConnId, (usize, usize)>,
     tickets: BTreeMap<Ticket, (usize, usize)>,
@@ -169,6 +171,7 @@ impl Net {
             http: Vec::new(),
             held: Vec::new(),
             holds_jobs: false,
+            is_stuck: false,
             contents: BTreeMap::new(),
             ends: BTreeMap::new(),
             tickets: BTreeMap::new(),
@@ -528,6 +531,7 @@ impl Net {
                 self.todo.push_back(Todo::Dial(host, conn, addr));
             }
             Output::WantSend { conn } => self.todo.push_back(Todo::Ready(host, conn)),
+            Output::Send { .. } if self.hosts[host].is_stuck => {}
             Output::Send { conn, plan } => {
                 let mut bytes = Vec::new();
                 for part in plan.parts() {

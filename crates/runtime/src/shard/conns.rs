@@ -1,7 +1,7 @@
 //! The connections of a shard: dialled, read, written, closed.
 
 use std::io::Read as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use mio::event::Event;
 use mio::net::TcpStream;
@@ -12,6 +12,7 @@ use unchoke_engine::{ConnId, Ticket};
 use unchoke_wire::time::Instant;
 
 use super::{Io, Pending};
+use crate::sys;
 use crate::upload::{Progress, Upload};
 use crate::workers::{ReadResult, ReadTask};
 
@@ -63,6 +64,7 @@ impl Io {
         let token = self.next_token();
         // a connection that dies right away is seen by its first read or write
         let _ = stream.set_nodelay(true);
+        let _ = sys::notice_silence(&stream);
         let is_accepted = dial_until.is_none();
         let registered = self.registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE);
         if registered.is_err() {
@@ -122,6 +124,19 @@ impl Io {
         self.close(conn);
         self.pending.push_back(Pending::Closed(conn, reason));
         false
+    }
+
+    /// Gives up connections from addresses that this machine has no more: nothing comes back to them.
+    pub(super) fn drop_stranded(&mut self, present: &[IpAddr]) {
+        let is_stranded = |c: &Conn| {
+            let local = c.stream.local_addr().map(|a| a.ip().to_canonical());
+            local.is_ok_and(|ip| !ip.is_loopback() && !ip.is_unspecified() && !present.contains(&ip))
+        };
+        let stranded: Vec<ConnId> =
+            self.conns.iter().filter(|(_, c)| is_stranded(c)).map(|(conn, _)| conn).collect();
+        for conn in stranded {
+            self.lost(conn, ClosedBy::Remote);
+        }
     }
 
     /// Forgets a connection; its socket closes.

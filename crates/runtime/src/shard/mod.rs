@@ -14,7 +14,7 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use mio::net::TcpStream;
 use mio::{Events, Poll, Token};
-use unchoke_engine::engine::{Engine, PeerInfo, TorrentStats};
+use unchoke_engine::engine::{Engine, MemoryPart, PeerInfo, TorrentStats};
 use unchoke_engine::id::RequestId;
 use unchoke_engine::input::{HttpReply, PeerSource, Verified};
 use unchoke_engine::{Command, ConnId, Input, Ticket, TorrentId};
@@ -42,7 +42,7 @@ const CONNS_MAX: usize = 64;
 /// Reads of one connection in one turn.
 const READS_MAX: usize = 4;
 /// Bytes one read may give.
-const SCRATCH_LEN: usize = 256 << 10;
+pub(crate) const SCRATCH_LEN: usize = 256 << 10;
 
 /// What other threads tell a shard.
 pub(crate) enum ShardMessage {
@@ -66,6 +66,8 @@ pub(crate) enum ShardMessage {
     Datagram { from: std::net::SocketAddr, bytes: Vec<u8> },
     /// Peers of a torrent were heard of.
     Peers { torrent: TorrentId, source: PeerSource, peers: Vec<std::net::SocketAddr> },
+    /// This machine has other addresses: where we are reached now, and all of them.
+    Addresses { own: Vec<std::net::SocketAddr>, present: Vec<std::net::IpAddr> },
     /// Others see us at this address.
     OwnAddress { ip: std::net::IpAddr },
     /// Where the pieces of a torrent are from now on.
@@ -76,6 +78,8 @@ pub(crate) enum ShardMessage {
     Stats { torrent: TorrentId, reply: Sender<TorrentStats> },
     /// Figures of all torrents.
     AllStats { reply: Sender<Vec<TorrentStats>> },
+    /// What it may hold for strangers, and holds.
+    Memory { reply: Sender<Vec<MemoryPart>> },
     /// Its connected peers.
     Peerlist { torrent: TorrentId, reply: Sender<Vec<PeerInfo>> },
     /// Stop as the engine knows how, within this time, then end.
@@ -137,9 +141,7 @@ impl Shard {
 
     fn turn(&mut self) {
         // all of it: a connection's bytes must not come before the news that it is connected
-        for _ in 0..=self.io.pending.len() / PENDING_MAX {
-            self.work_pending();
-        }
+        self.work_all_pending();
         self.inbox.begin();
         for _ in 0..MESSAGES_MAX {
             let Some(message) = self.inbox.take() else { break };
@@ -171,6 +173,13 @@ impl Shard {
         let now = self.clock.now();
         for output in self.engine.handle(input, now) {
             self.io.apply(output, now);
+        }
+    }
+
+    /// All inputs that have followed so far.
+    fn work_all_pending(&mut self) {
+        for _ in 0..=self.io.pending.len() / PENDING_MAX {
+            self.work_pending();
         }
     }
 
@@ -241,6 +250,12 @@ impl Shard {
             ShardMessage::Peers { torrent, source, peers } => {
                 self.input(Input::PeersFound { torrent, source, peers: &peers });
             }
+            ShardMessage::Addresses { own, present } => {
+                self.io.drop_stranded(&present);
+                // peers must be known to be gone before they are tried anew
+                self.work_all_pending();
+                self.input(Input::Command(Command::AddressesChanged(own)));
+            }
             ShardMessage::OwnAddress { ip } => self.input(Input::OwnAddress { ip }),
             ShardMessage::Storage { torrent, place } => {
                 self.io.storages.insert(torrent, place);
@@ -255,6 +270,9 @@ impl Shard {
             ShardMessage::AllStats { reply } => {
                 let all = self.engine.torrents().filter_map(|t| self.engine.torrent_stats(t));
                 let _ = reply.send(all.collect());
+            }
+            ShardMessage::Memory { reply } => {
+                let _ = reply.send(self.engine.memory());
             }
             ShardMessage::Peerlist { torrent, reply } => {
                 let _ = reply.send(self.engine.peers(torrent));

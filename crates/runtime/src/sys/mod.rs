@@ -1,10 +1,12 @@
 //! The system calls that neither std nor mio has: many datagrams at once, learning which datagrams nobody took, listing
-//! interfaces.
+//! interfaces, noticing connections that are dead; and how many descriptors there are.
 
 mod datagrams;
+mod descriptors;
 mod interfaces;
 mod net;
 
 pub(crate) use datagrams::{Arrived, Outgoing, send_all};
+pub(crate) use descriptors::{raise_descriptors, share_descriptors};
 pub(crate) use interfaces::{InterfaceAddr, interfaces};
-pub(crate) use net::{report_unreachable, take_unreachable};
+pub(crate) use net::{notice_silence, report_unreachable, take_unreachable};

@@ -1,7 +1,8 @@
-//! The error queue of datagram sockets.
+//! Options of sockets: the error queue of datagram sockets, and how long a silent connection lives.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
 
 /// Asks to be told of datagrams that were refused, by [`take_unreachable`].
 #[cfg(target_os = "linux")]
@@ -41,6 +42,26 @@ pub(crate) fn take_unreachable(socket: &UdpSocket) -> Option<SocketAddr> {
         None
     }
 }
+
+/// Has the system end a connection whose other side does not acknowledge for a minute, as when a NAT forgot it or a line
+/// is cut: otherwise what was sent is tried again for a quarter of an hour.
+pub(crate) fn notice_silence(stream: &mio::net::TcpStream) -> io::Result<()> {
+    use rustix::net::sockopt;
+    sockopt::set_tcp_keepidle(stream, PROBE_AFTER)?;
+    sockopt::set_tcp_keepintvl(stream, PROBE_EVERY)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    #[cfg(target_os = "linux")]
+    sockopt::set_tcp_user_timeout(stream, SILENCE_MAX_MS)?;
+    Ok(())
+}
+
+/// A connection on which nothing goes either way is probed after so long,
+const PROBE_AFTER: Duration = Duration::from_secs(30);
+/// and again after so long without an answer.
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+/// How long sent bytes and probes may go without an acknowledgement.
+#[cfg(target_os = "linux")]
+const SILENCE_MAX_MS: u32 = 60_000;
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {

@@ -93,6 +93,20 @@ impl Checkers {
         self.set_upload_limit(host, settings.upload_limit, Instant::ZERO);
     }
 
+    /// A host begins anew: nothing of its connections and torrents is left.
+    pub(crate) fn restart(&mut self, host: HostId, settings: &Settings, now: Instant) {
+        self.hosts[host.0].restart(settings.upload_slots);
+        self.spins.retain(|(h, _), _| *h != host);
+        self.set_upload_limit(host, settings.upload_limit, now);
+    }
+
+    /// A host has another address: what it did wrong at the old one is its own still.
+    pub(crate) fn moved(&mut self, from: IpAddr, to: IpAddr) {
+        if self.dishonest.contains(&from) {
+            self.dishonest.insert(to);
+        }
+    }
+
     /// A host sends no more than this from now on.
     pub(crate) fn set_upload_limit(&mut self, host: HostId, limit: Option<u64>, now: Instant) {
         match limit {

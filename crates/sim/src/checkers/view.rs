@@ -89,6 +89,12 @@ impl HostView {
         }
     }
 
+    /// It begins anew; what it received for nothing still counts.
+    pub fn restart(&mut self, slots: usize) {
+        let waste = self.waste;
+        *self = HostView { waste, ..HostView::new(slots) };
+    }
+
     pub fn loaded(
         &mut self,
         torrent: TorrentId,

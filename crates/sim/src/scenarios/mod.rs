@@ -1,18 +1,19 @@
 //! The catalogue of runs: each makes a world of one seed, plays it, and says whether what must hold did hold.
 
+mod fault;
 mod faults;
-mod hostile;
+pub mod hostile;
 mod identity;
 mod limits;
 mod magnet;
 mod near;
 mod notes;
 mod sharing;
+mod stage;
 mod trackers;
 mod transfer;
 
-pub use hostile::{CASES, Case, Reaction};
-
+use crate::fault::FaultSet;
 use crate::host::{HostId, HostSettings};
 use crate::link::LinkSettings;
 use crate::marks::Mark;
@@ -30,6 +31,15 @@ pub struct Setup {
     pub seed: u64,
     /// How many peers, where the scenario leaves it open.
     pub peers: Option<usize>,
+    /// Which faults of its plan are played, where it has one; all when `None`.
+    pub faults: Option<FaultSet>,
+}
+
+impl Setup {
+    /// A run of this seed, as it comes.
+    pub fn of_seed(seed: u64) -> Self {
+        Setup { seed, peers: None, faults: None }
+    }
 }
 
 /// One run of the catalogue.
@@ -83,16 +93,24 @@ impl fmt::Display for Report {
 
 /// Why a run failed, and how to see it again.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{name} failed\n{what}\nSEED={seed}\nreplay: unchoke sim {name} --seed {seed}{}", peers.map(|n| format!(" --peers {n}")).unwrap_or_default())]
+#[error("{name} failed\n{what}\nSEED={}\nreplay: {}", setup.seed, self.replay())]
 pub struct Failure {
     /// The scenario.
     pub name: String,
-    /// Its seed.
-    pub seed: u64,
-    /// How many peers were asked for.
-    pub peers: Option<usize>,
+    /// What the run was made of.
+    pub setup: Setup,
     /// What did not hold.
     pub what: String,
+}
+
+impl Failure {
+    /// The command that shows it again.
+    pub fn replay(&self) -> String {
+        let Setup { seed, peers, faults } = self.setup;
+        let faults = faults.map(|f| format!(" --faults {f}")).unwrap_or_default();
+        let peers = peers.map(|n| format!(" --peers {n}")).unwrap_or_default();
+        format!("unchoke sim {} --seed {seed}{faults}{peers}", self.name)
+    }
 }
 
 /// Every scenario, folder by folder of the catalogue.
@@ -110,22 +128,35 @@ const GROUPS: &[&[Scenario]] = &[
     near::SCENARIOS,
     limits::SCENARIOS,
     faults::SCENARIOS,
+    fault::SCENARIOS,
     hostile::SCENARIOS,
 ];
 
-/// Plays a scenario.
+/// Plays a scenario of the catalogue.
 ///
 /// # Errors
 /// What did not hold, with the seed and the command that shows it again; or there is no such scenario.
 pub fn run(name: &str, seed: u64, peers: Option<usize>) -> Result<Report, Failure> {
-    let failure = |what| Failure { name: name.to_owned(), seed, peers, what };
+    let setup = Setup { peers, ..Setup::of_seed(seed) };
     let Some(scenario) = all().find(|s| s.name == name) else {
         let names: Vec<&str> = all().map(|s| s.name).collect();
-        return Err(failure(format!("there is no such scenario; there are: {}", names.join(", "))));
+        let what = format!("there is no such scenario; there are: {}", names.join(", "));
+        return Err(Failure { name: name.to_owned(), setup, what });
     };
-    let played = (scenario.run)(&Setup { seed, peers }).map_err(failure)?;
-    let Played { hosts, time, digest, marks, figures } = played;
-    Ok(Report { name: scenario.name, seed, hosts, time, digest, marks, figures })
+    scenario.play(&setup)
+}
+
+impl Scenario {
+    /// Plays it.
+    ///
+    /// # Errors
+    /// What did not hold, with the command that shows it again.
+    pub fn play(&self, setup: &Setup) -> Result<Report, Failure> {
+        let played = (self.run)(setup);
+        let Played { hosts, time, digest, marks, figures } =
+            played.map_err(|what| Failure { name: self.name.to_owned(), setup: *setup, what })?;
+        Ok(Report { name: self.name, seed: setup.seed, hosts, time, digest, marks, figures })
+    }
 }
 
 /// An error unless the claim holds.

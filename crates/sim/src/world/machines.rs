@@ -3,7 +3,8 @@
 use super::{Pending, World};
 use crate::bad_peer::{Act, BadPeer};
 use crate::checkers::Sight;
-use crate::host::{EndName, HostId, Machine};
+use crate::fault::FaultKind;
+use crate::host::{EndName, HostId, Machine, PORT};
 use crate::log::What;
 use crate::tracker::HttpAnswer;
 use core::net::{IpAddr, SocketAddr};
@@ -11,6 +12,7 @@ use unchoke_engine::hub::{HubInput, HubOutput};
 use unchoke_engine::input::{Verified, VerifyOutcome};
 use unchoke_engine::output::{HttpRequest, VerifyJob};
 use unchoke_engine::{Event, Input, Output, ShardId};
+use unchoke_wire::compact::Family;
 use unchoke_wire::time::{Duration, Instant};
 
 impl World {
@@ -46,7 +48,7 @@ impl World {
         let slot = &mut self.hosts[host.0].wake[machine as usize];
         if slot.is_none_or(|set| at < set || set < self.now) {
             *slot = Some(at);
-            self.at(at, Pending::Wake(host, machine));
+            self.at_host(host, at, Pending::Wake(host, machine));
         }
     }
 
@@ -73,7 +75,7 @@ impl World {
             HubOutput::Drop { ticket } => self.close_named(host, EndName::Ticket(ticket)),
             HubOutput::Datagram { to, bytes } => self.send_datagram(host, to, bytes),
             HubOutput::Resolve { request, host: name } => {
-                let addresses: Vec<IpAddr> = self.names.get(&name).copied().into_iter().collect();
+                let addresses = self.resolve(host, &name).unwrap_or_default();
                 self.hub(host, HubInput::Resolved { request, addresses: &addresses });
             }
             HubOutput::LsdDatagram { bytes, .. } => self.send_to_lan(host, &bytes),
@@ -124,9 +126,7 @@ impl World {
             Output::Connect { conn, addr, timeout } => {
                 self.hosts[host.0].dialling.insert(conn);
                 self.hosts[host.0].dialled.push(addr);
-                let delay = self.delay_to(host, addr.ip());
-                self.at(self.now + delay, Pending::Dial(host, conn, addr));
-                self.at(self.now + timeout, Pending::DialTimeout(host, conn));
+                self.dial(host, conn, addr, timeout);
             }
             Output::WantSend { conn } => {
                 if let Some(end) = self.hosts[host.0].ends.get(&EndName::Conn(conn)).copied() {
@@ -141,19 +141,19 @@ impl World {
             Output::Datagram { to, bytes } => self.send_datagram(host, to, bytes),
             Output::Http(request) => self.http(host, &request),
             Output::Resolve { request, host: name } => {
-                let ip = self.names.get(&name).copied();
-                let addresses: Vec<IpAddr> = ip.into_iter().collect();
-                let addresses = ip.map(|_| &*addresses).ok_or_else(|| "no such name".to_owned());
+                let addresses = self.resolve(host, &name);
+                let addresses = addresses.as_deref().map_err(Clone::clone);
                 self.engine(host, Input::Resolved { request, addresses });
             }
             Output::Verify(job) => {
-                let done = self.hosts[host.0].disk.done(job.data.len(), self.now);
-                self.at(done, Pending::Verified(host, job));
+                let done = self.disk_done(host, job.data.len());
+                self.at_host(host, done, Pending::Verified(host, job));
             }
             Output::Hub(command) => self.hub(host, HubInput::Engine { shard: ShardId(0), command }),
             Output::Event(event) => {
                 if let Event::MetadataReceived { torrent, .. } = &event {
-                    self.at(self.now + Duration::from_millis(5), Pending::Open(host, *torrent));
+                    let at = self.now + Duration::from_millis(5);
+                    self.at_host(host, at, Pending::Open(host, *torrent));
                 }
                 self.note(host, What::Event(event));
             }
@@ -166,11 +166,20 @@ impl World {
         if !h.is_up {
             return;
         }
+        let fault = self.write_fault(host);
+        let h = &self.hosts[host.0];
         let outcome = match h.stored.get(&job.torrent) {
-            Some(stored) => h.disk.verify(&job, stored, &mut self.rng),
+            Some(stored) => h.disk.verify(&job, stored, fault, &mut self.rng),
             None => VerifyOutcome::WriteFailed { error: "no storage".to_owned() },
         };
-        if let (VerifyOutcome::Good { .. }, Some(stored)) = (&outcome, h.stored.get(&job.torrent)) {
+        if let (VerifyOutcome::WriteFailed { .. }, Some(fault)) = (&outcome, fault) {
+            self.marks.add(fault.mark());
+        }
+        let now = self.now;
+        if let (VerifyOutcome::Good { .. }, Some(stored)) =
+            (&outcome, self.hosts[host.0].stored.get_mut(&job.torrent))
+        {
+            stored.written.push((now, job.piece));
             let is_true = stored.content.is_piece_stored(&stored.storage, job.piece);
             let sight = Sight::Acknowledged { torrent: job.torrent, piece: job.piece, is_true };
             self.see(host, &sight);
@@ -192,68 +201,81 @@ impl World {
                     }
                 }
                 Act::Close(pipe) => self.close_named(host, EndName::Raw(pipe)),
+                Act::Finish(pipe) => self.finish(host, pipe),
                 Act::WakeAt(at) => self.at(at, Pending::ScriptWake(host)),
             }
         }
     }
 
-    /// Makes a bad peer dial a host.
+    /// Makes a bad peer dial a host, as often as its manner says.
     pub fn bad_peer_dials(&mut self, host: HostId, target: HostId) {
         let addr = self.hosts[target.0].addr();
-        self.script(host, |_, _| vec![Act::Dial(addr)]);
+        self.script(host, |script, now| script.dial(addr, now));
     }
 
     fn http(&mut self, host: HostId, request: &HttpRequest) {
         let place = request.url.split_once("://").map_or("", |(_, rest)| rest);
         let place = place.split(['/', '?']).next().unwrap_or_default();
         let name = place.rsplit_once(':').map_or(place, |(name, _)| name);
-        let ip = name.parse().ok().or_else(|| self.names.get(name).copied());
+        let literal: Option<IpAddr> = name.trim_matches(['[', ']']).parse().ok();
+        let found = literal.map_or_else(|| self.resolve(host, name), |ip| Ok(vec![ip]));
+        let is_v4 = request.family == Family::V4;
+        let ip = found.unwrap_or_default().into_iter().find(|ip| ip.is_ipv4() == is_v4);
         let tracker = ip.and_then(|ip| self.trackers.iter().position(|t| t.ip == ip));
-        let from = self.hosts[host.0].ip;
-        let (answer, at) = match tracker {
-            None => (Some(Err("no route".to_owned())), self.now + Duration::from_millis(1)),
-            Some(tracker) => {
+        let from = ip.and_then(|ip| self.hosts[host.0].ip_towards(ip));
+        let (answer, at) = match (tracker, from) {
+            (Some(tracker), Some(from)) => {
                 let delay = self.hosts[host.0].link.delay(&mut self.rng) * 2;
-                let tracker = &mut self.trackers[tracker];
-                (tracker.http(&request.url, from, self.now), self.now + delay + tracker.latency)
+                let (answer, slow) = self.tracker_http(tracker, &request.url, from);
+                (answer, self.now + delay + slow)
             }
+            _ => (Some(Err("no route".to_owned())), self.now + Duration::from_millis(1)),
         };
+        let end = self.now + request.timeout;
         let (reply, at) = match answer {
-            Some(reply) => (reply, at),
-            None => (Err("timed out".to_owned()), self.now + request.timeout),
+            Some(reply) if at < end => (reply, at),
+            _ => (Err("timed out".to_owned()), end),
         };
-        let answer = HttpAnswer { reply, remote: ip.unwrap_or(from) };
-        self.at(at, Pending::Http(host, request.request, answer));
+        let answer = HttpAnswer { reply, remote: ip.unwrap_or(self.hosts[host.0].ip) };
+        self.at_host(host, at, Pending::Http(host, request.request, answer));
     }
 
     pub(super) fn send_datagram(&mut self, host: HostId, to: SocketAddr, bytes: Vec<u8>) {
         self.note(host, What::DatagramSent { to, bytes: bytes.clone() });
         let h = &mut self.hosts[host.0];
         h.spoken.insert(to);
-        let from = h.addr();
+        // no address of that family: no route
+        let Some(from) = h.datagram_addr(to.ip()) else { return };
         let left = h.link.send(bytes.len() + 28, self.now) + h.link.delay(&mut self.rng);
         if h.link.loses(&mut self.rng) {
             return;
         }
-        if let Some(tracker) = self.trackers.iter_mut().find(|t| t.ip == to.ip()) {
-            let at = left + tracker.latency;
-            if let Some(reply) = tracker.udp(from, &bytes, self.now) {
-                self.at(at, Pending::Datagram(to, from, reply));
+        if let Some(tracker) = self.trackers.iter().position(|t| t.ip == to.ip()) {
+            if let Some(arrival) = self.datagram_arrives(host, None, left, bytes.len()) {
+                let (reply, slow) = self.tracker_udp(tracker, from, &bytes);
+                if let Some(reply) = reply {
+                    self.at(arrival + slow, Pending::Datagram(to, from, reply));
+                }
             }
             return;
         }
         let Some(target) = self.by_ip.get(&to.ip()).copied() else { return };
         let is_lost = self.hosts[target.0].link.loses(&mut self.rng);
-        if to.port() == crate::host::PORT && !is_lost {
+        let is_open = to.port() == PORT || self.hosts[target.0].nat_port == Some(to.port());
+        if is_open && !is_lost {
             let arrival = left + self.hosts[target.0].link.delay(&mut self.rng);
-            self.at(arrival, Pending::Datagram(from, to, bytes));
+            let Some(arrival) = self.datagram_arrives(host, Some(target), arrival, bytes.len()) else {
+                return;
+            };
+            self.deliver_datagram(host, from, to, bytes, arrival);
         }
     }
 
     pub(super) fn datagram(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         let Some(host) = self.by_ip.get(&to.ip()).copied() else { return };
         let h = &self.hosts[host.0];
-        if !h.link.settings.is_behind_nat || h.spoken.contains(&from) {
+        let is_shut = h.link.settings.is_behind_nat || h.faults.has(FaultKind::Nat);
+        if !is_shut || h.spoken.contains(&from) {
             self.hub(host, HubInput::Datagram { from, bytes });
         }
     }
@@ -269,6 +291,15 @@ impl World {
                 self.at(at, Pending::LanDatagram(HostId(i), from, bytes.to_vec()));
             }
         }
+    }
+
+    /// What a name resolves to at a host.
+    fn resolve(&mut self, host: HostId, name: &str) -> Result<Vec<IpAddr>, String> {
+        if self.hosts[host.0].faults.has(FaultKind::DnsDown) {
+            self.marks.add(FaultKind::DnsDown.mark());
+            return Err("the name server does not answer".to_owned());
+        }
+        self.names.get(name).cloned().ok_or_else(|| "no such name".to_owned())
     }
 
     /// One way from a host to an address; to one that nobody has it takes as long as to anybody.

@@ -1,18 +1,21 @@
 //! The world: hosts, what is under way between them, and the order of events.
 
+mod faults;
 mod machines;
 mod pipes;
 
 use crate::bad_peer::{BadPeer, Manner};
 use crate::checkers::{Checkers, Sight};
+use crate::fault::FaultPlan;
 use crate::host::{Host, HostId, HostSettings, Machine, Stored};
 use crate::link::LinkSettings;
 use crate::log::{Entry, Log, What};
 use crate::marks::{Mark, Marks};
 use crate::swarm::Content;
 use crate::tracker::{HttpAnswer, Tracker};
+use crate::watch;
 use core::cmp::Reverse;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use pipes::End;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
@@ -44,6 +47,8 @@ enum Pending {
     PlanLeft(usize, u64),
     /// The other side of an end is gone.
     Gone(usize),
+    /// The other side has answered the end of this end's stream with its own.
+    Finished(usize),
     /// A datagram arrives.
     Datagram(SocketAddr, SocketAddr, Vec<u8>),
     LanDatagram(HostId, SocketAddr, Vec<u8>),
@@ -53,10 +58,17 @@ enum Pending {
     Http(HostId, RequestId, HttpAnswer),
     /// The storage of a torrent from a magnet is opened.
     Open(HostId, TorrentId),
+    /// A fault of the plan begins.
+    FaultBegins(usize),
+    /// A fault of the plan is over.
+    FaultEnds(usize),
+    /// A host's connections are reset again, as long as its fault lasts.
+    ResetAgain(HostId),
 }
 
+/// What is due when, and for which life of a host if only for that one.
 #[derive(Debug)]
-struct Due(Reverse<(Instant, u64)>, Pending);
+struct Due(Reverse<(Instant, u64)>, Option<(HostId, u32)>, Pending);
 
 impl PartialEq for Due {
     fn eq(&self, other: &Self) -> bool {
@@ -89,15 +101,32 @@ pub struct World {
     trackers: Vec<Tracker>,
     by_ip: BTreeMap<IpAddr, HostId>,
     /// Names that resolve.
-    names: BTreeMap<String, IpAddr>,
+    names: BTreeMap<String, Vec<IpAddr>>,
     /// What torrents from magnets will turn out to be.
-    awaited: BTreeMap<(HostId, TorrentId), Rc<Content>>,
+    awaited: BTreeMap<(HostId, TorrentId), (Rc<Content>, Bitfield)>,
     ends: Vec<End>,
     due: BinaryHeap<Due>,
     next_ticket: u64,
     log: Log,
     checkers: Checkers,
     marks: Marks,
+    plan: FaultPlan,
+    planned_at: Instant,
+    /// Hosts up to this one are cut off from those after it, until then.
+    partition: Option<(usize, Instant)>,
+}
+
+impl Drop for World {
+    /// Leaves its log to who watches.
+    fn drop(&mut self) {
+        watch::leave(|| watch::Recording {
+            log: core::mem::take(&mut self.log),
+            hosts: self.hosts.iter().map(|h| h.all_ips.clone()).collect(),
+            plan: self.plan.clone(),
+            planned_at: self.planned_at,
+            end: self.now,
+        });
+    }
 }
 
 impl World {
@@ -116,9 +145,12 @@ impl World {
             ends: Vec::new(),
             due: BinaryHeap::new(),
             next_ticket: 0,
-            log: Log::new(keeps_log),
+            log: Log::new(keeps_log || watch::keeps_logs()),
             checkers: Checkers::default(),
             marks: Marks::default(),
+            plan: FaultPlan::default(),
+            planned_at: Instant::ZERO,
+            partition: None,
         }
     }
 
@@ -178,6 +210,12 @@ impl World {
         IpAddr::V4(Ipv4Addr::from_bits(0x5000_0001 + (n << 9)))
     }
 
+    /// The same in IPv6.
+    pub fn next_ip6(&self) -> IpAddr {
+        let n = u128::try_from(self.hosts.len() + self.trackers.len()).expect("few hosts");
+        IpAddr::V6(Ipv6Addr::from_bits((0x2a01_0000 << 96) + (n << 72) + 1))
+    }
+
     /// Adds a host.
     pub fn add_host(&mut self, settings: HostSettings) -> HostId {
         let ip = self.next_ip();
@@ -190,8 +228,8 @@ impl World {
         seeds.iter_mut().for_each(|s| self.rng.fill_bytes(s));
         let id = HostId(self.hosts.len());
         self.checkers.add_host(&settings.engine);
+        core::iter::once(ip).chain(settings.other_ip).for_each(|ip| _ = self.by_ip.insert(ip, id));
         self.hosts.push(Host::new(ip, settings, seeds, self.now));
-        self.by_ip.insert(ip, id);
         self.hub(id, HubInput::Timeout);
         id
     }
@@ -234,9 +272,9 @@ impl World {
         &mut self.trackers[tracker]
     }
 
-    /// Makes a name resolve.
+    /// Makes a name resolve to this address, beside those it has.
     pub fn add_name(&mut self, name: &str, ip: IpAddr) {
-        self.names.insert(name.to_owned(), ip);
+        self.names.entry(name.to_owned()).or_default().push(ip);
     }
 
     /// Makes a host spoil one block in so many that it sends; zero ends it.
@@ -252,6 +290,7 @@ impl World {
                 self.see(host, &Sight::Wanted { torrent: *torrent, wanted });
             }
             Command::SetLimits { upload, .. } => self.checkers.set_upload_limit(host, *upload, self.now),
+            Command::Add(add) => self.hosts[host.0].added.push((**add).clone()),
             _ => {}
         }
         self.engine(host, Input::Command(command));
@@ -259,6 +298,7 @@ impl World {
 
     /// Tells a host's engine of a peer as its user would.
     pub fn add_peer(&mut self, host: HostId, torrent: TorrentId, addr: SocketAddr) {
+        self.hosts[host.0].named.push((torrent, addr));
         self.engine(host, Input::PeersFound { torrent, source: PeerSource::User, peers: &[addr] });
     }
 
@@ -272,14 +312,27 @@ impl World {
         wanted: Option<Bitfield>,
     ) {
         let storage = content.storage(&have);
-        self.hosts[host.0].stored.insert(torrent, Stored { content: content.clone(), storage });
+        let stored =
+            Stored { content: content.clone(), storage, wanted: wanted.clone(), written: Vec::new() };
+        self.hosts[host.0].stored.insert(torrent, stored);
         self.see(host, &Sight::Loaded { torrent, content, have: &have, wanted: wanted.as_ref() });
         self.command(host, Command::StorageReady { torrent, have, wanted, partials: Vec::new() });
     }
 
     /// Opens an empty storage once the metadata of a torrent has come.
     pub fn await_metadata(&mut self, host: HostId, torrent: TorrentId, content: &Rc<Content>) {
-        self.awaited.insert((host, torrent), content.clone());
+        self.await_metadata_with(host, torrent, content, Bitfield::none(content.pieces()));
+    }
+
+    /// Opens a storage that holds these pieces once the metadata of a torrent has come.
+    pub fn await_metadata_with(
+        &mut self,
+        host: HostId,
+        torrent: TorrentId,
+        content: &Rc<Content>,
+        have: Bitfield,
+    ) {
+        self.awaited.insert((host, torrent), (content.clone(), have));
     }
 
     /// Switches a host off at once: its connections are reset, its memory is lost.
@@ -320,11 +373,21 @@ impl World {
         true
     }
 
-    /// Plays one event; `false` when there is none.
+    /// Plays one event; `false` when there is none. What is due at a host that is suspended waits for it.
     pub fn step(&mut self) -> bool {
-        let Some(Due(Reverse((at, _)), pending)) = self.due.pop() else { return false };
+        let Some(Due(Reverse((at, seq)), life, pending)) = self.due.pop() else { return false };
         self.now = self.now.max(at);
-        self.play(pending);
+        if life.is_some_and(|(host, life)| self.hosts[host.0].life != life) {
+            if let Pending::Dialled(_, _, Some(end)) = pending {
+                self.close_end(end);
+            }
+            return true;
+        }
+        match self.frozen_until(&pending) {
+            // what waits keeps its place before what came later
+            Some(until) => self.due.push(Due(Reverse((until, seq)), life, pending)),
+            None => self.play(pending),
+        }
         true
     }
 
@@ -337,8 +400,18 @@ impl World {
     }
 
     fn at(&mut self, at: Instant, pending: Pending) {
+        self.push(at, None, pending);
+    }
+
+    /// The same, void once the host begins anew.
+    fn at_host(&mut self, host: HostId, at: Instant, pending: Pending) {
+        let life = self.hosts[host.0].life;
+        self.push(at, Some((host, life)), pending);
+    }
+
+    fn push(&mut self, at: Instant, life: Option<(HostId, u32)>, pending: Pending) {
         self.seq += 1;
-        self.due.push(Due(Reverse((at.max(self.now), self.seq)), pending));
+        self.due.push(Due(Reverse((at.max(self.now), self.seq)), life, pending));
     }
 
     fn play(&mut self, pending: Pending) {
@@ -356,10 +429,14 @@ impl World {
             Pending::Stream(end, bytes) => self.stream(end, bytes),
             Pending::PlanLeft(end, bytes) => self.plan_left(end, bytes),
             Pending::Gone(end) => self.gone(end),
+            Pending::Finished(end) => self.finished(end),
             Pending::Datagram(from, to, bytes) => self.datagram(from, to, &bytes),
             Pending::LanDatagram(host, from, bytes) => {
                 self.hub(host, HubInput::LsdDatagram { from, is_on_link: true, bytes: &bytes });
             }
+            Pending::FaultBegins(number) => self.fault_begins(number),
+            Pending::FaultEnds(number) => self.fault_ends(number),
+            Pending::ResetAgain(host) => self.reset_again(host),
             Pending::Verified(host, job) => self.verified(host, job),
             Pending::Http(host, request, answer) => {
                 let reply = answer.reply.as_ref().map_err(Clone::clone).map(|(status, body)| HttpReply {
@@ -370,8 +447,7 @@ impl World {
                 self.engine(host, Input::HttpDone { request, reply });
             }
             Pending::Open(host, torrent) => {
-                if let Some(content) = self.awaited.remove(&(host, torrent)) {
-                    let have = Bitfield::none(content.pieces());
+                if let Some((content, have)) = self.awaited.remove(&(host, torrent)) {
                     self.open_storage(host, torrent, &content, have, None);
                 }
             }

@@ -2,6 +2,7 @@
 
 use super::{Pending, World};
 use crate::checkers::Sight;
+use crate::fault::FaultKind;
 use crate::host::{EndName, HostId, PORT};
 use crate::link::Fate;
 use crate::marks::Mark;
@@ -24,6 +25,7 @@ pub(super) struct End {
     is_open: bool,
     /// The pipe was cut: bytes under way are lost.
     is_reset: bool,
+    is_v4: bool,
     /// Bytes that were sent last arrive then: streams keep their order.
     last_arrival: Instant,
     sent: u64,
@@ -36,18 +38,20 @@ impl World {
         let peer = self.ends[end].peer;
         let is_dialler = peer.is_multiple_of(2);
         let port = if is_dialler { 20_000 + u16::try_from(peer % 40_000).unwrap_or(0) } else { PORT };
-        SocketAddr::new(self.hosts[self.ends[peer].host.0].ip, port)
+        let h = &self.hosts[self.ends[peer].host.0];
+        let own = core::iter::once(h.ip).chain(h.other_ip).find(|ip| ip.is_ipv4() == self.ends[end].is_v4);
+        SocketAddr::new(own.unwrap_or(h.ip), port)
     }
 
     /// Who answers at an address.
     fn listener(&self, addr: SocketAddr) -> Option<HostId> {
         let target = self.by_ip.get(&addr.ip()).copied().filter(|_| addr.port() == PORT)?;
         let h = &self.hosts[target.0];
-        (h.is_up && !h.link.settings.is_behind_nat).then_some(target)
+        (h.is_up && !h.link.settings.is_behind_nat && !h.faults.has(FaultKind::Nat)).then_some(target)
     }
 
     /// Makes the two ends of a pipe and tells the acceptor; the dialler's end.
-    fn join(&mut self, host: HostId, name: EndName, target: HostId) -> usize {
+    fn join(&mut self, host: HostId, name: EndName, target: HostId, is_v4: bool) -> usize {
         let near = self.ends.len();
         self.next_ticket += 1;
         let ticket = Ticket(self.next_ticket);
@@ -57,6 +61,7 @@ impl World {
             peer,
             is_open: true,
             is_reset: false,
+            is_v4,
             last_arrival: Instant::ZERO,
             sent: 0,
             received: 0,
@@ -75,23 +80,55 @@ impl World {
         near
     }
 
+    pub(super) fn dial(&mut self, host: HostId, conn: ConnId, addr: SocketAddr, timeout: Duration) {
+        let h = &mut self.hosts[host.0];
+        h.dialling.insert(conn);
+        h.dialled.push(addr);
+        let is_out_of_descriptors = h.faults.has(FaultKind::NoDescriptors);
+        if is_out_of_descriptors || h.ip_towards(addr.ip()).is_none() {
+            if is_out_of_descriptors {
+                self.marks.add(Mark::NoDescriptors);
+            }
+            self.at_host(host, self.now + Duration::from_micros(50), Pending::Dialled(host, conn, None));
+            return;
+        }
+        let delay = self.delay_to(host, addr.ip());
+        self.at_host(host, self.now + delay, Pending::Dial(host, conn, addr));
+        self.at_host(host, self.now + timeout, Pending::DialTimeout(host, conn));
+    }
+
     pub(super) fn dialled_by(&mut self, host: HostId, conn: ConnId, addr: SocketAddr) {
         let knows = self.hosts[host.0].is_up && self.hosts[host.0].dialling.contains(&conn);
+        let far = self.by_ip.get(&addr.ip()).copied();
+        let is_cut = far.is_some_and(|to| self.is_cut(host, to));
+        if knows && is_cut {
+            return; // silence
+        }
+        let is_full = self.listener(addr).filter(|to| self.hosts[to.0].faults.has(FaultKind::NoDescriptors));
+        if knows && is_full.is_some() {
+            self.marks.add(Mark::NoDescriptors);
+            let back = self.delay_to(host, addr.ip());
+            self.at_host(host, self.now + back, Pending::Dialled(host, conn, None));
+            return;
+        }
+        if far.is_some_and(|to| self.hosts[to.0].faults.has(FaultKind::Nat)) {
+            self.marks.add(Mark::Nat);
+        }
         let Some(target) = self.listener(addr).filter(|_| knows) else {
             // nobody there: silence; a host without a listener on that port refuses
             if self.by_ip.contains_key(&addr.ip()) && addr.port() != PORT {
                 let back = self.delay_to(host, addr.ip());
-                self.at(self.now + back, Pending::Dialled(host, conn, None));
+                self.at_host(host, self.now + back, Pending::Dialled(host, conn, None));
             }
             return;
         };
         if target == host {
             self.marks.add(Mark::SelfDialled);
         }
-        let near = self.join(host, EndName::Conn(conn), target);
+        let near = self.join(host, EndName::Conn(conn), target, addr.is_ipv4());
         let back = self.delay_to(host, addr.ip());
         self.ends[near + 1].last_arrival = self.now + back;
-        self.at(self.now + back, Pending::Dialled(host, conn, Some(near)));
+        self.at_host(host, self.now + back, Pending::Dialled(host, conn, Some(near)));
     }
 
     pub(super) fn dial_answer(&mut self, host: HostId, conn: ConnId, end: Option<usize>) {
@@ -112,7 +149,7 @@ impl World {
     pub(super) fn raw_dial(&mut self, host: HostId, addr: SocketAddr) {
         if let Some(target) = self.listener(addr) {
             let near = self.ends.len();
-            self.join(host, EndName::Raw(near), target);
+            self.join(host, EndName::Raw(near), target, addr.is_ipv4());
             self.hosts[host.0].ends.insert(EndName::Raw(near), near);
             self.script(host, |script, now| script.joined(near, true, now));
         }
@@ -128,6 +165,13 @@ impl World {
                     let from = bytes.len();
                     bytes.resize(from + block.len as usize, 0);
                     let h = &self.hosts[host.0];
+                    if h.faults.has(FaultKind::ReadError) {
+                        self.marks.add(Mark::ReadError);
+                        let error = FaultKind::ReadError.name().to_owned();
+                        self.engine(host, Input::ReadFailed { torrent: plan.torrent, block, error });
+                        self.reset(end);
+                        return;
+                    }
                     let read = h.stored.get(&plan.torrent).map(|s| s.storage.read(block, &mut bytes[from..]));
                     if let Some(Err(error)) = read {
                         let error = error.to_string();
@@ -139,6 +183,7 @@ impl World {
                     if one_in > 0 && self.rng.next_u32().is_multiple_of(one_in) {
                         bytes[from] ^= 0x55;
                     }
+                    self.spoil(host, &mut bytes[from..]);
                 }
             }
         }
@@ -150,7 +195,8 @@ impl World {
         let to = self.ends[peer].host;
         let len = bytes.len();
         self.ends[end].sent += len as u64;
-        let left = self.hosts[from.0].link.send(len, self.now);
+        let cost = self.line_cost(from, len);
+        let left = self.hosts[from.0].link.send(cost, self.now);
         let fates = [self.hosts[from.0].link.fate(&mut self.rng), self.hosts[to.0].link.fate(&mut self.rng)];
         let mut arrival =
             left + self.hosts[from.0].link.delay(&mut self.rng) + self.hosts[to.0].link.delay(&mut self.rng);
@@ -168,7 +214,9 @@ impl World {
                 }
             }
         }
-        arrival = self.hosts[to.0].link.receive(len, arrival.max(self.ends[end].last_arrival));
+        arrival = self.stream_arrives(from, to, arrival);
+        let cost = self.line_cost(to, len);
+        arrival = self.hosts[to.0].link.receive(cost, arrival.max(self.ends[end].last_arrival));
         self.ends[end].last_arrival = arrival;
         self.at(arrival, Pending::Stream(peer, bytes));
         self.at(left, Pending::PlanLeft(end, len as u64));
@@ -239,6 +287,42 @@ impl World {
                 let at = (self.now + self.delay_to(host, far)).max(self.ends[end].last_arrival);
                 self.at(at, Pending::Gone(peer));
             }
+        }
+    }
+
+    /// Cuts a pipe so that one side hears of it at once, and the other one only then.
+    pub(super) fn cut_half(&mut self, end: usize, until: Instant) {
+        let peer = self.ends[end].peer;
+        (self.ends[end].is_reset, self.ends[peer].is_reset) = (true, true);
+        if self.ends[peer].is_open {
+            self.at(until, Pending::Gone(peer));
+        }
+        self.gone(end);
+    }
+
+    /// The host that holds an end.
+    pub(super) fn host_of_end(&self, end: usize) -> HostId {
+        self.ends[end].host
+    }
+
+    /// A bad peer sends nothing more and goes on reading. Who has heard all of it closes its own side, as shells do.
+    pub(super) fn finish(&mut self, host: HostId, pipe: usize) {
+        let Some(end) = self.hosts[host.0].ends.get(&EndName::Raw(pipe)).copied() else { return };
+        let peer = self.ends[end].peer;
+        let far: IpAddr = self.hosts[self.ends[peer].host.0].ip;
+        let heard = (self.now + self.delay_to(host, far)).max(self.ends[end].last_arrival);
+        let back = self.delay_to(host, far);
+        self.at(heard, Pending::Gone(peer));
+        self.at(heard + back, Pending::Finished(end));
+    }
+
+    /// The other side has ended its stream, too, after all it had sent.
+    pub(super) fn finished(&mut self, end: usize) {
+        let last_in = self.ends[self.ends[end].peer].last_arrival;
+        if self.now < last_in {
+            self.at(last_in, Pending::Finished(end));
+        } else {
+            self.gone(end);
         }
     }
 

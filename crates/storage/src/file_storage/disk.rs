@@ -195,7 +195,7 @@ impl FileStorage {
     /// Components of a file beneath the root.
     pub(super) fn path_of(&self, number: u32) -> Vec<String> {
         match number {
-            PART => vec![format!(".{}.unchoke-part", self.spec.name())],
+            PART => self.spec.part_path(),
             _ => self.spec.file(FileIndex(number)).path.clone(),
         }
     }

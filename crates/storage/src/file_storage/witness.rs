@@ -155,7 +155,7 @@ impl FileStorage {
             self.note_renewed(file.0);
             // after a sync that failed, memory may hold what the disk does not
             if let Ok(open) = self.file(*file, false) {
-                sys::drop_cache(&open);
+                sys::wont_need(&open);
             }
         }
         let Ok(mut lookup) = self.lookup() else { return };

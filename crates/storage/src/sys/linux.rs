@@ -59,11 +59,6 @@ pub(super) fn kind_of_file_system(dir: impl AsFd) -> Option<u64> {
     u64::try_from(rustix::fs::fstatfs(dir).ok()?.f_type).ok()
 }
 
-/// Has the kernel forget what it holds of a file in memory, as far as that is on the disk.
-pub(crate) fn drop_cache(file: &File) {
-    let _ = rustix::fs::fadvise(file, 0, None, Advice::DontNeed);
-}
-
 /// Reads from `offset` as much as is in memory, and says how many bytes that were. Ends early at the end of the file and
 /// on errors, and reads nothing where the file system cannot read without waiting.
 pub(crate) fn read_now(file: &File, buf: &mut [u8], offset: u64, is_in_memory: bool) -> usize {
@@ -87,6 +82,21 @@ pub(crate) fn read_now(file: &File, buf: &mut [u8], offset: u64, is_in_memory: b
 /// Has the kernel begin to read a stretch; it may ignore that.
 pub(crate) fn will_need(file: &File, offset: u64, len: u64) {
     let _ = rustix::fs::fadvise(file, offset, NonZeroU64::new(len), Advice::WillNeed);
+}
+
+/// Has the kernel forget what it holds of a file, so that the disk is asked for the next read; it may ignore that.
+pub(crate) fn wont_need(file: &File) {
+    let _ = rustix::fs::fadvise(file, 0, None, Advice::DontNeed);
+}
+
+/// Renames in one step that fails where something is.
+pub(super) fn rename_exclusive(
+    from: impl AsFd,
+    name: &str,
+    to: impl AsFd,
+    new_name: &str,
+) -> Result<(), Errno> {
+    rustix::fs::renameat_with(from, name, to, new_name, rustix::fs::RenameFlags::NOREPLACE)
 }
 
 /// Whether a file is on a disk with moving parts, as far as the kernel knows: network file systems, and those over

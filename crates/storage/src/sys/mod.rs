@@ -3,6 +3,7 @@
 
 #[cfg(target_os = "linux")]
 mod linux;
+mod moves;
 #[cfg(not(target_os = "linux"))]
 mod portable;
 
@@ -18,15 +19,16 @@ use rustix::io::Errno;
 #[cfg(target_os = "linux")]
 pub use linux::is_rotational;
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{allocate, data_from, drop_cache, is_in_memory, read_now, will_need};
+pub(crate) use linux::{allocate, data_from, is_in_memory, read_now, will_need, wont_need};
 #[cfg(target_os = "linux")]
-use linux::{kind_of_file_system, open_beneath};
+use linux::{kind_of_file_system, open_beneath, rename_exclusive};
+pub(crate) use moves::{Beneath, copy_link, copy_looks, create_new, link_new, link_target, rename_new};
 #[cfg(not(target_os = "linux"))]
 pub use portable::is_rotational;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use portable::{allocate, data_from, drop_cache, is_in_memory, read_now, will_need};
+pub(crate) use portable::{allocate, data_from, is_in_memory, read_now, will_need, wont_need};
 #[cfg(not(target_os = "linux"))]
-use portable::{kind_of_file_system, open_beneath};
+use portable::{kind_of_file_system, open_beneath, rename_exclusive};
 
 /// Opens a folder the user named; links on the way are followed.
 pub(crate) fn open_root(path: &Path) -> io::Result<OwnedFd> {
@@ -166,6 +168,8 @@ pub(crate) struct Entry {
     /// Time of the last change, in nanoseconds since 1970.
     pub(crate) mtime_ns: i64,
     pub(crate) inode: u64,
+    /// The file system it is on.
+    pub(crate) device: rustix::fs::Dev,
 }
 
 impl Lookup {
@@ -193,6 +197,7 @@ impl Lookup {
             len: u64::try_from(stat.st_size).map_err(|_| Errno::OVERFLOW)?,
             mtime_ns: mtime_ns(&stat),
             inode: stat.st_ino,
+            device: stat.st_dev,
         }))
     }
 }

@@ -36,9 +36,6 @@ pub(super) fn kind_of_file_system(_dir: impl AsFd) -> Option<u64> {
     None
 }
 
-/// A hint that has no effect here.
-pub(crate) fn drop_cache(_file: &File) {}
-
 /// Bytes that can be read without waiting: none that are known.
 pub(crate) fn read_now(_file: &File, _buf: &mut [u8], _offset: u64, _is_in_memory: bool) -> usize {
     0
@@ -46,6 +43,19 @@ pub(crate) fn read_now(_file: &File, _buf: &mut [u8], _offset: u64, _is_in_memor
 
 /// A hint that has no effect here.
 pub(crate) fn will_need(_file: &File, _offset: u64, _len: u64) {}
+
+/// A hint that has no effect here.
+pub(crate) fn wont_need(_file: &File) {}
+
+/// No one step is known that does it.
+pub(super) fn rename_exclusive(
+    _from: impl AsFd,
+    _name: &str,
+    _to: impl AsFd,
+    _new_name: &str,
+) -> Result<(), rustix::io::Errno> {
+    Err(rustix::io::Errno::NOSYS)
+}
 
 /// Whether a file is on a disk with moving parts: not known.
 pub fn is_rotational(_file: impl AsFd) -> bool {

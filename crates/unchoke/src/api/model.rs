@@ -151,6 +151,28 @@ pub(crate) struct Version {
     pub(crate) listen: Vec<String>,
 }
 
+/// The most memory that strangers can make the daemon hold, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Budget {
+    /// All parts together.
+    pub(crate) cap: u64,
+    /// What is held of the parts that are counted.
+    pub(crate) used: u64,
+    /// Each kind of memory.
+    pub(crate) parts: Vec<Part>,
+}
+
+/// One kind of memory of a budget.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Part {
+    /// What it is.
+    pub(crate) name: String,
+    /// The most, in bytes.
+    pub(crate) cap: u64,
+    /// What is held, in bytes; `null` where it is not counted.
+    pub(crate) used: Option<u64>,
+}
+
 /// It was done, and stays so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Done {

@@ -44,6 +44,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route(HEALTH, get(health))
         .route("/api/v1/version", get(version))
+        .route("/api/v1/budget", get(budget))
         .route("/api/v1/torrents", torrents)
         .route("/api/v1/torrents/{hash}", get(info).delete(remove))
         .route("/api/v1/torrents/{hash}/pause", post(pause))
@@ -82,6 +83,10 @@ async fn health() -> Response {
 
 async fn version(State(api): Shared) -> Response {
     json(StatusCode::OK, &api.torrents.version())
+}
+
+async fn budget(State(api): Shared) -> Reply {
+    work(move || api.torrents.budget()).await
 }
 
 async fn list(State(api): Shared, page: Result<Query<Page>, QueryRejection>) -> Reply {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
+use unchoke_sim::FaultSet;
 use unchoke_sim::dht::{Attack, Share};
 
 /// Options of `sim`.
@@ -17,8 +18,26 @@ pub(crate) struct SimArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
     /// Seeds to play, counted up from --seed
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) runs: u64,
+    /// Runs at the same time [default: one a core]
+    #[arg(long, value_name = "J", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: Option<u16>,
+    /// Of `all` or `list`, those whose names begin so
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) only: Option<String>,
+    /// Of the faults a scenario plans, only these: numbers with commas between them, or `none`
+    #[arg(long, value_name = "LIST")]
+    pub(crate) faults: Option<FaultSet>,
+    /// Draw the run to this file: who sent what to whom, when
+    #[arg(long, value_name = "FILE", conflicts_with = "runs")]
+    pub(crate) svg: Option<PathBuf>,
+    /// Draw from this second on
+    #[arg(long, value_name = "S", requires = "svg", value_parser = seconds)]
+    pub(crate) from: Option<Duration>,
+    /// Draw up to this second
+    #[arg(long, value_name = "S", requires = "svg", value_parser = seconds)]
+    pub(crate) to: Option<Duration>,
     /// Peers, in scenarios that leave it open
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=1000))]
     pub(crate) peers: Option<u16>,
@@ -133,6 +152,11 @@ Attacks (in a snapshot, unless they say otherwise):
   amplify         one attacker asks in the name of a victim
   bootstrap       who searches just started; 95 % of its saved nodes and all routers are dead";
 
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "seconds are a number".to_string())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| "seconds are from 0 on".to_string())
+}
+
 fn hours(text: &str) -> Result<Duration, String> {
     let hours: f64 = text.parse().map_err(|_| "hours are a number".to_string())?;
     if !(0.1..=1000.0).contains(&hours) {
@@ -159,12 +183,21 @@ mod tests {
             ("dht --hours 0", "hours are from 0.1 to 1000"),
             ("dht --churn odd", "calm, medium, harsh"),
             ("dht --full --churn calm", "cannot be used with"),
+            ("swarm --runs 0", "1.."),
+            ("swarm --faults 1,x", "faults are numbers below 64"),
+            ("swarm --from 3", "--svg"),
             ("", "SCENARIO"),
         ] {
             let text = refusal(args).unwrap_or_default();
             assert!(text.contains(hint), "{args}: {text}");
         }
-        for args in ["dht", "dht --nodes 1000 --dead 0.2 --seed 7 --json", "golden-b --seed 7", "list"] {
+        for args in [
+            "dht",
+            "dht --nodes 1000 --dead 0.2 --seed 7 --json",
+            "golden-b --seed 7",
+            "list",
+            "mix/net --faults 3,7 --svg x --to 9",
+        ] {
             assert_eq!(refusal(args), None, "{args}");
         }
     }

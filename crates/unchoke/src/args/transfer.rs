@@ -89,6 +89,10 @@ pub(crate) struct SwarmArgs {
     /// DHT node to begin with, in place of the public ones; may be repeated
     #[arg(long = "dht-node", value_name = "HOST:PORT", conflicts_with = "no_dht")]
     pub(crate) dht_nodes: Vec<HostPort>,
+    /// Connections that each of the threads that run torrents may have open, one thread a core
+    #[arg(long, value_name = "N", default_value_t = Settings::default().connections_max,
+        value_parser = units::at_least_one)]
+    pub(crate) max_connections: usize,
     /// Most bytes a second to download, such as 500K or 2MiB; 0 for no limit
     #[arg(long, value_name = "RATE", value_parser = units::rate, default_value = "0", hide_default_value = true)]
     pub(crate) limit_down: Rate,
@@ -108,6 +112,7 @@ impl SwarmArgs {
         let config = SessionConfig {
             dht: !self.no_dht,
             engine: Settings {
+                connections_max: self.max_connections,
                 download_limit: self.limit_down.0,
                 upload_limit: self.limit_up.0,
                 pex: !self.no_pex,

@@ -13,6 +13,7 @@ mod session;
 mod show;
 mod signals;
 mod sim;
+mod sim_all;
 mod sim_dht;
 mod transfer;
 mod verify;

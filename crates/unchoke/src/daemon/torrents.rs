@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use unchoke_runtime::{AddTorrent, Discovery, PeerInfo, Session, State, Stats, TorrentHandle, TorrentSource};
+use unchoke_runtime::{
+    AddTorrent, Discovery, MemoryPart, PeerInfo, Session, State, Stats, TorrentHandle, TorrentSource,
+};
 use unchoke_wire::WireHash;
 use unchoke_wire::metainfo::Metainfo;
 
 use super::place;
 use crate::api::ApiError;
-use crate::api::model::{Add, Added, Details, Done, File, List, Page, Peer, Torrent, Version};
+use crate::api::model::{Add, Added, Budget, Details, Done, File, List, Page, Part, Peer, Torrent, Version};
 use crate::{selection, source};
 
 /// The session of the daemon.
@@ -39,6 +41,14 @@ impl Torrents {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             listen: self.session.local_addrs().iter().map(ToString::to_string).collect(),
         }
+    }
+
+    /// The most memory that strangers can make the session hold.
+    pub(crate) fn budget(&self) -> Result<Budget, ApiError> {
+        let budget = self.session.memory_budget().map_err(|e| ApiError::of(&e))?;
+        let (cap, used) = (budget.cap(), budget.used());
+        let part = |p: MemoryPart| Part { name: p.name.to_owned(), cap: p.cap, used: p.used };
+        Ok(Budget { cap, used, parts: budget.parts.into_iter().map(part).collect() })
     }
 
     /// Adds what the request names.

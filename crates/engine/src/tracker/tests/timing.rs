@@ -249,3 +249,15 @@ fn a_scrape_tells_the_counts() {
     let unknown = "tracker does not know the torrent";
     assert_eq!(scraped("http://192.0.2.1/announce", Answer::Body("d5:filesdee")), unknown);
 }
+
+#[test]
+fn another_address_is_told_before_the_least_interval_but_not_twice_in_a_minute() {
+    let mut world = one(Answer::Body("d8:intervali1800e12:min intervali900ee"));
+    world.run_to(100);
+    let moved = |world: &mut World| world.put(AnnounceInput::Moved(world.now + Duration::from_secs(10)));
+    moved(&mut world);
+    world.run_to(120);
+    moved(&mut world);
+    world.run_to(1500);
+    assert_eq!(world.times(), [0, 110, 170]);
+}

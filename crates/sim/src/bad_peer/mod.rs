@@ -1,5 +1,13 @@
 //! A peer that speaks raw bytes and misbehaves as its [`Manner`] says. What the manner leaves alone it does as a plain
 //! peer would, so that one manner is one wrong.
+//!
+//! [`BadPeer`] is a machine without sockets or clock: whoever drives it, the simulator or real connections, tells it what
+//! happened ([`BadPeer::dial`], [`BadPeer::joined`], [`BadPeer::received`], [`BadPeer::gone`], [`BadPeer::timer`]) and
+//! carries out the [`Act`]s it answers with, in order.
+
+mod manner;
+
+pub use manner::{Dials, Ends, Greeting, Manner, Metadata, Retort, Serves};
 
 use crate::log::message_words;
 use crate::swarm::Content;
@@ -7,103 +15,26 @@ use core::net::SocketAddr;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use unchoke_wire::handshake::{HANDSHAKE_LEN, PREFIX_LEN};
-use unchoke_wire::message::{Frame, Message};
+use unchoke_wire::message::{Frame, Message, piece_header};
 use unchoke_wire::time::{Duration, Instant};
 use unchoke_wire::ut_metadata::MetadataMessage;
 use unchoke_wire::{
-    BlockRef, Extension, ExtensionHandshake, ExtensionIds, Handshake, PeerId, Reserved, WireHash, limits,
+    BlockIndex, BlockRef, Extension, ExtensionHandshake, ExtensionIds, Handshake, PeerId, PieceIndex, limits,
 };
 
-/// What a bad peer wants done.
-#[derive(Debug)]
+/// What a bad peer wants done. A pipe is a connection under the number its driver gave it.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Act {
     /// Dial this address.
     Dial(SocketAddr),
     /// Send these bytes.
     Send(usize, Vec<u8>),
-    /// Close the pipe.
+    /// Close the pipe; it is not told that it is gone.
     Close(usize),
+    /// Send nothing more on the pipe, and go on reading.
+    Finish(usize),
     /// Call again then.
     WakeAt(Instant),
-}
-
-/// How it shakes hands.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub enum Greeting {
-    /// As it should.
-    #[default]
-    Right,
-    /// Not at all.
-    Silent,
-    /// With these bytes instead.
-    Bytes(Vec<u8>),
-    /// With another info-hash.
-    OtherHash(WireHash),
-    /// With the first 48 bytes, and with the other side's own peer id after it has answered.
-    OwnId,
-    /// One byte after the other, this far apart.
-    Drip(Duration),
-}
-
-/// What it does with requests.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Serves {
-    /// Nothing: it takes them and is silent.
-    #[default]
-    Nothing,
-    /// Sends good blocks.
-    Good,
-    /// Sends good blocks this far apart.
-    Slowly(Duration),
-    /// Spoils one block in so many; one: all.
-    Spoils(u32),
-    /// Rejects them.
-    Rejects,
-}
-
-/// What it says and sends of the metadata.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Metadata {
-    /// The right size and bytes that are wrong.
-    WrongBytes,
-    /// A wrong size, and silence.
-    WrongSize(u32),
-    /// The right size, and rejects.
-    Rejects,
-}
-
-/// How a bad peer behaves.
-#[derive(Clone, Debug, Default)]
-pub struct Manner {
-    /// How it shakes hands.
-    pub greeting: Greeting,
-    /// Its reserved bits.
-    pub reserved: Reserved,
-    /// Raw bytes sent once both handshakes are through.
-    pub first: Vec<u8>,
-    /// Raw bytes sent so long after that, and how often, that far apart.
-    pub later: Vec<(Duration, Vec<u8>, u32)>,
-    /// Whether it unchokes who is interested.
-    pub unchokes: bool,
-    /// What it does with requests.
-    pub serves: Serves,
-    /// After so many blocks it chokes for so long, once.
-    pub chokes_after: Option<(u32, Duration)>,
-    /// What it says of the metadata; it speaks the extension protocol then.
-    pub metadata: Option<Metadata>,
-}
-
-impl Manner {
-    /// A plain peer of BEP 3 that has everything and serves it.
-    pub fn plain_seed(pieces: u32) -> Self {
-        let bits = unchoke_wire::Bitfield::all(pieces);
-        Manner {
-            first: Message::Bitfield(bits.as_bytes()).to_vec(),
-            unchokes: true,
-            serves: Serves::Good,
-            ..Manner::default()
-        }
-    }
 }
 
 /// What was seen on one pipe.
@@ -121,6 +52,8 @@ pub struct Seen {
     pub heard: Vec<(Instant, String)>,
     /// When the other side closed.
     pub gone: Option<Instant>,
+    /// When it closed itself, or sent its last byte.
+    pub ended: Option<Instant>,
     /// When it began.
     pub since: Instant,
     sent: usize,
@@ -128,9 +61,21 @@ pub struct Seen {
     has_greeted: bool,
     is_choked: bool,
     ids: ExtensionIds,
+    /// How often each retort was made.
+    retorted: Vec<u32>,
 }
 
 impl Seen {
+    /// Whether neither side closed it.
+    pub fn is_open(&self) -> bool {
+        self.gone.is_none() && self.ended.is_none()
+    }
+
+    /// Bytes it sent.
+    pub fn sent(&self) -> usize {
+        self.sent
+    }
+
     /// Whether a message in these words was heard.
     pub fn has_heard(&self, words: &str) -> bool {
         self.heard.iter().any(|(_, w)| w == words)
@@ -154,28 +99,40 @@ pub struct BadPeer {
     timed_len: u64,
     blocks: u32,
     line: VecDeque<(usize, BlockRef)>,
+    /// Whom it dials.
+    target: Option<SocketAddr>,
 }
 
 /// Something it will do.
 #[derive(Debug)]
 enum Timed {
+    Dial,
     Bytes(usize, Vec<u8>),
     Block,
     Unchoke(usize),
+    End(usize),
 }
 
+/// How far apart it fetches what it may have while choked.
+const FETCHES_APART: Duration = Duration::from_millis(300);
+/// Bytes of a block that comes one at a time; nobody waits for more.
+const TRICKLED_MAX: usize = 600;
+
 impl BadPeer {
-    pub(crate) fn new(content: &Rc<Content>, manner: Manner, tail: [u8; 12], lot: u64) -> Self {
+    /// A peer of the swarm of `content`. `tail` ends its peer id unless the manner names one; `lot` fixes what it
+    /// leaves to chance.
+    pub fn new(content: &Rc<Content>, manner: Manner, tail: [u8; 12], lot: u64) -> Self {
         BadPeer {
             content: content.clone(),
+            peer_id: manner.peer_id.unwrap_or_else(|| PeerId::ours(tail)),
             manner,
-            peer_id: PeerId::ours(tail),
             lot,
             pipes: BTreeMap::new(),
             timed: BTreeMap::new(),
             timed_len: 0,
             blocks: 0,
             line: VecDeque::new(),
+            target: None,
         }
     }
 
@@ -189,10 +146,20 @@ impl BadPeer {
         self.peer_id
     }
 
-    pub(crate) fn joined(&mut self, pipe: usize, is_dialler: bool, now: Instant) -> Vec<Act> {
-        let seen = Seen { is_dialler, since: now, is_choked: true, ..Seen::default() };
+    /// It is to dial this address, as often as its manner says.
+    pub fn dial(&mut self, target: SocketAddr, now: Instant) -> Vec<Act> {
+        self.target = Some(target);
+        let Dials { after, count, apart } = self.manner.dials;
+        (0..count).map(|n| self.later(now + after + apart * n, Timed::Dial)).collect()
+    }
+
+    /// A connection was made, by a dial of its own or by the other side. `pipe` is its name from here on.
+    pub fn joined(&mut self, pipe: usize, is_dialler: bool, now: Instant) -> Vec<Act> {
+        let retorted = vec![0; self.manner.retorts.len()];
+        let seen = Seen { is_dialler, since: now, is_choked: true, retorted, ..Seen::default() };
         self.pipes.insert(pipe, seen);
-        if is_dialler { self.greet(pipe, now) } else { Vec::new() }
+        let acts = if is_dialler { self.greet(pipe, now) } else { Vec::new() };
+        self.closing(acts, now)
     }
 
     fn handshake(&self) -> Vec<u8> {
@@ -222,11 +189,43 @@ impl BadPeer {
         }
     }
 
-    fn send(&mut self, pipe: usize, bytes: Vec<u8>) -> Vec<Act> {
-        if let Some(seen) = self.pipes.get_mut(&pipe) {
-            seen.sent += bytes.len();
+    fn send(&mut self, pipe: usize, mut bytes: Vec<u8>) -> Vec<Act> {
+        let Some(seen) = self.pipes.get_mut(&pipe).filter(|s| s.is_open()) else { return Vec::new() };
+        let left = match self.manner.ends {
+            Some(Ends::AtByte(last)) => last.saturating_sub(seen.sent),
+            _ => usize::MAX,
+        };
+        bytes.truncate(left);
+        let is_last = bytes.len() == left;
+        seen.sent += bytes.len();
+        let mut acts = vec![Act::Send(pipe, bytes)];
+        if is_last {
+            acts.push(Act::Close(pipe));
         }
-        vec![Act::Send(pipe, bytes)]
+        acts
+    }
+
+    /// Notes the connections it wants closed, and dials again if that is its manner.
+    fn closing(&mut self, mut acts: Vec<Act>, now: Instant) -> Vec<Act> {
+        let ended: Vec<usize> = acts
+            .iter()
+            .filter_map(|act| match act {
+                Act::Close(pipe) | Act::Finish(pipe) => Some(*pipe),
+                _ => None,
+            })
+            .collect();
+        for pipe in ended {
+            if let Some(seen) = self.pipes.get_mut(&pipe) {
+                seen.ended = Some(now);
+            }
+            acts.extend(self.redial(now));
+        }
+        acts
+    }
+
+    fn redial(&mut self, now: Instant) -> Option<Act> {
+        let rest = self.manner.redials.filter(|_| self.target.is_some())?;
+        Some(self.later(now + rest, Timed::Dial))
     }
 
     fn later(&mut self, at: Instant, timed: Timed) -> Act {
@@ -235,10 +234,12 @@ impl BadPeer {
         Act::WakeAt(at)
     }
 
-    pub(crate) fn timer(&mut self, now: Instant) -> Vec<Act> {
+    /// The time it asked for has come.
+    pub fn timer(&mut self, now: Instant) -> Vec<Act> {
         let mut acts = Vec::new();
         while let Some(entry) = self.timed.first_entry().filter(|e| e.key().0 <= now) {
             match entry.remove() {
+                Timed::Dial => acts.extend(self.target.map(Act::Dial)),
                 Timed::Bytes(pipe, bytes) => acts.extend(self.send(pipe, bytes)),
                 Timed::Block => {
                     if let Some((pipe, block)) = self.line.pop_front() {
@@ -251,20 +252,27 @@ impl BadPeer {
                     }
                     acts.extend(self.send(pipe, Message::Unchoke.to_vec()));
                 }
+                Timed::End(pipe) if self.pipes.get(&pipe).is_some_and(Seen::is_open) => {
+                    let is_half = matches!(self.manner.ends, Some(Ends::Half(_)));
+                    acts.push(if is_half { Act::Finish(pipe) } else { Act::Close(pipe) });
+                }
+                Timed::End(_) => {}
             }
         }
-        acts
+        self.closing(acts, now)
     }
 
-    pub(crate) fn gone(&mut self, pipe: usize, now: Instant) -> Vec<Act> {
-        if let Some(seen) = self.pipes.get_mut(&pipe) {
-            seen.gone = Some(now);
-        }
+    /// The other side closed a connection.
+    pub fn gone(&mut self, pipe: usize, now: Instant) -> Vec<Act> {
+        let Some(seen) = self.pipes.get_mut(&pipe) else { return Vec::new() };
+        let was_open = seen.is_open();
+        seen.gone = Some(now);
         self.line.retain(|(p, _)| *p != pipe);
-        Vec::new()
+        if was_open { self.redial(now).into_iter().collect() } else { Vec::new() }
     }
 
-    pub(crate) fn received(&mut self, pipe: usize, bytes: &[u8], now: Instant) -> Vec<Act> {
+    /// Bytes came on a connection.
+    pub fn received(&mut self, pipe: usize, bytes: &[u8], now: Instant) -> Vec<Act> {
         let Some(seen) = self.pipes.get_mut(&pipe) else { return Vec::new() };
         if seen.bytes == 0 {
             seen.sent_before_answer = seen.sent;
@@ -285,7 +293,7 @@ impl BadPeer {
         while let Some(message) = self.next_message(pipe) {
             acts.extend(self.message(pipe, &message, now));
         }
-        acts
+        self.closing(acts, now)
     }
 
     fn handshake_in(&mut self, pipe: usize, now: Instant) -> Vec<Act> {
@@ -302,6 +310,9 @@ impl BadPeer {
         }
         if !self.manner.first.is_empty() {
             acts.extend(self.send(pipe, self.manner.first.clone()));
+        }
+        if let Some(Ends::After(after) | Ends::Half(after)) = self.manner.ends {
+            acts.push(self.later(now + after, Timed::End(pipe)));
         }
         for (after, bytes, times) in self.manner.later.clone() {
             let mut at = now;
@@ -334,13 +345,39 @@ impl BadPeer {
     fn message(&mut self, pipe: usize, bytes: &[u8], now: Instant) -> Vec<Act> {
         let Some(seen) = self.pipes.get_mut(&pipe) else { return Vec::new() };
         seen.heard.push((now, message_words(bytes)));
-        let Ok(Some((message, _))) = Message::parse(bytes) else { return Vec::new() };
-        match message {
+        let mut acts = self.retort(pipe, bytes);
+        let Ok(Some((message, _))) = Message::parse(bytes) else { return acts };
+        acts.extend(self.answer(pipe, &message, now));
+        acts
+    }
+
+    /// What it says to a message of this kind, whatever is in it.
+    fn retort(&mut self, pipe: usize, bytes: &[u8]) -> Vec<Act> {
+        let mut acts = Vec::new();
+        for n in 0..self.manner.retorts.len() {
+            let retort = &self.manner.retorts[n];
+            let Some(seen) = self.pipes.get_mut(&pipe) else { break };
+            if bytes.get(4) == Some(&retort.to) && seen.retorted[n] < retort.times {
+                seen.retorted[n] += 1;
+                let says = retort.says.clone();
+                acts.extend(self.send(pipe, says));
+            }
+        }
+        acts
+    }
+
+    fn answer(&mut self, pipe: usize, message: &Message<'_>, now: Instant) -> Vec<Act> {
+        let Some(seen) = self.pipes.get_mut(&pipe) else { return Vec::new() };
+        match *message {
             Message::Interested if self.manner.unchokes && seen.is_choked => {
                 seen.is_choked = false;
                 self.send(pipe, Message::Unchoke.to_vec())
             }
             Message::Request(block) if !seen.is_choked => self.request(pipe, block, now),
+            Message::Cancel(block) if self.manner.serves == Serves::AfterCancel => {
+                self.block(pipe, block, now)
+            }
+            Message::AllowedFast(piece) => self.fetch(pipe, piece, now),
             Message::Cancel(block) => {
                 self.line.retain(|(p, b)| *p != pipe || *b != block);
                 Vec::new()
@@ -358,14 +395,66 @@ impl BadPeer {
 
     fn request(&mut self, pipe: usize, block: BlockRef, now: Instant) -> Vec<Act> {
         match self.manner.serves {
-            Serves::Nothing => Vec::new(),
+            Serves::Nothing | Serves::AfterCancel => Vec::new(),
+            Serves::Trickle(apart) => self.trickle(pipe, block, apart, now),
+            Serves::Elsewhere | Serves::Short | Serves::Empty => self.no_block(pipe, block),
             Serves::Rejects => self.send(pipe, Message::Reject(block).to_vec()),
             Serves::Slowly(apart) => {
                 self.line.push_back((pipe, block));
                 let waiting = u32::try_from(self.line.len()).unwrap_or(u32::MAX);
                 vec![self.later(now + apart * waiting, Timed::Block)]
             }
-            Serves::Good | Serves::Spoils(_) => self.block(pipe, block, now),
+            Serves::Good | Serves::Spoils(_) | Serves::SpoilsEach(_) | Serves::SpoilsPiece(_) => {
+                self.block(pipe, block, now)
+            }
+        }
+    }
+
+    /// Fetches a piece it may have while choked, over and over.
+    fn fetch(&mut self, pipe: usize, piece: PieceIndex, now: Instant) -> Vec<Act> {
+        let layout = &self.content.metainfo.info.layout;
+        let blocks = (0..layout.block_count(piece)).map(|n| layout.block(piece, BlockIndex(n)));
+        let asks: Vec<u8> = blocks.flat_map(|block| Message::Request(block).to_vec()).collect();
+        (0..self.manner.fast_fetches)
+            .map(|n| self.later(now + FETCHES_APART * n, Timed::Bytes(pipe, asks.clone())))
+            .collect()
+    }
+
+    fn trickle(&mut self, pipe: usize, block: BlockRef, apart: Duration, now: Instant) -> Vec<Act> {
+        let mut acts = self.send(pipe, piece_header(block).to_vec());
+        let from = block.begin as usize;
+        let data = self.content.piece(block.piece)[from..from + block.len as usize].to_vec();
+        let mut at = now;
+        for byte in data.into_iter().take(TRICKLED_MAX) {
+            at = at + apart;
+            acts.push(self.later(at, Timed::Bytes(pipe, vec![byte])));
+        }
+        acts
+    }
+
+    /// Something like a block, and none that was asked for.
+    fn no_block(&mut self, pipe: usize, block: BlockRef) -> Vec<Act> {
+        let whole = block.len as usize;
+        let (begin, len) = match self.manner.serves {
+            Serves::Elsewhere => (block.begin + 1, whole),
+            Serves::Short => (block.begin, whole / 2),
+            _ => (block.begin, 0),
+        };
+        let message = Message::Piece { piece: block.piece, begin, data: &vec![0; len] }.to_vec();
+        self.send(pipe, message)
+    }
+
+    /// Whether it spoils the block that is next to be sent.
+    fn spoils(&mut self, block: BlockRef) -> bool {
+        match self.manner.serves {
+            Serves::Spoils(one_in) => {
+                self.lot =
+                    self.lot.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (self.lot >> 33).is_multiple_of(u64::from(one_in))
+            }
+            Serves::SpoilsEach(one_in) => (self.blocks - 1).is_multiple_of(one_in),
+            Serves::SpoilsPiece(piece) => block.piece.0 == piece,
+            _ => false,
         }
     }
 
@@ -376,12 +465,8 @@ impl BadPeer {
         self.blocks += 1;
         let from = block.begin as usize;
         let mut data = self.content.piece(block.piece)[from..from + block.len as usize].to_vec();
-        if let Serves::Spoils(one_in) = self.manner.serves {
-            self.lot =
-                self.lot.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            if (self.lot >> 33).is_multiple_of(u64::from(one_in)) {
-                data[0] ^= 0xff;
-            }
+        if self.spoils(block) {
+            data[0] ^= 0xff;
         }
         let message = Message::Piece { piece: block.piece, begin: block.begin, data: &data }.to_vec();
         let mut acts = self.send(pipe, message);
@@ -410,11 +495,17 @@ impl BadPeer {
         let raw = &self.content.metainfo.raw_info;
         let from = block as usize * limits::METADATA_BLOCK_LEN as usize;
         let answer = match self.manner.metadata {
-            Some(Metadata::WrongBytes) if from < raw.len() => {
+            Some(kind @ (Metadata::Good | Metadata::WrongBytes)) if from < raw.len() => {
                 let to = raw.len().min(from + limits::METADATA_BLOCK_LEN as usize);
-                let data = vec![b'x'; to - from];
+                let is_good = kind == Metadata::Good;
+                let data = if is_good { raw[from..to].to_vec() } else { vec![b'x'; to - from] };
                 let total_size = u32::try_from(raw.len()).unwrap_or(0);
                 MetadataMessage::Data { block, total_size, data: &data }.encode()
+            }
+            Some(Metadata::OtherSize) => {
+                let total_size = 3 * limits::METADATA_BLOCK_LEN;
+                let data = vec![b'x'; limits::METADATA_BLOCK_LEN as usize];
+                MetadataMessage::Data { block: 0, total_size, data: &data }.encode()
             }
             Some(Metadata::Rejects) => MetadataMessage::Reject { block }.encode(),
             _ => return Vec::new(),
