@@ -15,6 +15,7 @@ mod clients;
 mod compare;
 mod create_agreement;
 mod dht;
+mod disk_faults;
 mod fixtures;
 mod lab;
 mod link;
@@ -143,6 +144,7 @@ fn run(args: &Args) -> Result<Summary> {
     cases.extend(attack::cases());
     cases.extend(load::cases());
     cases.extend(net_faults::cases());
+    cases.extend(disk_faults::cases());
     cases.retain(|case| case.is_wanted(&args.filters));
     if cases.is_empty() {
         bail!("no case has {:?} in its name", args.filters);

@@ -164,14 +164,13 @@ impl Kept {
     }
 
     /// Syncs the data, then makes a record of what is true of it. Call [`Self::saved`] when that is kept.
-    pub(super) fn to_record(&mut self) -> Result<ResumeRecord, String> {
+    pub(super) fn to_record(&self) -> Result<ResumeRecord, String> {
         let mut record = ResumeRecord::new(self.entry.hash, self.entry.hashes);
         let metainfo = self.metainfo();
         if let (Some(place), Some(metainfo)) = (&self.storage, &metainfo) {
             place.call(|storage| storage.sync())?;
             record.have = self.have.clone();
-            self.facts = place.storage.facts();
-            record.facts.clone_from(&self.facts);
+            record.facts = place.storage.facts();
             record.selection = self.selection(&metainfo.info).unwrap_or_default();
             record.info = (self.magnet.is_some() && self.stored.is_none()).then(|| metainfo.raw_info.clone());
         }

@@ -256,10 +256,9 @@ impl Keeper {
         let Some(torrent) = id else { return };
         let command = if is_paused { Command::Pause(torrent) } else { Command::Resume(torrent) };
         kept.entry.shard.send(ShardMessage::Command(command));
-        self.troubles.forget(hash);
-        if has_failed && !is_paused {
-            kept.entry.change(|s| s.phase = Phase::Starting);
-            self.go_on(hash);
+        match has_failed && !is_paused {
+            true => self.try_again(hash),
+            false => self.troubles.forget(hash),
         }
     }
 

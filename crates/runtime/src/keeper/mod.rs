@@ -295,6 +295,7 @@ impl Keeper {
             Ok(record) => record,
             Err(e) => return self.sync_failed(hash, e),
         };
+        kept.facts.clone_from(&record.facts);
         let result = match &self.links.records {
             Records::Files(store) => store.save(&record),
             Records::State(_) | Records::None => {

@@ -242,6 +242,26 @@ impl Keeper {
         }
     }
 
+    /// The owner of a torrent that failed wants it to go on. What stands at its root by now is taken for it.
+    pub(super) fn try_again(&mut self, hash: WireHash) {
+        self.troubles.forget(hash);
+        let Some(kept) = self.torrents.get(&hash) else { return };
+        kept.entry.change(|s| s.phase = Phase::Starting);
+        let place = kept.storage.as_ref().filter(|_| kept.is_ready);
+        if let (Some(place), Some(metainfo)) = (place, kept.metainfo())
+            && let Err(gone) = place.storage.is_there()
+        {
+            let opened = kept.open(&metainfo.info, &self.pool).map(|s| (check_facts(&kept.known(), &*s), s));
+            match opened {
+                Ok((resume, storage)) if !resume.is_storage_missing => {
+                    self.take_back(hash, Placed::new(storage), &resume);
+                }
+                _ => return self.fail(hash, gone.to_string()),
+            }
+        }
+        self.go_on(hash);
+    }
+
     /// A torrent that failed goes on, unless its owner wants it to rest.
     pub(super) fn go_on(&mut self, hash: WireHash) {
         let Some(kept) = self.torrents.get(&hash) else { return };

@@ -35,9 +35,10 @@ pub(crate) fn open_root(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(CWD, path, dir_flags(), Mode::empty())?)
 }
 
-/// The file system a folder is on.
-pub(crate) fn device(dir: impl AsFd) -> io::Result<rustix::fs::Dev> {
-    Ok(rustix::fs::fstat(dir)?.st_dev)
+/// The file system a folder is on, and its number there.
+pub(crate) fn folder_id(dir: impl AsFd) -> io::Result<(rustix::fs::Dev, u64)> {
+    let stat = rustix::fs::fstat(dir)?;
+    Ok((stat.st_dev, stat.st_ino))
 }
 
 /// What a file system says of itself.
