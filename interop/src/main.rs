@@ -5,6 +5,7 @@
 //! `interop: N passed, N failed, N skipped`; the exit code is 1 when a case failed.
 //!
 //! `cargo run --release -p unchoke-interop -- bench-dht` measures the DHT node beside libtorrent's instead, and
+//! `-- kill9` kills a daemon at random moments, a thousand times.
 //! `-- attack` and `-- load NAME` put strangers and load on it, without other clients;
 //! `cargo xtask compare` transfers, checks and creates torrents with every client and writes `docs/performance.md`.
 
@@ -17,6 +18,7 @@ mod create_agreement;
 mod dht;
 mod disk_faults;
 mod fixtures;
+mod kill9;
 mod lab;
 mod link;
 mod load;
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Some((first, rest)) if first == "compare" => compare(rest),
         Some((first, rest)) if first == "attack" => attack(rest),
         Some((first, rest)) if first == "load" => load(rest),
+        Some((first, rest)) if first == "kill9" => kill9(rest),
         Some((first, rest)) if first == "limit" => compare::limit::run(rest).map(|()| true),
         _ => Args::parse(args.into_iter()).and_then(|args| run(&args)).map(|summary| summary.failed == 0),
     };
@@ -78,6 +81,11 @@ fn attack(args: &[String]) -> Result<bool> {
 fn load(args: &[String]) -> Result<bool> {
     let args = load::Args::parse(args.iter().cloned())?;
     load::run(&args, &binary(args.unchoke.as_deref())?).map(|()| true)
+}
+
+fn kill9(args: &[String]) -> Result<bool> {
+    let args = kill9::Args::parse(args)?;
+    kill9::run(&args, &binary(args.unchoke.as_deref())?)
 }
 
 fn compare(args: &[String]) -> Result<bool> {
@@ -143,6 +151,7 @@ fn run(args: &Args) -> Result<Summary> {
     cases.extend(long_path::cases());
     cases.extend(attack::cases());
     cases.extend(load::cases());
+    cases.extend(kill9::cases());
     cases.extend(net_faults::cases());
     cases.extend(disk_faults::cases());
     cases.retain(|case| case.is_wanted(&args.filters));

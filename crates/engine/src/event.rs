@@ -28,6 +28,11 @@ pub enum Event {
         /// The torrent.
         torrent: TorrentId,
     },
+    /// A torrent lets its storage be, as [`crate::Command::CloseStorage`] told it.
+    StorageClosed {
+        /// The torrent.
+        torrent: TorrentId,
+    },
     /// A torrent of that hash was there already; nothing was added.
     Duplicate {
         /// The one that was there.

@@ -299,6 +299,10 @@ pub enum Command {
         /// Partly received pieces.
         partials: Vec<PartialPiece>,
     },
+    /// Let go of the storage of a torrent, since its files are to be moved or checked. Its peers are disconnected, what
+    /// is being verified is waited for. Answered by [`crate::Event::Partials`] and [`crate::Event::StorageClosed`]; it
+    /// transfers nothing until [`Command::StorageReady`] then. One that sleeps has no storage, and goes on sleeping.
+    CloseStorage(TorrentId),
     /// Choose anew which pieces to get.
     SetWanted {
         /// The torrent.

@@ -73,6 +73,25 @@ fn a_peer_the_user_named_is_tried_again_soon_and_for_ever() {
 }
 
 #[test]
+fn a_peer_the_user_named_that_closes_each_time_is_tried_ever_more_seldom_until_it_gives_something() {
+    let mut list = PeerList::new(0, vec![]);
+    list.add(addr("10.0.0.1:1"), PeerSource::User, None, T0);
+    let mut now = T0;
+    for rest_s in [1, 2, 4, 8, 16, 32, 60, 60] {
+        let key = dial_one(&mut list, now);
+        list.connected(key, now);
+        list.missed(key, now);
+        let next = list.next_dial_time(now).unwrap();
+        assert_eq!(next.since(now).as_secs(), rest_s);
+        now = next;
+    }
+    let key = dial_one(&mut list, now);
+    list.connected(key, now);
+    list.disconnected(key, now);
+    assert_eq!(list.next_dial_time(now), Some(now + Duration::from_secs(1)));
+}
+
+#[test]
 fn the_best_candidates_are_dialled_first() {
     let mut list = PeerList::new(0, vec![]);
     let told_by = Some("10.0.0.9".parse().unwrap());

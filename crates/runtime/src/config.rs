@@ -52,6 +52,8 @@ pub struct SessionConfig {
     /// Where the session's torrents are kept, all there is to know of them: the next session of this folder begins with
     /// them, asleep. It belongs to one session at a time, and takes the place of `resume_dir`.
     pub state_dir: Option<PathBuf>,
+    /// Bytes of the disk of `state_dir` that are set aside, so that small changes can be kept when it is full.
+    pub state_reserve_len: u64,
     /// Threads that run torrents, at most 255; `None`: as many as there are cores.
     pub shards: Option<u8>,
     /// Threads that hash and use the disk. With none the shards do it themselves, and wait for the disk.
@@ -78,6 +80,7 @@ impl Default for SessionConfig {
             dht_file: None,
             resume_dir: None,
             state_dir: None,
+            state_reserve_len: 0,
             shards: None,
             workers: cores(),
             engine: Settings::default(),

@@ -8,6 +8,15 @@ use unchoke_storage::{ResumeError, StateError, StorageError};
 use unchoke_wire::WireHash;
 use unchoke_wire::metainfo::MetainfoError;
 
+/// Why a change is not on the disk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NotSaved {
+    /// One line.
+    pub why: String,
+    /// Whether the disk is full.
+    pub is_disk_full: bool,
+}
+
 /// Why something could not be done. Displays as one line: what, where, what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -75,8 +84,14 @@ pub enum SessionError {
     #[error("a session with a state store takes no torrents with a storage of their own")]
     CustomStorage,
     /// A change could not be made durable. It is tried again.
-    #[error("not saved: {0}")]
-    NotSaved(String),
+    #[error("not saved: {}", .0.why)]
+    NotSaved(NotSaved),
+    /// The files of the torrent are being moved already.
+    #[error("its files are being moved; wait until they are there")]
+    Occupied,
+    /// The metadata of the torrent did not come yet.
+    #[error("the metadata of the torrent is not here yet")]
+    NoMetadata,
     /// The resume record cannot be used.
     #[error(transparent)]
     Resume(#[from] ResumeError),

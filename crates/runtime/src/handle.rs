@@ -1,6 +1,7 @@
 //! The way to one torrent of a session.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use unchoke_engine::TorrentId;
 use unchoke_engine::engine::{PeerInfo, TorrentState, TorrentStats};
 use unchoke_engine::input::{PeerSource, Totals};
 use unchoke_storage::StateStore;
-use unchoke_wire::WireHash;
 use unchoke_wire::metainfo::Metainfo;
+use unchoke_wire::{Bitfield, WireHash};
 
 use crate::error::SessionError;
 use crate::keeper::KeeperMessage;
@@ -54,6 +55,8 @@ pub enum State {
         /// Pieces to check.
         total: u32,
     },
+    /// Its files are being moved to another folder.
+    Moving,
     /// It gets pieces.
     Downloading,
     /// All wanted pieces are there.
@@ -129,6 +132,27 @@ impl TorrentHandle {
         }
     }
 
+    /// The pieces it has; `None` while its files are not known. Those of one that sleeps are read from the state store.
+    ///
+    /// # Errors
+    /// [`SessionError::Gone`] when it is not in the session any more.
+    pub fn have(&self) -> Result<Option<Bitfield>, SessionError> {
+        let awake = match self.id()? {
+            Some(torrent) => self.ask(|reply| ShardMessage::Have { torrent, reply })?,
+            None => None,
+        };
+        if awake.is_some() || !self.entry.state().is_asleep {
+            return Ok(awake);
+        }
+        let Some(store) = self.state.as_ref().and_then(Weak::upgrade) else { return Ok(None) };
+        Ok(store.record(self.entry.hash)?.record.map(|r| r.have))
+    }
+
+    /// The folder its data is in, as the state store has it; `None` without one.
+    pub fn dir(&self) -> Option<PathBuf> {
+        self.state.as_ref()?.upgrade()?.torrent(self.entry.hash).ok()?.map(|stored| stored.dir)
+    }
+
     /// Its name, once known.
     pub fn name(&self) -> Option<String> {
         self.entry.state().name.as_deref().map(str::to_owned)
@@ -176,6 +200,32 @@ impl TorrentHandle {
         self.tell(KeeperMessage::Pause { hash: self.entry.hash, is_paused: false });
     }
 
+    /// Moves its files to the folder `dir`, which exists, and waits until they are there, durably, and gone from where they
+    /// were. It transfers nothing meanwhile and goes on after. What a crash cuts off goes on at the next start. Only in a
+    /// session with a state store.
+    ///
+    /// # Errors
+    /// [`SessionError::Storage`]: of kind `Exists` when something is in the way, of kind `NoSpace` when the disk is full;
+    /// then everything is as it was. [`SessionError::Occupied`] while it is being moved, [`SessionError::NotSaved`],
+    /// [`SessionError::CustomStorage`] without a state store, [`SessionError::Gone`] when it or the session ends.
+    pub fn move_to(&self, dir: impl Into<PathBuf>) -> Result<(), SessionError> {
+        let (hash, to) = (self.entry.hash, dir.into());
+        let (done, moved) = crossbeam_channel::bounded(1);
+        self.tell(KeeperMessage::Move { hash, to, done });
+        moved.recv().map_err(|_| SessionError::Gone)?
+    }
+
+    /// Has all its files checked, whatever is known of them: pieces that are good are kept, others are to be got anew.
+    /// Returns once it has begun. Also what one that failed may need.
+    ///
+    /// # Errors
+    /// [`SessionError::NoMetadata`], [`SessionError::Occupied`] while it is being moved, [`SessionError::Gone`].
+    pub fn recheck(&self) -> Result<(), SessionError> {
+        let (done, begun) = crossbeam_channel::bounded(1);
+        self.tell(KeeperMessage::Recheck { hash: self.entry.hash, done });
+        begun.recv().map_err(|_| SessionError::Gone)?
+    }
+
     /// Takes it out of the session and forgets its record; its files go only when asked.
     pub fn remove(&self, delete_data: bool) {
         self.tell(KeeperMessage::Remove { hash: self.entry.hash, delete_data });
@@ -201,12 +251,13 @@ impl TorrentHandle {
     /// Waits until it is out of the session, and its removal durable.
     ///
     /// # Errors
-    /// [`SessionError::Timeout`].
+    /// [`SessionError::Timeout`]; [`SessionError::NotSaved`] when the disk does not take it, which is tried again.
     pub fn wait_removed(&self, timeout: Duration) -> Result<(), SessionError> {
-        match self.entry.wait_until(timeout, |s| s.phase == Phase::Gone) {
-            true => Ok(()),
-            false => Err(SessionError::Timeout(timeout.as_secs())),
+        if !self.entry.wait_until(timeout, |s| s.phase == Phase::Gone || s.unsaved.is_some()) {
+            return Err(SessionError::Timeout(timeout.as_secs()));
         }
+        let unsaved = self.entry.state().unsaved.clone();
+        unsaved.map_or(Ok(()), |why| Err(SessionError::NotSaved(why)))
     }
 
     /// Names a peer, of any scope.
@@ -270,6 +321,7 @@ pub(crate) fn stats_of(entry: &Torrent, figures: Option<TorrentStats>) -> Stats 
         (Phase::Failed(error), _) => State::Error(error),
         (_, Some(TorrentState::Failed(error))) => State::Error(error.clone()),
         (Phase::Checking { done, total }, _) => State::Checking { done, total },
+        (Phase::Moving, _) => State::Moving,
         _ if is_paused => State::Paused,
         (_, Some(TorrentState::Metadata)) => State::Metadata,
         (_, Some(TorrentState::Downloading)) => State::Downloading,

@@ -48,7 +48,7 @@ mod workers;
 pub use add::{AddTorrent, Place, Source, StorageFactory};
 pub use config::{DHT_ROUTERS, Role, SessionConfig};
 pub use dht_view::{DhtView, Traffic};
-pub use error::SessionError;
+pub use error::{NotSaved, SessionError};
 pub use event::SessionEvent;
 pub use handle::{State, Stats, Summary, TorrentHandle};
 pub use http::fetch;

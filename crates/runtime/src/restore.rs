@@ -54,7 +54,8 @@ impl Restore<'_> {
             };
             let shard_id = ShardId(u8::try_from(turn % self.shards.len()).expect("at most 255 shards"));
             turn += 1;
-            if stored.pieces.is_some() && stored.have.is_some() && stored.left.is_some() {
+            let is_moving = stored.moving_to.is_some() || stored.moved_from.is_some();
+            if !is_moving && stored.pieces.is_some() && stored.have.is_some() && stored.left.is_some() {
                 *counts.entry(shard_id).or_default() += 1;
                 self.asleep(hash, shard_id, stored, within);
             } else if let Err(error) = self.awake(hash, shard_id, stored) {

@@ -225,6 +225,17 @@ impl Session {
         Some(self.handle(entry))
     }
 
+    /// What the owner should know of the state store, in one line: that it was damaged when the session began, or that
+    /// its disk is full.
+    pub fn notice(&self) -> Option<String> {
+        let store = self.records.state()?;
+        let recovered = store.recovered().map(ToString::to_string);
+        recovered.or_else(|| {
+            let dir = store.dir().display();
+            store.is_reserve_used().then(|| format!("the disk of {dir} is full, or nearly; free some space"))
+        })
+    }
+
     /// All torrents, by their hash.
     pub fn torrents(&self) -> Vec<TorrentHandle> {
         let registry = locked(&self.registry);

@@ -9,7 +9,7 @@ use unchoke_storage::TorrentEntry;
 use unchoke_wire::metainfo::Metainfo;
 use unchoke_wire::{InfoHashes, WireHash};
 
-use crate::error::SessionError;
+use crate::error::{NotSaved, SessionError};
 use crate::mailbox::Mailbox;
 use crate::shard::ShardMessage;
 
@@ -46,6 +46,8 @@ pub(crate) struct State {
     pub(crate) total_len: Option<u64>,
     /// What is wrong and stops nothing.
     pub(crate) trouble: Option<Box<str>>,
+    /// Why its removal is not on the disk yet.
+    pub(crate) unsaved: Option<NotSaved>,
 }
 
 /// How far a torrent has come, as the shell sees it.
@@ -55,6 +57,8 @@ pub(crate) enum Phase {
     Starting,
     /// Its files are being checked.
     Checking { done: u32, total: u32 },
+    /// Its files are being moved.
+    Moving,
     /// The engine has it.
     Running,
     /// It stopped.
@@ -85,6 +89,7 @@ impl State {
             name: None,
             total_len: None,
             trouble: None,
+            unsaved: None,
         };
         if let Some(metainfo) = metainfo {
             state.knows(metainfo);
@@ -106,6 +111,7 @@ impl State {
             name: stored.name.clone().map(String::into_boxed_str),
             total_len: stored.total_len,
             trouble: None,
+            unsaved: None,
         }
     }
 

@@ -88,6 +88,24 @@ marks! {
     StorageRecovered,
     /// A peer was closed since its id was not the one the tracker named.
     WrongPeerIdClosed,
+    /// Connections of one address were refused, since as many waited for their handshake.
+    ConnectsRefused,
+    /// A connection without a handshake made way for another one.
+    SilentDisplaced,
+    /// Connections of an address that made too many were refused, and who closed each time was dialled ever more seldom.
+    FlutterRefused,
+    /// A peer that never gave anything made way for one that was waiting.
+    UngivingReplaced,
+    /// Metadata was asked for too often and rejected.
+    MetadataRejected,
+    /// A choked peer fetched what it was allowed too often and was closed.
+    FastFetchesClosed,
+    /// A peer asked for more than the queue holds and was closed.
+    RequestsClosed,
+    /// Claims made before the metadata was there contradicted it.
+    EarlyClaimClosed,
+    /// A stream was ended by one side and read on.
+    HalfClosed,
     /// A torrent was removed while blocks were on their way.
     RemovedInTransfer,
     /// Datagrams of a host get lost, segments have to be sent again.

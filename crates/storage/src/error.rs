@@ -114,6 +114,11 @@ impl StorageError {
 }
 
 impl ErrorKind {
+    /// Whether there is no room left for this user.
+    pub fn is_full(self) -> bool {
+        matches!(self, ErrorKind::NoSpace | ErrorKind::Quota)
+    }
+
     /// Whether it may end without anybody touching the torrent, and [`crate::Storage::probe`] can tell: room is made, a
     /// disk is mounted, descriptors are given back.
     pub fn may_pass(self) -> bool {

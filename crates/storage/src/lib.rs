@@ -29,6 +29,6 @@ pub use resume::{
 };
 pub use scan::{Scan, ScannedFile, Symlinks, scan_tree};
 pub use spec::{FileSpec, StorageSpec};
-pub use state::{StateChange, StateError, StateStore, TorrentEntry};
+pub use state::{Recovered, StateChange, StateError, StateStore, TorrentEntry};
 pub use storage::{FileFact, PieceRead, PieceReader, Storage, room_for};
 pub use sys::is_rotational;

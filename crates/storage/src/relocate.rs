@@ -53,6 +53,8 @@ pub struct Found {
 
 /// Bytes copied and compared at a time.
 const CHUNK_LEN: usize = 1 << 20;
+/// Bytes copied from one sync to the next.
+const SYNC_LEN: u64 = 64 << 20;
 
 impl Relocation {
     /// From the folder `from` to the folder `to`, in both of which the data is as NAME. Touches no disk.
@@ -105,6 +107,16 @@ impl Relocation {
                 .collect::<Result<Vec<_>, StorageError>>()
         };
         Ok(Found { from: facts(&roots.from, &self.from)?, to: facts(&roots.to, &self.to)? })
+    }
+
+    /// That the files are gone, as an error of the old folder.
+    pub fn source_is_missing(&self) -> StorageError {
+        StorageError::with_kind(
+            ErrorKind::MissingRoot,
+            "find the files in",
+            &self.from,
+            io::ErrorKind::NotFound,
+        )
     }
 
     /// Puts all there is of the torrent into the new folder, durably. After an error that leaves everything as it was.
@@ -249,7 +261,7 @@ impl Relocation {
         let before = source.metadata().and_then(|m| Ok((m.len(), m.modified()?))).map_err(reading)?;
         let copy = sys::create_new(Beneath { root: &roots.to, path: &temp }).map_err(writing)?;
         let mut buf = vec![0; CHUNK_LEN];
-        let mut at = 0;
+        let (mut at, mut synced) = (0, 0);
         while at < before.0 {
             check_stop(is_stopped, &self.from, path)?;
             at = at.max(sys::data_from(&source, at).map_err(reading)?).min(before.0);
@@ -257,6 +269,11 @@ impl Relocation {
             sys::read_at(&source, &mut buf[..len], at).map_err(reading)?;
             sys::write_at(&copy, &buf[..len], at).map_err(writing)?;
             at += byte_len(len);
+            // the disk keeps up, and the last sync does not take for ever
+            if at >= synced + SYNC_LEN {
+                copy.sync_data().map_err(writing)?;
+                synced = at;
+            }
         }
         copy.set_len(before.0).map_err(writing)?;
         sys::copy_looks(&source, &copy).map_err(writing)?;

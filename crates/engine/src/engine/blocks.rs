@@ -132,6 +132,7 @@ impl Engine {
             }
         }
         self.count_open_bytes(torrent);
+        self.finish_close(torrent);
     }
 
     //= BEP 3: have is sent only for a piece whose hash was checked

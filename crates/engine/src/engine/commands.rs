@@ -8,6 +8,7 @@ use crate::input::{AddTorrent, Command, Discovery, PartialPiece, PeerSource, Tor
 use crate::output::{HubCommand, Output};
 use crate::peer_list::PeerList;
 use crate::picker::Picker;
+use crate::torrent::piece_buffers::PieceBuffers;
 use crate::torrent::{Parts, Phase, Torrent};
 use crate::tracker::{AnnounceInput, Announcer, AnnouncerSettings};
 use core::net::SocketAddr;
@@ -58,6 +59,7 @@ impl Engine {
             Command::StorageReady { torrent, have, wanted, partials } => {
                 self.storage_ready(torrent, have, wanted, partials);
             }
+            Command::CloseStorage(torrent) => self.close_storage(torrent),
             Command::SetWanted { torrent, wanted } => self.set_wanted(torrent, &wanted),
             Command::Doubt { torrent, pieces } => self.doubt(torrent, &pieces),
             Command::Settle { torrent, good, bad } => self.settle_doubt(torrent, &good, &bad),
@@ -195,6 +197,33 @@ impl Engine {
             self.tell_upload_only(torrent, true);
             self.event(Event::Completed { torrent });
         }
+    }
+
+    /// Stops all that needs the storage of a torrent.
+    fn close_storage(&mut self, torrent: TorrentId) {
+        let Some(t) = self.torrents.get_mut(torrent).filter(|t| t.phase == Phase::Ready) else {
+            return self.event(Event::StorageClosed { torrent });
+        };
+        (t.phase, t.is_closing) = (Phase::Storage, true);
+        for hash in t.wire_hashes() {
+            self.hub(HubCommand::Unregister { hash });
+        }
+        self.close_all(torrent, &CloseReason::Stopped);
+        self.finish_close(torrent);
+    }
+
+    /// Says that the storage of a torrent is let be, once its last piece is written.
+    pub(super) fn finish_close(&mut self, torrent: TorrentId) {
+        if !self.torrents.get(torrent).is_some_and(|t| t.is_closing && t.checking == 0) {
+            return;
+        }
+        self.save_partials(torrent);
+        if let Some(t) = self.torrents.get_mut(torrent) {
+            (t.picker, t.is_closing) = (None, false);
+            t.buffers = PieceBuffers::default();
+        }
+        self.count_open_bytes(torrent);
+        self.event(Event::StorageClosed { torrent });
     }
 
     fn set_wanted(&mut self, torrent: TorrentId, wanted: &Bitfield) {

@@ -15,8 +15,8 @@ use unchoke_wire::{Extension, ExtensionHandshake, ExtensionIds, limits, lt_donth
 const CLIENT: &str = concat!("Unchoke ", env!("CARGO_PKG_VERSION"));
 /// How often over a peer may fetch the metadata.
 const METADATA_SERVED_MAX: u32 = 3;
-/// Bytes of answers that may wait for a peer that asks for more metadata; it is rejected then.
-const METADATA_WAITING_MAX: usize = 64 << 10;
+/// Bytes of metadata queued for a peer at once.
+const METADATA_PLAN_LEN: usize = 64 << 10;
 
 impl Engine {
     //= BEP 10: extension handshake
@@ -162,22 +162,32 @@ impl Engine {
     /// What a peer asks for too often, or out of range, is rejected and counted.
     fn serve_metadata(&mut self, conn: ConnId, block: u32) -> Result<(), CloseReason> {
         let c = &mut self.conns[conn];
-        let raw = &self.torrents[c.torrent].raw_info;
-        let size = u32::try_from(raw.len()).unwrap_or(0);
+        let size = u32::try_from(self.torrents[c.torrent].raw_info.len()).unwrap_or(0);
         let blocks = block_count(size);
         c.metadata_served += 1;
-        let from = (block as usize).saturating_mul(limits::METADATA_BLOCK_LEN as usize);
-        let is_served = block < blocks
-            && c.metadata_served <= blocks.saturating_mul(METADATA_SERVED_MAX)
-            && c.send.len() < METADATA_WAITING_MAX;
-        let answer = if is_served {
+        if block < blocks && c.metadata_served <= blocks.saturating_mul(METADATA_SERVED_MAX) {
+            c.metadata_asked.push_back(block);
+            self.want_send(conn);
+            return Ok(());
+        }
+        self.push_extended(conn, Extension::UtMetadata, &MetadataMessage::Reject { block }.encode());
+        self.idle_message(conn)
+    }
+
+    /// Queues blocks of metadata that a peer asked for, as many as make a plan: who asks for all at once gets all, and
+    /// no more is held for it than it reads.
+    pub(super) fn push_metadata(&mut self, conn: ConnId) {
+        while let Some(c) = self.conns.get_mut(conn)
+            && c.send.len() < METADATA_PLAN_LEN
+            && let Some(block) = c.metadata_asked.pop_front()
+        {
+            let raw = &self.torrents[c.torrent].raw_info;
+            let from = raw.len().min(block as usize * limits::METADATA_BLOCK_LEN as usize);
             let to = raw.len().min(from + limits::METADATA_BLOCK_LEN as usize);
-            MetadataMessage::Data { block, total_size: size, data: &raw[from..to] }.encode()
-        } else {
-            MetadataMessage::Reject { block }.encode()
-        };
-        self.push_extended(conn, Extension::UtMetadata, &answer);
-        if is_served { Ok(()) } else { self.idle_message(conn) }
+            let total_size = u32::try_from(raw.len()).unwrap_or(0);
+            let answer = MetadataMessage::Data { block, total_size, data: &raw[from..to] }.encode();
+            self.push_extended(conn, Extension::UtMetadata, &answer);
+        }
     }
 
     //= BEP 54: lt_donthave

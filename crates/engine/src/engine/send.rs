@@ -23,6 +23,7 @@ impl Engine {
     /// The shell can write: hand out the next plan.
     pub(super) fn send_ready(&mut self, conn: ConnId) {
         self.push_haves(conn);
+        self.push_metadata(conn);
         let Some(c) = self.conns.get_mut(conn) else { return };
         self.planned_bytes -= c.send.plan().map_or(0, |(bytes, _)| bytes);
         c.send.idle();

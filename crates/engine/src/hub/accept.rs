@@ -209,6 +209,30 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_connects_and_closes_is_let_in_in_bursts_and_then_ten_times_a_second() {
+        let mut a = Accepting::new(PENDING_MAX);
+        let mut let_in = |ip, from: u64, count: u64| {
+            let connects = (0..count).map(|i| from + i * 10_000).filter(|at| {
+                let is_in = a.accept(Ticket(*at), addr(ip, 1), Instant::from_micros(*at)).is_none();
+                a.closed(Ticket(*at));
+                is_in
+            });
+            connects.count()
+        };
+        // a hundred a second
+        assert_eq!(let_in(7, 0, 250), 250, "a client with many torrents in common");
+        let ten_seconds = let_in(7, 10_000_000, 1000);
+        assert!((300..=400).contains(&ten_seconds), "{ten_seconds} of 1000");
+        assert_eq!(let_in(8, 20_000_000, 100), 100, "another address has its own count");
+        assert_eq!(let_in(7, 60_000_000, 100), 100, "a rest pays for more");
+        for i in 0..5_000u32 {
+            let remote = SocketAddr::from((core::net::Ipv4Addr::from_bits(0x2d00_0000 + i), 1));
+            a.accept(Ticket(u64::from(i)), remote, Instant::from_micros(90_000_000));
+        }
+        assert!(a.paid_until.len() <= COUNTED_MAX);
+    }
+
+    #[test]
     fn a_handshake_that_drips_in_is_named_at_byte_48() {
         let hash = WireHash([7; 20]);
         let bytes =

@@ -20,6 +20,7 @@ use rate::RateMeter;
 use receive::Receive;
 use requests::Requests;
 use send::SendQueue;
+use std::collections::VecDeque;
 use unchoke_wire::extension::ExtensionIds;
 use unchoke_wire::handshake::Reserved;
 use unchoke_wire::time::Instant;
@@ -112,8 +113,10 @@ pub struct PeerConn {
     pub is_upload_only: bool,
     /// Whether it says it prefers encrypted connections.
     pub prefers_encryption: bool,
-    /// Metadata blocks it asked for.
+    /// How many metadata blocks it asked for.
     pub metadata_served: u32,
+    /// Those of them it will get and has not got yet.
+    pub metadata_asked: VecDeque<u32>,
     /// What peer exchange told and was told.
     pub pex: PexPeers,
     /// Block bytes in.
@@ -179,6 +182,7 @@ impl PeerConn {
             is_upload_only: false,
             prefers_encryption: false,
             metadata_served: 0,
+            metadata_asked: VecDeque::new(),
             pex: PexPeers::default(),
             down: RateMeter::default(),
             up: RateMeter::default(),
@@ -247,6 +251,7 @@ impl PeerConn {
             + self.send.held()
             + self.uploads.held()
             + self.has.held()
+            + self.metadata_asked.capacity() * size_of::<u32>()
             + self.pex.held()
             + self.client.as_ref().map_or(0, String::capacity)
     }

@@ -157,7 +157,7 @@ pub(super) fn source_rank(source: PeerSource) -> u8 {
 fn back_off(peer: &Peer) -> Duration {
     match peer.source {
         PeerSource::User => {
-            let doublings = peer.fails.saturating_sub(1).min(6);
+            let doublings = peer.fails.max(peer.missed).saturating_sub(1).min(6);
             Duration::from_secs(1 << doublings).min(USER_REST_MAX)
         }
         _ => REST * (peer.fails.min(FAILS_MAX) + 1),

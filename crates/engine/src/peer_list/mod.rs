@@ -75,8 +75,8 @@ struct Peer {
     /// Failed dials and handshakes since the last success.
     fails: u32,
     tried_at: Option<Instant>,
-    /// It was dialled again soon after a connection that ended before any payload, and none has passed since.
-    was_retried: bool,
+    /// Connections in a row that were over before they began.
+    missed: u32,
     /// It is not dialled before.
     rests_until: Instant,
     expected_id: Option<PeerId>,
@@ -191,7 +191,7 @@ impl PeerList {
     /// A connection to this peer ended after its handshake.
     pub fn disconnected(&mut self, key: PeerKey, now: Instant) {
         if let Some(peer) = self.peers.get_mut(key) {
-            (peer.was_retried, peer.lost_at) = (false, Some(now));
+            (peer.missed, peer.lost_at) = (0, Some(now));
         }
         self.rest(key, now);
     }
@@ -200,9 +200,12 @@ impl PeerList {
     /// payload, or one too many. Where both sides dial each other at once each may close the one that the other keeps,
     /// so it is tried again soon, but once.
     pub fn missed(&mut self, key: PeerKey, now: Instant) {
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.missed = peer.missed.saturating_add(1);
+        }
         self.rest(key, now);
         if let Some(peer) = self.peers.get_mut(key)
-            && !core::mem::replace(&mut peer.was_retried, true)
+            && peer.missed == 1
         {
             peer.rests_until = peer.rests_until.min(soon(peer, now));
             self.index(key);
@@ -411,7 +414,7 @@ impl PeerList {
             return None;
         }
         let key = self.peers.insert(Peer {
-            was_retried: false,
+            missed: 0,
             addr,
             source,
             is_dialable,

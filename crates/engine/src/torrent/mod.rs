@@ -76,6 +76,8 @@ pub struct Torrent {
     pub corrupt: u64,
     /// Verify jobs under way.
     pub checking: u32,
+    /// Whether its storage is let go as soon as no verify job is under way.
+    pub is_closing: bool,
     /// Bytes of open pieces as counted in the engine's budget.
     pub open_bytes: u64,
     /// Whether completion was told.
@@ -150,6 +152,7 @@ impl Torrent {
             totals,
             totals_at_start: totals,
             checking: 0,
+            is_closing: false,
             open_bytes: 0,
             is_completed: false,
             first_pick_at: None,

@@ -21,6 +21,7 @@ mod private;
 mod requests;
 mod seeding;
 mod sleepers;
+mod storage;
 mod timers;
 mod trackers;
 mod trust;

@@ -129,6 +129,24 @@ fn a_peer_that_asks_for_metadata_and_reads_nothing_gets_it_three_times_over_at_m
 }
 
 #[test]
+fn a_peer_that_asks_for_all_of_large_metadata_at_once_gets_all_of_it() {
+    let (mut net, content) = (Net::new(), Content::new("large", 60_000 * 16, 16, false));
+    net.add_host(settings());
+    net.add(0, &content, &Bitfield::all(60_000));
+    let peer = net.join(0, &content, 1, modern());
+    net.say(peer, &[Message::Extended { id: 0, payload: b"d1:md11:ut_metadatai7eee" }]);
+    net.came(peer);
+    let blocks = u32::try_from(content.metainfo.raw_info.len().div_ceil(16 << 10)).unwrap();
+    let local = unchoke_wire::Extension::UtMetadata.local_id();
+    let asks: Vec<Vec<u8>> = (0..blocks).map(|block| MetadataMessage::Request { block }.encode()).collect();
+    let asks: Vec<Message<'_>> =
+        asks.iter().map(|payload| Message::Extended { id: local, payload }).collect();
+    net.say(peer, &asks);
+    assert!(!net.is_closed(peer));
+    assert!(net.came(peer).len() > content.metainfo.raw_info.len());
+}
+
+#[test]
 fn metadata_of_an_unknown_hash_needs_no_clock() {
     let content = Content::small();
     let mut net = Net::new();

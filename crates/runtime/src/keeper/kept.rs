@@ -10,6 +10,7 @@ use unchoke_storage::{
 use unchoke_wire::metainfo::{Info, Metainfo};
 use unchoke_wire::{Bitfield, FileIndex, Magnet, PieceIndex};
 
+use super::errand::Errand;
 use super::trouble::Doubts;
 use crate::add::{AddTorrent, Place};
 use crate::error::SessionError;
@@ -48,6 +49,10 @@ pub(super) struct Kept {
     pub(super) is_saving: bool,
     /// Ends a check under way.
     pub(super) cancel: Arc<AtomicBool>,
+    /// What its storage is closed for.
+    pub(super) errand: Option<Errand>,
+    /// Whether nothing that is known of its files is believed when they are opened next.
+    pub(super) checks_all: bool,
     /// Set when the torrent is to go; whether its data goes too.
     pub(super) removing: Option<bool>,
 }
@@ -80,6 +85,8 @@ impl Kept {
             is_ready: false,
             is_saving: false,
             cancel: Arc::default(),
+            errand: None,
+            checks_all: false,
             removing: None,
         }
     }

@@ -11,6 +11,7 @@ use unchoke_wire::metainfo::Metainfo;
 use unchoke_wire::{Bitfield, WireHash};
 
 use super::check::{CheckJob, Checked};
+use super::errand::Errand;
 use super::kept::{Kept, complete};
 use super::sleep::stored_of;
 use super::{Adding, Keeper, Records};
@@ -93,9 +94,14 @@ impl Keeper {
             shard.send(ShardMessage::Command(Command::Remove(torrent)));
             return;
         }
+        if self.is_checked_now(hash) {
+            return;
+        }
+        let Some(kept) = self.torrents.get(&hash) else { return };
         if kept.entry.state().is_asleep {
             return self.added_asleep(hash, torrent);
         }
+        let shard = &kept.entry.shard;
         // a pause that came while it had no name could not be told
         let command = if kept.entry.state().is_paused { Command::Pause } else { Command::Resume };
         shard.send(ShardMessage::Command(command(torrent)));
@@ -128,14 +134,17 @@ impl Keeper {
 
     /// Opens the storage and finds out what it holds.
     pub(super) fn open(&mut self, hash: WireHash) {
-        let Some(kept) = self.torrents.get_mut(&hash) else { return };
+        if self.goes_on_moving(hash) {
+            return;
+        }
+        let Some(kept) = self.torrents.get_mut(&hash).filter(|k| k.errand.is_none()) else { return };
         let Some(metainfo) = kept.metainfo() else { return };
-        let pieces = metainfo.info.layout.piece_count();
+        let (pieces, checks_all) = (metainfo.info.layout.piece_count(), kept.checks_all);
         let opened = kept.open(&metainfo.info, &self.pool).and_then(|storage| {
             let empty = ResumeRecord::new(hash, kept.entry.hashes);
             let storage = Placed::new(storage);
             let mut resume = check_facts(kept.record.as_ref().unwrap_or(&empty), &*storage.storage);
-            if resume.is_storage_missing && kept.add.begins_anew {
+            if checks_all || resume.is_storage_missing && kept.add.begins_anew {
                 resume = check_facts(&empty, &*storage.storage);
             }
             if !resume.is_storage_missing && !kept.add.seed_only {
@@ -148,12 +157,13 @@ impl Keeper {
             Err(e) => return self.fail(hash, e),
         };
         if resume.is_storage_missing {
-            let error = "its files are gone: mount their disk, or add it once more to begin anew";
+            let error = "its files are gone: mount their disk, or recheck it to begin anew";
             return self.fail(hash, error.to_owned());
         }
         kept.storage = Some(storage.clone());
-        kept.have = resume.trusted;
-        if kept.add.trust {
+        (kept.have, kept.checks_all) = (resume.trusted, false);
+        kept.forget_doubts();
+        if kept.add.trust && !checks_all {
             let recorded = kept.record.as_ref().map(|r| r.have.clone()).filter(|h| h.len() == pieces);
             kept.have = recorded.unwrap_or_else(|| Bitfield::all(pieces));
         } else if resume.doubtful.count() > 0 {
@@ -173,6 +183,9 @@ impl Keeper {
     /// The doubtful pieces were checked.
     pub(super) fn checked(&mut self, hash: WireHash, result: Result<Checked, String>) {
         let Some(kept) = self.torrents.get_mut(&hash) else { return };
+        if kept.errand.is_some() {
+            return;
+        }
         if kept.is_ready {
             return self.rechecked(hash, result);
         }
@@ -321,6 +334,7 @@ impl Keeper {
         let Some(kept) = self.torrents.get_mut(&hash) else { return };
         kept.removing = Some(delete_data);
         kept.cancel.store(true, Ordering::Relaxed);
+        kept.errand.iter().for_each(Errand::stop);
         let (id, has_failed) = {
             let mut state = kept.entry.state();
             state.is_awaited |= state.id.is_none();
@@ -340,8 +354,15 @@ impl Keeper {
         let Some(kept) = self.torrents.get(&hash) else { return };
         // an engine that stops forgets all its torrents; those are still to be saved
         let Some(delete_data) = kept.removing else { return };
+        if self.is_removed_while_moving(hash, torrent) {
+            return;
+        }
+        let Some(kept) = self.torrents.get(&hash) else { return };
         let mut result = Ok(());
         if delete_data {
+            if let Err(e) = kept.tidy_move() {
+                self.warn(hash, e);
+            }
             // that of a torrent which sleeps is not open
             let opened = kept.storage.as_ref().map(|place| Ok(Arc::clone(&place.storage)));
             let opened = opened.or_else(|| Some(kept.open(&kept.metainfo()?.info, &self.pool)));

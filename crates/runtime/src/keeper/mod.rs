@@ -3,6 +3,7 @@
 //! It may wait for the disk; shards and hub never wait for it.
 
 mod check;
+mod errand;
 mod kept;
 mod lifecycle;
 mod records;
@@ -10,6 +11,7 @@ mod sleep;
 mod trouble;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -20,7 +22,7 @@ use unchoke_storage::{FilePool, ResumeLock, StateChange, TorrentEntry};
 use unchoke_wire::{PieceIndex, WireHash};
 
 use crate::add::AddTorrent;
-use crate::error::SessionError;
+use crate::error::{NotSaved, SessionError};
 use crate::event::{EventSink, SessionEvent};
 use crate::hub::HubMessage;
 use crate::mailbox::Mailbox;
@@ -28,6 +30,7 @@ use crate::shard::ShardMessage;
 use crate::torrent::{Phase, Registry, Torrent, locked};
 use crate::workers::WeakWorkers;
 use check::{CheckJob, Checked};
+use errand::{Errand, Moved};
 use kept::Kept;
 use records::Pending;
 pub(crate) use records::Records;
@@ -38,6 +41,10 @@ use trouble::{Look, Troubles};
 const SAVE_INTERVAL: Duration = Duration::from_secs(30);
 /// Changes that make a transaction even while more are coming.
 const CHANGES_MAX: usize = 1024;
+/// How long after a change the state store is copied at the earliest...
+const KEEP_INTERVAL: Duration = Duration::from_secs(2);
+/// ...and how many times as long as the last copy took.
+const KEEP_SHARE: u32 = 200;
 /// How long a shard may take to tell figures.
 const FIGURES_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -58,10 +65,16 @@ pub(crate) enum KeeperMessage {
     Pause { hash: WireHash, is_paused: bool },
     /// The owner chose other files.
     Select { hash: WireHash, selection: Vec<bool> },
+    /// The owner wants its files in another folder.
+    Move { hash: WireHash, to: PathBuf, done: Sender<Result<(), SessionError>> },
+    /// The owner wants all its files checked; told whether that has begun.
+    Recheck { hash: WireHash, done: Sender<Result<(), SessionError>> },
+    /// A step of its move is done.
+    Moved { hash: WireHash, result: Moved },
     /// The owner wants it to go.
     Remove { hash: WireHash, delete_data: bool },
     /// Say when all that came before is durable, or why it is not.
-    Saved { hash: WireHash, done: Sender<Result<(), String>> },
+    Saved { hash: WireHash, done: Sender<Result<(), NotSaved>> },
     /// So many torrents that sleep were given to each shard.
     Restored { counts: BTreeMap<ShardId, usize> },
     /// Other limits for the session, in block bytes a second.
@@ -94,12 +107,19 @@ pub(crate) struct Keeper {
     /// Torrents of each shard that has any.
     counts: BTreeMap<ShardId, usize>,
     next_save: Option<Instant>,
+    /// When the state store is copied next, and how long that took the last time.
+    next_keep: Option<Instant>,
+    keep_took: Duration,
     freeze: Option<(Instant, Sender<()>)>,
     /// What is on its way to the state store.
     pending: Pending,
     troubles: Troubles,
-    /// The way to ourselves.
+    /// The way to ourselves, for threads that use disks.
     own: Sender<KeeperMessage>,
+    /// Those that may still be at it.
+    movers: Vec<std::thread::JoinHandle<()>>,
+    /// Whether the session is ending.
+    is_ending: bool,
 }
 
 /// The ways to the other threads, and where records are.
@@ -132,10 +152,14 @@ impl Keeper {
             limits,
             counts: BTreeMap::new(),
             next_save: None,
+            next_keep: Some(Instant::now() + KEEP_INTERVAL),
+            keep_took: Duration::ZERO,
             freeze: None,
             pending: Pending::default(),
             troubles: Troubles::default(),
             own,
+            movers: Vec::new(),
+            is_ending: false,
         };
         Ok((keeper, checker))
     }
@@ -144,21 +168,25 @@ impl Keeper {
     pub(crate) fn run(mut self) {
         loop {
             let freeze = self.freeze.as_ref().map(|(at, _)| *at);
-            let message =
-                match [self.next_save, freeze, self.troubles.next_look()].into_iter().flatten().min() {
-                    Some(at) => self.inbox.recv_deadline(at),
-                    None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                };
+            let looks = self.troubles.next_look();
+            let message = match [self.next_save, self.next_keep, freeze, looks].into_iter().flatten().min() {
+                Some(at) => self.inbox.recv_deadline(at),
+                None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
             match message {
                 Ok(KeeperMessage::Finish) | Err(RecvTimeoutError::Disconnected) => break,
                 Ok(message) => self.message(message),
                 Err(RecvTimeoutError::Timeout) => {}
             }
             if self.pending.is_waiting() && (self.inbox.is_empty() || self.pending.len() >= CHANGES_MAX) {
-                self.commit();
+                // who waits is told, and it is tried again
+                let _ = self.commit();
             }
             if self.next_save.is_some_and(|at| at <= Instant::now()) {
                 self.save_dirty();
+            }
+            if self.next_keep.is_some_and(|at| at <= Instant::now()) {
+                self.keep_generation();
             }
             self.look_at_freeze();
             self.look_at_disks();
@@ -168,7 +196,13 @@ impl Keeper {
                 self.save(hash);
             }
         }
-        self.commit();
+        // what failed was told
+        let _ = self.commit();
+        self.keep_generation();
+        // they were told to stop, and take back what they have begun
+        for mover in self.movers.drain(..) {
+            let _ = mover.join();
+        }
         // who still waits for one of them waits in vain
         for entry in locked(&self.links.registry).values() {
             entry.change(|s| s.phase = Phase::Gone);
@@ -184,6 +218,9 @@ impl Keeper {
             KeeperMessage::Looked { hash, look } => self.looked(hash, look),
             KeeperMessage::Pause { hash, is_paused } => self.pause(hash, is_paused),
             KeeperMessage::Select { hash, selection } => self.select(hash, selection),
+            KeeperMessage::Move { hash, to, done } => self.relocate(hash, to, done),
+            KeeperMessage::Recheck { hash, done } => self.recheck(hash, &done),
+            KeeperMessage::Moved { hash, result } => self.moved(hash, result),
             KeeperMessage::Remove { hash, delete_data } => self.remove(hash, delete_data),
             KeeperMessage::Saved { hash, done } => self.saved(hash, done),
             KeeperMessage::Restored { counts } => {
@@ -221,6 +258,7 @@ impl Keeper {
             Event::Removed { torrent } => self.removed(hash, Some(torrent)),
             Event::Wake { torrent } => self.wake(hash, torrent),
             Event::Slept { .. } => self.slept(hash),
+            Event::StorageClosed { .. } => self.storage_closed(hash),
             _ => {}
         }
     }
@@ -251,7 +289,7 @@ impl Keeper {
     }
 
     /// Somebody wants to know when what the owner wanted of a torrent is durable.
-    fn saved(&mut self, hash: WireHash, done: Sender<Result<(), String>>) {
+    fn saved(&mut self, hash: WireHash, done: Sender<Result<(), NotSaved>>) {
         if self.torrents.get(&hash).is_some_and(|k| k.is_dirty) {
             self.save(hash);
         }
@@ -267,8 +305,20 @@ impl Keeper {
             }
         }
         if self.pending.len() > 0 {
-            self.commit();
+            // it is told where it failed, and tried again
+            let _ = self.commit();
         }
+    }
+
+    /// Copies the state store, for the day it is damaged.
+    fn keep_generation(&mut self) {
+        self.next_keep = None;
+        let Some(store) = self.links.records.state() else { return };
+        let began = Instant::now();
+        if let Err(error) = store.keep_generation() {
+            tracing::warn!(%error, "no copy of the state store");
+        }
+        self.keep_took = began.elapsed();
     }
 
     fn ask_totals(&mut self, hash: WireHash) {
@@ -370,8 +420,10 @@ impl Keeper {
     }
 
     fn freeze(&mut self, within: Duration, done: Sender<()>) {
+        self.is_ending = true;
         for kept in self.torrents.values_mut() {
             kept.cancel.store(true, Ordering::Relaxed);
+            kept.errand.iter().for_each(Errand::stop);
             let Some(torrent) = kept.entry.state().id.filter(|_| kept.is_ready) else { continue };
             kept.is_saving = true;
             kept.entry.shard.send(ShardMessage::Command(Command::Pause(torrent)));

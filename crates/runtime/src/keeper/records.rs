@@ -9,7 +9,7 @@ use unchoke_storage::{Loaded, ResumeLock, ResumeStore, StateChange, StateStore, 
 use unchoke_wire::WireHash;
 
 use crate::config::SessionConfig;
-use crate::error::SessionError;
+use crate::error::{NotSaved, SessionError};
 
 /// Where torrents are kept.
 #[derive(Clone, Debug)]
@@ -25,7 +25,13 @@ pub(crate) enum Records {
 impl Records {
     pub(crate) fn open(config: &SessionConfig) -> Result<Self, SessionError> {
         match (&config.state_dir, &config.resume_dir) {
-            (Some(dir), _) => Ok(Records::State(Arc::new(StateStore::open(dir)?))),
+            (Some(dir), _) => {
+                let store = StateStore::open(dir)?;
+                if config.state_reserve_len > 0 {
+                    store.reserve(config.state_reserve_len);
+                }
+                Ok(Records::State(Arc::new(store)))
+            }
             (None, Some(dir)) => Ok(Records::Files(Arc::new(ResumeStore::open(dir)?))),
             (None, None) => Ok(Records::None),
         }
@@ -69,7 +75,7 @@ enum Kind {
 pub(super) struct Pending {
     changes: BTreeMap<(WireHash, Kind), StateChange>,
     /// Who is told when they are durable.
-    pub(super) waiters: Vec<Sender<Result<(), String>>>,
+    pub(super) waiters: Vec<Sender<Result<(), NotSaved>>>,
     /// Torrents that are gone once they are.
     pub(super) removed: Vec<(WireHash, Option<TorrentId>)>,
     /// Whether the store did not take them the last time.

@@ -2,15 +2,18 @@
 //! of one is read when it wakes up, or when its owner changes something, and is let go when it falls asleep.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use unchoke_engine::{Command, Event, TorrentId};
 use unchoke_storage::{Loaded, StateChange, TorrentEntry};
 use unchoke_wire::metainfo::Metainfo;
 use unchoke_wire::{Bitfield, Magnet, WireHash};
 
-use super::Keeper;
+use super::errand::is_full;
 use super::kept::Kept;
+use super::{KEEP_INTERVAL, KEEP_SHARE, Keeper};
 use crate::add::AddTorrent;
+use crate::error::NotSaved;
 use crate::event::SessionEvent;
 use crate::shard::ShardMessage;
 use crate::torrent::{Phase, Torrent, locked};
@@ -21,7 +24,14 @@ impl Keeper {
         if let Err(error) = self.recall(hash) {
             return self.fail_asleep(hash, error);
         }
+        if self.waits_for_move(hash, torrent) {
+            return;
+        }
         let Some(kept) = self.torrents.get(&hash).filter(|k| k.removing.is_none()) else { return };
+        if !kept.entry.state().is_asleep {
+            // it was woken up to be checked
+            return;
+        }
         let Some(metainfo) = kept.metainfo() else {
             return self.fail(hash, "its metadata is not in the state store; add it once more".to_owned());
         };
@@ -40,15 +50,20 @@ impl Keeper {
 
     /// A torrent fell asleep: what is known of it is made durable and let go.
     pub(super) fn slept(&mut self, hash: WireHash) {
-        let Some(kept) = self.torrents.get(&hash).filter(|k| k.removing.is_none() && k.is_ready) else {
+        let Some(kept) = self.torrents.get(&hash).filter(|k| k.removing.is_none()) else { return };
+        if kept.errand.is_some() {
+            kept.entry.change(|s| s.is_asleep = true);
+        }
+        if !kept.is_ready {
             return;
-        };
+        }
         kept.entry.change(|s| s.is_asleep = true);
         self.ask_totals(hash);
         if self.torrents.get(&hash).is_some_and(Kept::is_behind) {
             self.save(hash);
         }
-        self.commit();
+        // where it fails nothing is let go
+        let _ = self.commit();
         let Some(kept) = self.torrents.get(&hash).filter(|k| !k.is_behind()) else { return };
         if !self.pending.has_failed && !matches!(kept.entry.state().phase, Phase::Failed(_)) {
             kept.entry.change(|s| s.metainfo = None);
@@ -66,7 +81,7 @@ impl Keeper {
             return Err("the torrent is not in the session".to_owned());
         };
         // nothing may be read that is not written yet
-        self.commit();
+        self.commit().map_err(|e| e.why)?;
         let stored = store.torrent(hash).map_err(|e| e.to_string())?;
         let stored = stored.ok_or("its entry is not in the state store; add it once more")?;
         let metainfo = store.metainfo(hash).map_err(|e| e.to_string())?;
@@ -157,12 +172,14 @@ impl Keeper {
         }
     }
 
-    /// Makes all changes durable, and tells those who wait for it.
-    pub(super) fn commit(&mut self) {
+    /// Makes all changes durable, and tells those who wait for it. Those that the disk does not take are kept.
+    pub(super) fn commit(&mut self) -> Result<(), NotSaved> {
         let result = match self.links.records.state().map(Arc::clone) {
             Some(store) => {
                 let changes = self.pending.take();
-                let result = store.commit(&changes).map_err(|e| e.to_string());
+                let result = store
+                    .commit(&changes)
+                    .map_err(|e| NotSaved { why: e.to_string(), is_disk_full: is_full(&e) });
                 if result.is_err() {
                     changes.into_iter().for_each(|change| self.pending.put(change));
                 }
@@ -174,19 +191,27 @@ impl Keeper {
             // who waited may have gone
             let _ = waiter.send(result.clone());
         }
-        match result {
+        match &result {
             Ok(()) => {
                 self.pending.has_failed = false;
+                let wait = KEEP_INTERVAL.max(self.keep_took * KEEP_SHARE);
+                self.next_keep.get_or_insert_with(|| Instant::now() + wait);
                 for (hash, torrent) in std::mem::take(&mut self.pending.removed) {
                     self.gone(hash, torrent);
                 }
             }
             Err(error) => {
                 self.pending.has_failed = true;
-                tracing::error!(%error, "cannot store the session's state; it is tried again");
+                for (hash, _) in &self.pending.removed {
+                    if let Some(kept) = self.torrents.get(hash) {
+                        kept.entry.change(|s| s.unsaved = Some(error.clone()));
+                    }
+                }
+                tracing::error!(error = error.why, "cannot store the session's state; it is tried again");
                 self.save_later();
             }
         }
+        result
     }
 }
 

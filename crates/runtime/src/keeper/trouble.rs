@@ -151,7 +151,8 @@ impl Keeper {
     }
 
     fn look(&mut self, hash: WireHash) {
-        let Some(kept) = self.torrents.get(&hash).filter(|k| k.removing.is_none()) else {
+        let is_due = |k: &&Kept| k.removing.is_none() && k.errand.is_none();
+        let Some(kept) = self.torrents.get(&hash).filter(is_due) else {
             return self.troubles.forget(hash);
         };
         let (Some(place), Some(metainfo)) = (kept.storage.clone(), kept.metainfo()) else {
@@ -297,7 +298,8 @@ impl Keeper {
 
     /// A piece could not be read. Either its disk is gone, or something changed its file, or the disk is bad there.
     pub(super) fn read_failed(&mut self, hash: WireHash, piece: PieceIndex, error: String) {
-        let Some(kept) = self.torrents.get_mut(&hash).filter(|k| k.removing.is_none()) else { return };
+        let is_open = |k: &&mut Kept| k.removing.is_none() && k.is_ready;
+        let Some(kept) = self.torrents.get_mut(&hash).filter(is_open) else { return };
         let (Some(place), Some(metainfo)) = (kept.storage.clone(), kept.metainfo()) else { return };
         kept.have.clear(piece);
         let kind = place.take_failure();
@@ -425,6 +427,12 @@ impl Keeper {
 }
 
 impl Kept {
+    /// It is opened anew, and looked at as a whole.
+    pub(super) fn forget_doubts(&mut self) {
+        self.doubts = Doubts::default();
+        self.entry.change(|s| s.trouble = None);
+    }
+
     /// Bytes that should find room before it is worth going on.
     fn room(&self) -> u64 {
         let pieces = |info: &Info| match self.is_complete(info) {

@@ -18,8 +18,8 @@ use unchoke_engine::engine::{Engine, MemoryPart, PeerInfo, TorrentStats};
 use unchoke_engine::id::RequestId;
 use unchoke_engine::input::{HttpReply, PeerSource, Verified};
 use unchoke_engine::{Command, ConnId, Input, Ticket, TorrentId};
-use unchoke_wire::BlockRef;
 use unchoke_wire::time::Instant;
+use unchoke_wire::{Bitfield, BlockRef};
 
 use crate::clock::Clock;
 use crate::http::Reply;
@@ -80,6 +80,8 @@ pub(crate) enum ShardMessage {
     AllStats { reply: Sender<Vec<TorrentStats>> },
     /// What it may hold for strangers, and holds.
     Memory { reply: Sender<Vec<MemoryPart>> },
+    /// The pieces it has, while it is awake and its storage is open.
+    Have { torrent: TorrentId, reply: Sender<Option<Bitfield>> },
     /// Its connected peers.
     Peerlist { torrent: TorrentId, reply: Sender<Vec<PeerInfo>> },
     /// Stop as the engine knows how, within this time, then end.
@@ -273,6 +275,9 @@ impl Shard {
             }
             ShardMessage::Memory { reply } => {
                 let _ = reply.send(self.engine.memory());
+            }
+            ShardMessage::Have { torrent, reply } => {
+                let _ = reply.send(self.engine.have(torrent).cloned());
             }
             ShardMessage::Peerlist { torrent, reply } => {
                 let _ = reply.send(self.engine.peers(torrent));

@@ -105,7 +105,7 @@ impl Io {
                 }
             }
         }
-        if let Event::Slept { torrent } = event {
+        if let Event::Slept { torrent } | Event::StorageClosed { torrent } = event {
             self.storages.remove(torrent);
         }
         let Some(hash) = self.hashes.get(torrent).copied() else { return };
@@ -124,6 +124,7 @@ impl Io {
                 | Event::Removed { .. }
                 | Event::Wake { .. }
                 | Event::Slept { .. }
+                | Event::StorageClosed { .. }
         );
         // those that are only half true before the keeper has done its part are told by the keeper
         let is_for_owner =
@@ -154,6 +155,7 @@ fn torrent_of(event: &Event) -> Option<TorrentId> {
         Event::Added { torrent, .. }
         | Event::Wake { torrent }
         | Event::Slept { torrent }
+        | Event::StorageClosed { torrent }
         | Event::Duplicate { torrent }
         | Event::MetadataReceived { torrent, .. }
         | Event::PieceDone { torrent, .. }

@@ -115,9 +115,10 @@ impl World {
             | Pending::Verified(host, _)
             | Pending::Http(host, ..)
             | Pending::Open(host, _) => *host,
-            Pending::Stream(end, _) | Pending::PlanLeft(end, _) | Pending::Gone(end) => {
-                self.host_of_end(*end)
-            }
+            Pending::Stream(end, _)
+            | Pending::PlanLeft(end, _)
+            | Pending::Gone(end)
+            | Pending::Finished(end) => self.host_of_end(*end),
             Pending::Datagram(_, to, _) => *self.by_ip.get(&to.ip())?,
             Pending::Dial(..)
             | Pending::ScriptWake(_)

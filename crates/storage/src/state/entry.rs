@@ -23,6 +23,10 @@ pub struct TorrentEntry {
     pub magnet: Option<String>,
     /// The folder its data lands in, as DIR/NAME.
     pub dir: PathBuf,
+    /// The folder its data is being moved to; it is still in `dir`, or in both.
+    pub moving_to: Option<PathBuf>,
+    /// The folder its data was moved from, while some of it may still be there.
+    pub moved_from: Option<PathBuf>,
     /// Its trackers, tier by tier.
     pub trackers: Vec<Vec<String>>,
     /// Bytes in all, once known.
@@ -79,6 +83,8 @@ impl TorrentEntry {
             name: None,
             magnet: None,
             dir,
+            moving_to: None,
+            moved_from: None,
             trackers: Vec::new(),
             total_len: None,
             pieces: None,
@@ -122,6 +128,12 @@ impl TorrentEntry {
             if let Some(magnet) = &self.magnet {
                 d.bytes(b"magnet", magnet.as_bytes());
             }
+            if let Some(from) = &self.moved_from {
+                d.bytes(b"moved-from", from.as_os_str().as_bytes());
+            }
+            if let Some(to) = &self.moving_to {
+                d.bytes(b"moving-to", to.as_os_str().as_bytes());
+            }
             if let Some(name) = &self.name {
                 d.bytes(b"name", name.as_bytes());
             }
@@ -164,6 +176,7 @@ impl TorrentEntry {
         let flags = number(b"flags")?;
         let has = |bit: u32| flags & u64::from(bit) != 0;
         let hash = |key: &[u8]| dict.get(key).and_then(|v| v.as_bytes());
+        let folder = |key: &[u8]| Some(PathBuf::from(OsStr::from_bytes(dict.get(key)?.as_bytes()?)));
         Some(TorrentEntry {
             hashes: InfoHashes {
                 v1: hash(b"v1").map(|h| h.try_into().ok()).map_or(Some(None), |h| h.map(Some))?,
@@ -171,7 +184,9 @@ impl TorrentEntry {
             },
             name: text(b"name"),
             magnet: text(b"magnet"),
-            dir: PathBuf::from(OsStr::from_bytes(dict.get(b"dir")?.as_bytes()?)),
+            dir: folder(b"dir")?,
+            moving_to: folder(b"moving-to"),
+            moved_from: folder(b"moved-from"),
             trackers: dict.get(b"trackers")?.as_list()?.map(read_tier).collect::<Option<_>>()?,
             total_len: number(b"length"),
             pieces: number(b"pieces").map(u32::try_from).transpose().ok()?,
@@ -239,6 +254,8 @@ pub(super) mod tests {
             name: Some("näme".to_owned()),
             magnet: Some("magnet:?xt=urn:btih:00".to_owned()),
             dir: PathBuf::from(OsStr::from_bytes(b"/data/not \xff text")),
+            moving_to: Some(PathBuf::from(OsStr::from_bytes(b"/data/\xff"))),
+            moved_from: Some(PathBuf::from("/before")),
             trackers: vec![vec!["http://a/".to_owned(), "udp://b/".to_owned()], vec![]],
             total_len: Some(1 << 40),
             pieces: Some(7),

@@ -31,16 +31,11 @@ pub enum StateError {
         /// The newest schema known.
         known: u32,
     },
-    /// The file as a whole cannot be read. It was left as it is.
-    #[error(
-        "{} is damaged ({why}); put a backup in its place, or move it away to begin without torrents{}",
-        .path.display(), kept(.copy.as_deref())
-    )]
+    /// The file as a whole cannot be read.
+    #[error("{} is damaged ({why}); restart to go on with its last good copy", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// A copy from when the damage was first seen; `None` when there was no room for one.
-        copy: Option<PathBuf>,
         /// What is wrong with it.
         why: String,
     },
@@ -54,23 +49,18 @@ pub enum StateError {
     },
 }
 
-fn kept(copy: Option<&Path>) -> String {
-    copy.map(|copy| format!(" (a copy is {})", copy.display())).unwrap_or_default()
-}
-
 impl StateError {
     /// Wraps what the database said about the file `path`.
     pub(super) fn of(action: &'static str, path: &Path, error: redb::Error) -> Self {
         let source = match error {
             redb::Error::Corrupted(why) => {
-                return StateError::Damaged { path: path.to_owned(), copy: None, why };
+                return StateError::Damaged { path: path.to_owned(), why };
             }
             redb::Error::Io(e) if e.kind() == io::ErrorKind::InvalidData => {
-                return StateError::Damaged {
-                    path: path.to_owned(),
-                    copy: None,
-                    why: "not a state file".into(),
-                };
+                return StateError::Damaged { path: path.to_owned(), why: "not a state file".into() };
+            }
+            redb::Error::Io(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                return StateError::Damaged { path: path.to_owned(), why: "it ends too early".into() };
             }
             redb::Error::Io(e) => e,
             other => io::Error::other(other.to_string()),

@@ -6,6 +6,7 @@
 
 mod entry;
 mod error;
+mod generation;
 mod tables;
 
 use std::fs::File;
@@ -13,6 +14,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use redb::backends::FileBackend;
@@ -24,6 +26,7 @@ use crate::resume::{DecodeError, Loaded, Refused, ResumeRecord};
 use crate::sys;
 pub use entry::{Discovery, TorrentEntry};
 pub use error::StateError;
+pub use generation::Recovered;
 use tables::{Schema, Written};
 
 /// The state of a session in `DIR/state.redb`. Its methods block on the disk; they may be called from any thread.
@@ -33,6 +36,12 @@ pub struct StateStore {
     path: PathBuf,
     /// Closed after a failure of the disk, and opened anew by whoever comes next.
     db: RwLock<Option<Database>>,
+    /// What was done about a damaged file when it was opened.
+    recovered: Option<Recovered>,
+    /// Bytes to set aside for a full disk.
+    reserve_len: AtomicU64,
+    /// Whether the older generation is behind.
+    is_changed: AtomicBool,
     /// The lock on the folder, held as long as the store lives.
     _lock: File,
 }
@@ -65,10 +74,11 @@ const FILE: &str = "state.redb";
 
 impl StateStore {
     /// Opens the store in the folder `dir`, both of which are made if need be, closed to other users. After a crash the
-    /// database is brought to its last commit; one of an older schema is upgraded.
+    /// database is brought to its last commit; one of an older schema is upgraded. A damaged one is kept aside and
+    /// the generation before it opened, or an empty one: see [`StateStore::recovered`].
     ///
     /// # Errors
-    /// [`StateError::Busy`], [`StateError::Newer`], [`StateError::Damaged`], [`StateError::Storage`].
+    /// [`StateError::Busy`], [`StateError::Newer`], [`StateError::Storage`].
     pub fn open(dir: &Path) -> Result<Self, StateError> {
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
         made.map_err(|e| StorageError::new("create the folder", dir, e))?;
@@ -80,11 +90,68 @@ impl StateStore {
             return Err(StateError::Busy { dir: dir.to_owned() });
         }
         let path = dir.join(FILE);
-        if !path.try_exists().map_err(|e| StorageError::new("open", &path, e))? {
-            create(dir, &path)?;
+        let opened = match path.try_exists().map_err(|e| StorageError::new("open", &path, e))? {
+            true => open_file(&path),
+            false if generation::has_previous(dir)? => {
+                Err(StateError::Damaged { path: path.clone(), why: "it is missing".to_owned() })
+            }
+            false => create(dir, &path).and_then(|()| open_file(&path)),
+        };
+        let (db, recovered) = match opened {
+            Ok(db) => (db, None),
+            Err(StateError::Damaged { why, .. }) => {
+                let (db, recovered) =
+                    generation::recover(dir, &path, why, || open_file(&path), || create(dir, &path))?;
+                (db, Some(recovered))
+            }
+            Err(other) => return Err(other),
+        };
+        Ok(StateStore {
+            dir: dir.to_owned(),
+            path,
+            db: RwLock::new(Some(db)),
+            recovered,
+            reserve_len: AtomicU64::new(0),
+            is_changed: AtomicBool::new(true),
+            _lock: lock,
+        })
+    }
+
+    /// What was done about a damaged file when the store was opened.
+    pub fn recovered(&self) -> Option<&Recovered> {
+        self.recovered.as_ref()
+    }
+
+    /// Sets `len` bytes of the disk aside, to be used up when it is full: then what is small can still be stored. Done
+    /// only where the disk has twice as much room.
+    pub fn reserve(&self, len: u64) {
+        self.reserve_len.store(len, Ordering::Relaxed);
+        generation::reserve(&self.dir, len);
+    }
+
+    /// Whether the space that was set aside had to be used up, as the disk is full.
+    pub fn is_reserve_used(&self) -> bool {
+        self.reserve_len.load(Ordering::Relaxed) > 0 && !generation::has_reserve(&self.dir)
+    }
+
+    /// Copies the whole store to the older generation, if it changed since the last time, and sets space aside anew where
+    /// there is room again. Takes as long as copying the file does, and everybody else waits meanwhile.
+    ///
+    /// # Errors
+    /// [`StateError::Storage`]: the older generation is as it was.
+    pub fn keep_generation(&self) -> Result<(), StateError> {
+        if self.is_reserve_used() {
+            generation::reserve(&self.dir, self.reserve_len.load(Ordering::Relaxed));
         }
-        let db = open_file(&path).map_err(|e| keep_copy(dir, e))?;
-        Ok(StateStore { dir: dir.to_owned(), path, db: RwLock::new(Some(db)), _lock: lock })
+        if !self.is_changed.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        // nobody has it in hand, so every byte of the last commit is in the file
+        let _db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        generation::keep(&self.dir, &self.path).map_err(|e| {
+            self.is_changed.store(true, Ordering::Relaxed);
+            e.into()
+        })
     }
 
     /// The folder it is in.
@@ -138,9 +205,16 @@ impl StateStore {
     /// Where [`TorrentEntry::encode`] and [`ResumeRecord::encode`] do.
     pub fn commit(&self, changes: &[StateChange]) -> Result<(), StateError> {
         let changes: Vec<Written<'_>> = changes.iter().map(Written::of).collect();
-        match changes.is_empty() {
-            true => Ok(()),
-            false => self.with("write", |db| tables::commit(db, &changes)),
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.is_changed.store(true, Ordering::Relaxed);
+        let result = self.with("write", |db| tables::commit(db, &changes));
+        match &result {
+            Err(StateError::Storage(e)) if e.kind.is_full() && generation::release(&self.dir) => {
+                self.with("write", |db| tables::commit(db, &changes))
+            }
+            _ => result,
         }
     }
 
@@ -191,7 +265,7 @@ fn open_file(path: &Path) -> Result<Database, StateError> {
         .map_err(|e| StorageError::new("open", path, e))?;
     if len == 0 {
         let why = "it is empty".to_owned();
-        return Err(StateError::Damaged { path: path.to_owned(), copy: None, why });
+        return Err(StateError::Damaged { path: path.to_owned(), why });
     }
     open_database(path, FileBackend::new(file), len <= CHECKED_LEN_MAX)
 }
@@ -220,14 +294,6 @@ fn open_database(
 fn guarded<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::Error> {
     let caught = std::panic::catch_unwind(AssertUnwindSafe(work));
     caught.unwrap_or_else(|_| Err(redb::Error::Corrupted("it contradicts itself".to_owned())))
-}
-
-/// Keeps a copy of a damaged file as it was when its damage was first seen.
-fn keep_copy(dir: &Path, error: StateError) -> StateError {
-    let StateError::Damaged { path, why, .. } = error else { return error };
-    let to = dir.join("state.redb.damaged");
-    let is_there = to.exists() || std::fs::copy(&path, &to).is_ok();
-    StateError::Damaged { path, copy: is_there.then_some(to), why }
 }
 
 #[cfg(test)]

@@ -147,53 +147,115 @@ fn a_damaged_record_is_set_aside_and_the_one_before_is_used() {
     assert_eq!(uploaded(&store, hash), Some(3));
 }
 
+/// What a store that was opened over this file has.
+fn reopened(dir: &Path, bytes: &[u8]) -> (Model, Option<Recovered>) {
+    std::fs::write(dir.join(FILE), bytes).unwrap();
+    let store = StateStore::open(dir).unwrap();
+    (stored(&store), store.recovered().cloned())
+}
+
+//= H3d-state file bit-flip at every byte
 #[test]
-fn a_file_damaged_anywhere_keeps_all_torrents_or_is_refused() {
+fn a_file_damaged_anywhere_keeps_all_torrents_or_those_of_its_last_copy() {
     let dir = tempfile::tempdir().unwrap();
     let store = StateStore::open(dir.path()).unwrap();
     let changes: Vec<_> = (0..40).map(entry).map(|(hash, e)| StateChange::Entry(hash, e)).collect();
+    store.commit(&changes[..30]).unwrap();
+    store.keep_generation().unwrap();
+    let before = stored(&store);
     store.commit(&changes).unwrap();
     let all = stored(&store);
     drop(store);
-    let path = dir.path().join(FILE);
-    let good = std::fs::read(&path).unwrap();
-    let (mut refused, mut read) = (0, 0);
-    // all of the header, then a byte in many pages
-    let places = (0..320).chain((320..good.len()).step_by(4099));
+    let good = std::fs::read(dir.path().join(FILE)).unwrap();
+    let (mut fell_back, mut read) = (0, 0);
+    // all of the header, then a byte in every page, and a run of bytes in the pages that are in use
+    let places = (0..320).chain((320..good.len()).step_by(4099)).chain((4096..40_960).step_by(97));
     for at in places {
         let mut bad = good.clone();
         bad[at] ^= 0x55;
-        std::fs::write(&path, &bad).unwrap();
-        match StateStore::open(dir.path()).and_then(|s| s.torrents()) {
-            Ok(torrents) => {
-                let torrents: Model = torrents.into_iter().map(|(h, e)| (h, e.unwrap())).collect();
+        match reopened(dir.path(), &bad) {
+            (torrents, None) => {
                 assert_eq!(torrents, all, "byte {at}");
                 read += 1;
             }
-            Err(StateError::Busy { .. }) => panic!("the lock outlived its owner"),
-            Err(error) => {
-                assert!(!error.to_string().contains('\n'), "{error}");
-                refused += 1;
+            (torrents, Some(recovered)) => {
+                assert_eq!(torrents, before, "byte {at}");
+                assert!(recovered.has_previous && !recovered.to_string().contains('\n'), "{recovered}");
+                assert!(recovered.to_string().contains("state.redb.damaged"), "{recovered}");
+                fell_back += 1;
             }
         }
     }
-    assert!(refused > 0 && read > 0, "{refused} refused, {read} read");
+    assert!(fell_back > 0 && read > 0, "{fell_back} fell back, {read} read");
+}
+
+//= H3d-whole file zeroed
+//= H3d-previous generation only
+#[test]
+fn a_file_damaged_as_a_whole_is_kept_aside_and_its_last_copy_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let (hash, one) = entry(1);
+    let store = StateStore::open(dir.path()).unwrap();
+    store.commit(&[StateChange::Entry(hash, one.clone()), record(hash, 7)]).unwrap();
+    store.keep_generation().unwrap();
+    drop(store);
+    let good = std::fs::read(dir.path().join(FILE)).unwrap();
+    let zeros = vec![0; good.len()];
+    for rubbish in [&b"rubbish"[..], &zeros, b"", &good[..good.len() / 2], &good[..100]] {
+        let (torrents, recovered) = reopened(dir.path(), rubbish);
+        let recovered = recovered.unwrap();
+        assert_eq!((torrents, recovered.has_previous), (Model::from([(hash, one.clone())]), true));
+        assert_eq!(std::fs::read(recovered.damaged.unwrap()).unwrap(), rubbish);
+    }
+    // without any file but the copy
+    std::fs::remove_file(dir.path().join(FILE)).unwrap();
+    let store = StateStore::open(dir.path()).unwrap();
+    assert_eq!((stored(&store).len(), uploaded(&store, hash)), (1, Some(7)));
+    assert!(store.recovered().is_some_and(|r| r.damaged.is_none()));
+    drop(store);
+    // with the copy damaged as well it begins empty, and goes on from there
+    std::fs::write(dir.path().join("state.previous.redb"), b"rubbish").unwrap();
+    let (torrents, recovered) = reopened(dir.path(), b"rubbish");
+    assert!(torrents.is_empty() && !recovered.unwrap().has_previous);
+    let store = StateStore::open(dir.path()).unwrap();
+    assert!(store.recovered().is_none());
+    store.commit(&[StateChange::Entry(hash, one)]).unwrap();
 }
 
 #[test]
-fn a_file_damaged_as_a_whole_is_refused_and_a_copy_kept() {
+fn many_damaged_files_are_kept_and_no_more() {
     let dir = tempfile::tempdir().unwrap();
-    for rubbish in [&b"rubbish"[..], &[0; 100_000], b""] {
-        let _ = std::fs::remove_file(dir.path().join("state.redb.damaged"));
-        std::fs::write(dir.path().join(FILE), rubbish).unwrap();
-        let error = StateStore::open(dir.path()).unwrap_err();
-        assert!(matches!(error, StateError::Damaged { .. }), "{error}");
-        assert!(error.to_string().contains("move it away") && !error.to_string().contains('\n'), "{error}");
-        assert_eq!(std::fs::read(dir.path().join(FILE)).unwrap(), rubbish);
-        assert_eq!(std::fs::read(dir.path().join("state.redb.damaged")).unwrap(), rubbish);
+    drop(StateStore::open(dir.path()).unwrap());
+    for n in 0..12u8 {
+        reopened(dir.path(), &[n; 50]);
     }
-    std::fs::remove_file(dir.path().join(FILE)).unwrap();
-    StateStore::open(dir.path()).unwrap();
+    let kept = std::fs::read_dir(dir.path()).unwrap().map(Result::unwrap);
+    let kept = kept.filter(|e| e.file_name().to_str().unwrap().contains("damaged")).count();
+    assert_eq!(kept, 9);
+}
+
+//= F2
+#[test]
+fn space_that_was_set_aside_takes_commands_on_a_full_disk() {
+    let Some(disk) = small_disk() else { return };
+    let dir = disk.0.path().join("state");
+    let store = StateStore::open(&dir).unwrap();
+    let (hash, one) = entry(1);
+    store.commit(&[StateChange::Entry(hash, one.clone())]).unwrap();
+    store.reserve(1 << 20);
+    assert!(!store.is_reserve_used() && dir.join("reserve").exists());
+    let filler = disk.0.path().join("filler");
+    let mut file = File::create(&filler).unwrap();
+    while io::Write::write(&mut file, &[0; 4096]).is_ok_and(|n| n > 0) {}
+    // far more than fits into the pages that are free
+    let changes: Vec<_> = (2..40).map(|n| StateChange::Metainfo(entry(n).0, vec![1; 10_000])).collect();
+    store.commit(&changes).unwrap();
+    assert!(store.is_reserve_used());
+    store.commit(&[StateChange::Entry(hash, TorrentEntry { is_paused: true, ..one })]).unwrap();
+    std::fs::remove_file(&filler).unwrap();
+    drop(file);
+    store.keep_generation().unwrap();
+    assert!(!store.is_reserve_used(), "there is room again");
 }
 
 /// A file system in memory of 4 MiB; `None`, said aloud, where this user may not mount one.

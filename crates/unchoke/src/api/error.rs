@@ -5,7 +5,7 @@ use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use unchoke_runtime::SessionError;
-use unchoke_runtime::storage::ErrorKind;
+use unchoke_runtime::storage::{ErrorKind, StateError};
 use unchoke_wire::WireHash;
 
 use super::model::Failure;
@@ -50,9 +50,15 @@ impl ApiError {
             | SessionError::Metainfo(_)
             | SessionError::Selection { .. }
             | SessionError::MissingFolder(_) => StatusCode::BAD_REQUEST,
+            SessionError::NotSaved(why) if why.is_disk_full => StatusCode::INSUFFICIENT_STORAGE,
+            SessionError::State(StateError::Storage(e)) if e.kind.is_full() => {
+                StatusCode::INSUFFICIENT_STORAGE
+            }
+            SessionError::Storage(e) if e.kind == ErrorKind::Exists => StatusCode::CONFLICT,
+            SessionError::Occupied | SessionError::NoMetadata => StatusCode::CONFLICT,
             SessionError::Fetch { .. } => StatusCode::BAD_GATEWAY,
             SessionError::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
-            SessionError::Storage(e) if matches!(e.kind, ErrorKind::NoSpace | ErrorKind::Quota) => StatusCode::INSUFFICIENT_STORAGE,
+            SessionError::Storage(e) if e.kind.is_full() => StatusCode::INSUFFICIENT_STORAGE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, without_number(&error.to_string()))

@@ -32,6 +32,23 @@ pub(crate) struct Select {
     pub(crate) select: String,
 }
 
+/// Where a torrent's files go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Move {
+    /// Folder below the download folder; made if need be. Empty for the download folder itself.
+    pub(crate) dir: String,
+}
+
+/// Which pieces a torrent has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Pieces {
+    /// Pieces in all.
+    pub(crate) count: u32,
+    /// A bit a piece in hex, the first piece first, as in the bitfield message.
+    pub(crate) have: String,
+}
+
 /// How a torrent is removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -67,6 +84,9 @@ pub(crate) struct List {
     pub(crate) total: usize,
     /// Those asked for.
     pub(crate) torrents: Vec<Torrent>,
+    /// What the owner should know of the daemon's state folder, in one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) notice: Option<String>,
 }
 
 /// A torrent in a list.
@@ -76,10 +96,12 @@ pub(crate) struct Torrent {
     pub(crate) hash: String,
     /// Its name, once known.
     pub(crate) name: Option<String>,
-    /// `starting`, `metadata`, `checking`, `downloading`, `seeding`, `paused` or `error`.
+    /// `starting`, `metadata`, `checking`, `moving`, `downloading`, `seeding`, `paused` or `error`.
     pub(crate) state: String,
     /// Why it stopped.
     pub(crate) error: Option<String>,
+    /// What is wrong and stops nothing.
+    pub(crate) warning: Option<String>,
     /// Bytes in all, once known.
     pub(crate) total_size: Option<u64>,
     /// Bytes left to get, once known.
@@ -106,6 +128,8 @@ pub(crate) struct Details {
     pub(crate) torrent: Torrent,
     /// Pieces that are there, and in all; zero while unknown.
     pub(crate) pieces: [u32; 2],
+    /// The folder its data is in, below the download folder; `null` when that is elsewhere.
+    pub(crate) dir: Option<String>,
     /// Bytes of a piece, once known.
     pub(crate) piece_length: Option<u32>,
     /// Whether its peers come from its trackers alone; `null` while unknown.

@@ -12,7 +12,7 @@ use axum::http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
@@ -22,7 +22,7 @@ use unchoke_wire::{InfoHash, WireHash, limits, magnet};
 use super::ApiError;
 use super::error::json;
 use super::guard::{Guard, HEALTH};
-use super::model::{Add, Done, Page, Remove, Select};
+use super::model::{Add, Done, Move, Page, Remove, Select};
 use crate::daemon::Torrents;
 
 /// What requests work on.
@@ -50,25 +50,32 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/api/v1/torrents/{hash}/pause", post(pause))
         .route("/api/v1/torrents/{hash}/resume", post(resume))
         .route("/api/v1/torrents/{hash}/select", post(select))
+        .route("/api/v1/torrents/{hash}/pieces", get(pieces))
+        .route("/api/v1/torrents/{hash}/recheck", post(recheck))
         .route("/api/v1/stop", post(stop))
         .fallback(async || ApiError::new(StatusCode::NOT_FOUND, "no such route"))
         .method_not_allowed_fallback(async || {
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "not with this method")
         })
         .layer(DefaultBodyLimit::max(BODY_LEN_MAX))
+        .layer(from_fn(timed))
+        // copying to another disk takes the time it takes
+        .route("/api/v1/torrents/{hash}/move", post(relocate).layer(DefaultBodyLimit::max(BODY_LEN_MAX)))
         .layer(from_fn_with_state(Arc::clone(&api), guarded))
         .with_state(api)
 }
 
-/// Lets through what may pass, for as long as a request may take.
+/// Ends what takes too long.
+async fn timed(request: Request, next: Next) -> Response {
+    let late = |_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "it took too long").into_response();
+    tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await.unwrap_or_else(late)
+}
+
+/// Lets through what may pass.
 async fn guarded(State(api): Shared, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let mut reply = match api.guard.check(&parts).and_then(|()| check_len(&parts.headers)) {
-        Ok(()) => {
-            let reply = next.run(Request::from_parts(parts, body));
-            let late = |_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "it took too long").into_response();
-            tokio::time::timeout(REQUEST_TIMEOUT, reply).await.unwrap_or_else(late)
-        }
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
         Err(refused) => refused.into_response(),
     };
     let headers = reply.headers_mut();
@@ -129,6 +136,23 @@ async fn select(State(api): Shared, Path(hash): Path<String>, headers: HeaderMap
     let body = read(body)?;
     let Select { select } = parse(&headers, &body)?;
     work(move || api.torrents.select(hash, &select)).await
+}
+
+async fn relocate(State(api): Shared, Path(hash): Path<String>, headers: HeaderMap, body: Body) -> Reply {
+    let hash = torrent(&hash)?;
+    let body = read(body)?;
+    let Move { dir } = parse(&headers, &body)?;
+    work(move || api.torrents.relocate(hash, &dir)).await
+}
+
+async fn recheck(State(api): Shared, Path(hash): Path<String>) -> Reply {
+    let hash = torrent(&hash)?;
+    work(move || api.torrents.recheck(hash)).await
+}
+
+async fn pieces(State(api): Shared, Path(hash): Path<String>) -> Reply {
+    let hash = torrent(&hash)?;
+    work(move || api.torrents.pieces(hash)).await
 }
 
 async fn remove(

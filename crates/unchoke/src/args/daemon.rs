@@ -93,7 +93,7 @@ pub(crate) struct InfoArgs {
     pub(crate) remote: RemoteArgs,
 }
 
-/// Options of `pause` and `resume`.
+/// Options of `pause`, `resume` and `recheck`.
 #[derive(Debug, Args)]
 pub(crate) struct NamesArgs {
     /// Name of a torrent, or the beginning of its hash
@@ -103,6 +103,23 @@ pub(crate) struct NamesArgs {
     #[arg(long)]
     pub(crate) all: bool,
     /// Print one JSON object for each torrent
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The rest.
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+}
+
+/// Options of `move`.
+#[derive(Debug, Args)]
+pub(crate) struct MoveArgs {
+    /// Name of a torrent, or the beginning of its hash
+    #[arg(value_name = "TORRENT")]
+    pub(crate) torrent: String,
+    /// Folder below the daemon's download folder; "." for that folder itself
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: String,
+    /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
     /// The rest.

@@ -14,7 +14,9 @@ use unchoke_wire::HostPort;
 use crate::selection::{self, Pick, PieceList};
 use crate::{commands, units};
 
-pub(crate) use daemon::{AddArgs, DaemonArgs, InfoArgs, LsArgs, NamesArgs, RemoteArgs, RemoveArgs, StopArgs};
+pub(crate) use daemon::{
+    AddArgs, DaemonArgs, InfoArgs, LsArgs, MoveArgs, NamesArgs, RemoteArgs, RemoveArgs, StopArgs,
+};
 pub(crate) use dht::{
     AnnounceArgs, DhtArgs, DhtCommand, DhtNetArgs, FindNodeArgs, GetItemArgs, GetPeersArgs, LookupArgs,
     NodeArgs, PingArgs, PutArgs, SampleArgs,
@@ -61,6 +63,10 @@ pub(crate) enum Command {
     Pause(NamesArgs),
     /// Let torrents of the daemon go on
     Resume(NamesArgs),
+    /// Move the files of a torrent of the daemon to another folder
+    Move(MoveArgs),
+    /// Check the files of torrents of the daemon
+    Recheck(NamesArgs),
     /// Remove torrents from the daemon
     Remove(RemoveArgs),
     /// End the daemon

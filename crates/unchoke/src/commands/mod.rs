@@ -51,6 +51,8 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Info(args) => remote::info(&args),
         Command::Pause(args) => remote::pause(&args),
         Command::Resume(args) => remote::resume(&args),
+        Command::Move(args) => remote::relocate(&args),
+        Command::Recheck(args) => remote::recheck(&args),
         Command::Remove(args) => remote::remove(&args),
         Command::Stop(args) => remote::stop(&args),
         Command::Demo(args) => demo::run(&args),

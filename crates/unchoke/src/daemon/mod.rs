@@ -16,7 +16,7 @@ use crate::api::model::Whereabouts;
 use crate::api::{self, Api, ApiAddr, Guard, Server, Token};
 use crate::args::DaemonArgs;
 use crate::commands::{catch_signals, everywhere, listen};
-use crate::errors::{about, interrupted};
+use crate::errors::{about, interrupted, warn};
 use crate::output::line;
 use crate::state;
 
@@ -47,6 +47,9 @@ pub(crate) fn run(args: &DaemonArgs) -> Result<ExitCode> {
     });
     let server = Server::start(bound, api::router(Arc::clone(&api)))?;
     let note = Note::write(&dir, &addr)?;
+    if let Some(notice) = api.torrents.notice() {
+        warn(notice);
+    }
     line(format_args!("listening on {}, api at {addr}", heard.join(", ")))?;
     while !stop.load(Ordering::Relaxed) && !is_asked.load(Ordering::Relaxed) {
         if let Ok(event) = events.recv_timeout(TICK) {
@@ -67,6 +70,7 @@ fn start(args: &DaemonArgs, dir: &Path) -> Result<Session> {
     let config = SessionConfig {
         dht_file: Some(dir.join("dht-nodes")),
         state_dir: Some(dir.to_owned()),
+        state_reserve_len: STATE_RESERVE_LEN,
         ..swarm.config()
     };
     listen(&swarm.listen, everywhere, config)
@@ -116,6 +120,8 @@ pub(crate) const NOTE: &str = "api.json";
 pub(crate) const TOKEN: &str = "token";
 /// In the state folder: the socket of the API.
 pub(crate) const SOCKET: &str = "api.sock";
+/// Bytes set aside for the state on a disk that is full otherwise.
+const STATE_RESERVE_LEN: u64 = 64 << 20;
 /// The longest wait for a request to end to be noticed.
 const TICK: Duration = Duration::from_millis(200);
 /// How long trackers may take to hear that we go.

@@ -2,7 +2,7 @@
 //! returns once that is on it.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use unchoke_runtime::{
@@ -13,7 +13,9 @@ use unchoke_wire::metainfo::Metainfo;
 
 use super::place;
 use crate::api::ApiError;
-use crate::api::model::{Add, Added, Budget, Details, Done, File, List, Page, Part, Peer, Torrent, Version};
+use crate::api::model::{
+    Add, Added, Budget, Details, Done, File, List, Page, Part, Peer, Pieces, Torrent, Version,
+};
 use crate::{selection, source};
 
 /// The session of the daemon.
@@ -102,7 +104,7 @@ impl Torrents {
         let total = all.len();
         let wanted = all.into_iter().skip(page.offset).take(page.limit.unwrap_or(usize::MAX));
         let torrents = wanted.map(|summary| torrent(summary.info_hash, summary.stats)).collect();
-        Ok(List { total, torrents })
+        Ok(List { total, torrents, notice: self.session.notice() })
     }
 
     /// All about a torrent.
@@ -117,6 +119,7 @@ impl Torrents {
         Ok(Details {
             torrent: torrent(hash, stats),
             pieces,
+            dir: handle.dir().and_then(|dir| self.below(&dir)),
             piece_length: metainfo.map(|m| m.info.layout.piece_len()),
             private: metainfo.map(|m| m.info.private),
             trackers: metainfo.map(|m| m.trackers.clone()).unwrap_or_default(),
@@ -145,12 +148,43 @@ impl Torrents {
         saved(&handle)
     }
 
+    /// Moves a torrent's files to the folder `dir` below the download folder.
+    pub(crate) fn relocate(&self, hash: WireHash, dir: &str) -> Result<Done, ApiError> {
+        let handle = self.handle(hash)?;
+        let dir = place::below(&self.downloads, dir).map_err(ApiError::bad)?;
+        handle.move_to(dir).map_err(|e| ApiError::of(&e))?;
+        Ok(Done { ok: true })
+    }
+
+    /// Begins to check all files of a torrent.
+    pub(crate) fn recheck(&self, hash: WireHash) -> Result<Done, ApiError> {
+        self.handle(hash)?.recheck().map_err(|e| ApiError::of(&e))?;
+        Ok(Done { ok: true })
+    }
+
+    /// Which pieces a torrent has.
+    pub(crate) fn pieces(&self, hash: WireHash) -> Result<Pieces, ApiError> {
+        let have = self.handle(hash)?.have().map_err(|e| ApiError::of(&e))?.unwrap_or_default();
+        let hex = have.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Pieces { count: have.len(), have: hex })
+    }
+
     /// Takes a torrent out of the session.
     pub(crate) fn remove(&self, hash: WireHash, delete_data: bool) -> Result<Done, ApiError> {
         let handle = self.handle(hash)?;
         handle.remove(delete_data);
         handle.wait_removed(SAVE_TIMEOUT).map_err(|e| ApiError::of(&e))?;
         Ok(Done { ok: true })
+    }
+
+    /// The name of a folder as one below the download folder, if it is one.
+    fn below(&self, dir: &Path) -> Option<String> {
+        dir.strip_prefix(&self.downloads).ok()?.to_str().map(str::to_owned)
+    }
+
+    /// What the owner should know of the state folder.
+    pub(super) fn notice(&self) -> Option<String> {
+        self.session.notice()
     }
 
     fn handle(&self, hash: WireHash) -> Result<TorrentHandle, ApiError> {
@@ -188,6 +222,7 @@ fn torrent(hash: WireHash, stats: Stats) -> Torrent {
         State::Checking { .. } => ("checking", None),
         State::Downloading => ("downloading", None),
         State::Seeding => ("seeding", None),
+        State::Moving => ("moving", None),
         State::Paused => ("paused", None),
         State::Error(why) => ("error", Some(why)),
         _ => ("unknown", None),
@@ -197,6 +232,7 @@ fn torrent(hash: WireHash, stats: Stats) -> Torrent {
         name: stats.name,
         state: state.to_owned(),
         error,
+        warning: stats.trouble,
         total_size: stats.total_len,
         left: stats.left,
         down_rate: stats.rates.0,

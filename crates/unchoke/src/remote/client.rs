@@ -27,6 +27,8 @@ use crate::state;
 pub(crate) struct Client {
     addr: ApiAddr,
     token: Token,
+    /// The longest wait for an answer.
+    timeout: Duration,
 }
 
 /// What a request carries.
@@ -46,7 +48,7 @@ pub(crate) fn connect(args: &RemoteArgs) -> Result<Client> {
         None => noted(&dir)?,
     };
     let path = args.token_file.clone().unwrap_or_else(|| dir.join(TOKEN));
-    Ok(Client { addr, token: Token::read(&path)? })
+    Ok(Client { addr, token: Token::read(&path)?, timeout: REPLY_TIMEOUT })
 }
 
 /// Where the daemon of the state folder said it is.
@@ -64,6 +66,11 @@ fn noted(dir: &Path) -> Result<ApiAddr> {
 }
 
 impl Client {
+    /// One that waits for what takes very long.
+    pub(super) fn patient(self) -> Self {
+        Client { timeout: Duration::from_secs(30 * 86_400), ..self }
+    }
+
     /// Sends a request and reads the answer.
     ///
     /// # Errors
@@ -125,9 +132,9 @@ impl Client {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.context("cannot make a request")?;
         runtime.block_on(async {
-            match tokio::time::timeout(REPLY_TIMEOUT, self.ask(request)).await {
+            match tokio::time::timeout(self.timeout, self.ask(request)).await {
                 Ok(reply) => reply,
-                Err(_) => bail!("no answer from {} within {} s", self.addr, REPLY_TIMEOUT.as_secs()),
+                Err(_) => bail!("no answer from {} within {} s", self.addr, self.timeout.as_secs()),
             }
         })
     }

@@ -41,6 +41,9 @@ fn told(d: &Details) -> Vec<String> {
         rows.push(("done", list::done(t)));
         rows.push(("pieces", format!("{} of {}", d.pieces[0], d.pieces[1])));
     }
+    if let Some(dir) = d.dir.as_ref().filter(|dir| !dir.is_empty()) {
+        rows.push(("folder", dir.clone()));
+    }
     rows.push(("downloaded", units::bytes(t.downloaded).to_string()));
     rows.push(("uploaded", units::bytes(t.uploaded).to_string()));
     rows.push(("peers", format!("{}, {} of them seeds", t.peers, t.seeds)));

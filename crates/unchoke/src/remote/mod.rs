@@ -11,11 +11,11 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::api::model::Done;
-use crate::args::{AddArgs, InfoArgs, LsArgs, NamesArgs, RemoveArgs, StopArgs};
+use crate::api::model::{Done, Move};
+use crate::args::{AddArgs, InfoArgs, LsArgs, MoveArgs, NamesArgs, RemoveArgs, StopArgs};
 use crate::errors::warn;
 use crate::output::line;
-use client::{Client, Method};
+use client::{Client, Content, Method};
 use names::Named;
 
 pub(crate) use client::connect;
@@ -47,6 +47,24 @@ pub(crate) fn resume(args: &NamesArgs) -> Result<ExitCode> {
     let client = connect(&args.remote)?;
     let resume = |t: &Named| client.send::<Done>(Method::POST, &format!("{}/resume", t.path()), None);
     each(&client, &args.torrents, args.all, "resumed", args.json, resume)
+}
+
+/// `unchoke move`: returns when the files are there.
+pub(crate) fn relocate(args: &MoveArgs) -> Result<ExitCode> {
+    let client = connect(&args.remote)?.patient();
+    let body = serde_json::to_vec(&Move { dir: args.dir.clone() })?;
+    let relocate = |t: &Named| {
+        let content = Content { kind: "application/json", bytes: &body };
+        client.send::<Done>(Method::POST, &format!("{}/move", t.path()), Some(content))
+    };
+    each(&client, std::slice::from_ref(&args.torrent), false, "moved", args.json, relocate)
+}
+
+/// `unchoke recheck`.
+pub(crate) fn recheck(args: &NamesArgs) -> Result<ExitCode> {
+    let client = connect(&args.remote)?;
+    let recheck = |t: &Named| client.send::<Done>(Method::POST, &format!("{}/recheck", t.path()), None);
+    each(&client, &args.torrents, args.all, "rechecking", args.json, recheck)
 }
 
 /// `unchoke remove`.

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use super::client::{Client, Method};
 use crate::api::model::{List, Torrent};
-use crate::errors::one_line;
+use crate::errors::{one_line, warn};
 
 /// A torrent of the daemon.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,7 +40,9 @@ pub(super) fn all(client: &Client) -> Result<Vec<Named>> {
 /// # Errors
 /// What the daemon says.
 pub(super) fn torrents(client: &Client) -> Result<Vec<Torrent>> {
-    Ok(client.send::<List>(Method::GET, "/api/v1/torrents", None)?.torrents)
+    let list = client.send::<List>(Method::GET, "/api/v1/torrents", None)?;
+    list.notice.iter().for_each(warn);
+    Ok(list.torrents)
 }
 
 /// The torrents that are called this. Whole hashes are not looked up.

@@ -5,6 +5,7 @@ use super::{
     secs,
 };
 use crate::bad_peer::{Dials, Ends, Greeting, Manner, Retort, Serves};
+use crate::marks::Mark;
 use unchoke_wire::message::id;
 use unchoke_wire::{Message, Reserved};
 
@@ -30,6 +31,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         number: 74,
         name: "hostile/74-half-close",
+        mark: Some(Mark::HalfClosed),
         what: "a peer that asks, ends its stream and reads on: it gets what it asked for, and is closed",
         victim: Victim::Seed,
         cast: |_| {
@@ -52,6 +54,7 @@ pub(super) const ROWS: &[Row] = &[
         // the honest peer waits for a place
         slowdown_max: 2_000,
         settings: |s| s.torrent_connections_max = 3,
+        mark: Some(Mark::UngivingReplaced),
         cast: |_| {
             let never = Manner { unchokes: false, ..Manner::plain_seed(PIECES) };
             (0..3).map(|_| Actor::new(never.clone(), Reaction::Many)).collect()
@@ -77,6 +80,7 @@ pub(super) const ROWS: &[Row] = &[
             };
             one(flutters, Reaction::Many)
         },
+        mark: Some(Mark::FlutterRefused),
         check: flutter,
         ..ROW
     },
@@ -94,7 +98,7 @@ pub const ODD: Row = Row {
 fn odd(_: &super::Scope<'_>) -> Vec<Actor> {
     let bits = || raw(id::BITFIELD, &[0xff, 0, 0, 0]);
     let stays = |manner| Actor::new(manner, Reaction::Stay);
-    let drips = Manner { greeting: Greeting::Drip(millis(60)), ..first(Message::NotInterested.to_vec()) };
+    let drips = Manner { greeting: Greeting::Drip(millis(60)), ..Manner::default() };
     vec![
         Actor::new(drips, Reaction::AnsweredAt48),
         stays(first(raw(id::BITFIELD, &[0; 4]))),

@@ -5,6 +5,7 @@ use super::{
     secs, to_extension,
 };
 use crate::bad_peer::{Manner, Metadata, Retort};
+use crate::marks::Mark;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use unchoke_wire::message::id;
 use unchoke_wire::{Extension, lt_donthave, scope};
@@ -131,6 +132,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         number: 54,
         name: "hostile/54-metadata-flood",
+        mark: Some(Mark::MetadataRejected),
         what: "requests for metadata: three times over it is served, then rejected, then closed",
         victim: Victim::Seed,
         cast: |scope| {

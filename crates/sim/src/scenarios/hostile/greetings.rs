@@ -1,9 +1,10 @@
 //! Rows 1 to 10: how a connection begins.
 
-use super::{Actor, ROW, Reaction, Row, Scene, Victim, each, first, millis, one, secs};
+use super::{Actor, ROW, Reaction, Row, Scene, Victim, each, millis, one, secs};
 use crate::bad_peer::{Dials, Greeting, Manner};
+use crate::marks::Mark;
 use unchoke_engine::hub::{PENDING_MAX, PENDING_PER_IP_MAX};
-use unchoke_wire::{Message, PeerId, WireHash};
+use unchoke_wire::{PeerId, WireHash};
 
 /// Peers that connect at once from addresses of their own: more than may wait.
 const CROWD: u32 = 540;
@@ -84,6 +85,7 @@ pub(super) const ROWS: &[Row] = &[
             let dials = Dials { count: scope.flood / 10, apart: millis(1) / 10, ..Dials::default() };
             one(Manner { dials, ..greets(Greeting::Silent) }, Reaction::Many)
         },
+        mark: Some(Mark::ConnectsRefused),
         check: few_wait_of_one_address,
         ..ROW
     },
@@ -101,6 +103,7 @@ pub(super) const ROWS: &[Row] = &[
             let silent = |n| Manner { dials: after(n), ..greets(Greeting::Silent) };
             (0..CROWD).map(|n| Actor::new(silent(n), Reaction::Many)).collect()
         },
+        mark: Some(Mark::SilentDisplaced),
         check: few_wait_in_all,
         ..ROW
     },
@@ -130,7 +133,7 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 fn greets(greeting: Greeting) -> Manner {
-    Manner { greeting, ..first(Message::NotInterested.to_vec()) }
+    Manner { greeting, ..Manner::default() }
 }
 
 fn dialled_once(scene: &Scene) -> Result<(), String> {

@@ -4,6 +4,7 @@ use super::{
     Actor, PIECES, ROW, Reaction, Row, Scene, Victim, each, fast, fast_first, first, millis, one, raw, secs,
 };
 use crate::bad_peer::{Ends, Manner, Metadata};
+use crate::marks::Mark;
 use unchoke_wire::{Message, PieceIndex, Reserved};
 
 pub(super) const ROWS: &[Row] = &[
@@ -168,6 +169,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         number: 25,
         name: "hostile/25-early-claims",
+        mark: Some(Mark::EarlyClaimClosed),
         what: "claims before the metadata is there that contradict it: closed once it is",
         victim: Victim::Magnet,
         comes_first: true,

@@ -18,6 +18,7 @@ pub use ends::ODD;
 
 use super::{Played, Scenario, Setup};
 use crate::bad_peer::{Manner, Seen};
+use crate::marks::Mark;
 use crate::swarm::Content;
 use core::net::SocketAddr;
 use core::ops::RangeInclusive;
@@ -172,6 +173,8 @@ pub struct Row {
     pub cast: fn(&Scope<'_>) -> Vec<Actor>,
     /// What is different in the victim's settings.
     settings: fn(&mut Settings),
+    /// The rare path it goes down.
+    mark: Option<Mark>,
     /// What must hold in the end besides the reactions.
     check: fn(&Scene) -> Result<(), String>,
 }
@@ -188,6 +191,7 @@ const ROW: Row = Row {
     slowdown_max: 110,
     cast: |_| Vec::new(),
     settings: |_| {},
+    mark: None,
     check: |_| Ok(()),
 };
 

@@ -2,6 +2,7 @@
 
 use super::{Actor, PIECE_LEN, PIECES, ROW, Reaction, Row, Victim, block, fast, millis, secs};
 use crate::bad_peer::{Dials, Manner, Retort};
+use crate::marks::Mark;
 use unchoke_wire::message::id;
 use unchoke_wire::{BlockRef, Message};
 
@@ -76,6 +77,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         number: 33,
         name: "hostile/33-request-flood",
+        mark: Some(Mark::RequestsClosed),
         what: "100,000 requests at once: those beyond the queue rejected, closed after 300 of them",
         cast: |scope| {
             // blocks of one byte, each another one
@@ -127,6 +129,7 @@ pub(super) const ROWS: &[Row] = &[
         what: "a choked peer fetches what it is allowed again and again: closed after three times",
         is_dialled: false,
         settings: |s| s.upload_slots = 1,
+        mark: Some(Mark::FastFetchesClosed),
         cast: |_| {
             let dials = Dials { after: millis(1_500), ..Dials::default() };
             let asks = |fast_fetches| Manner {

@@ -2,7 +2,7 @@
 
 use super::super::{Played, Setup, ensure, played};
 use super::{Actor, PIECE_LEN, Reaction, Row, Scope, TORRENT_LEN, Victim};
-use crate::bad_peer::BadPeer;
+use crate::bad_peer::{BadPeer, Seen};
 use crate::host::{HostId, HostSettings};
 use crate::link::LinkSettings;
 use crate::swarm::{self, About, BY_HAND, Content};
@@ -59,6 +59,9 @@ pub(super) fn play(row: &Row, setup: &Setup) -> Result<Played, String> {
     let is_slow = with.as_micros() * 100 > without.as_micros() * u128::from(row.slowdown_max);
     ensure(!is_slow, || format!("the honest transfer took {with:?}, and {without:?} without hostile peers"))?;
     scene.world.host(scene.victim).engine.check_invariants();
+    if let Some(mark) = row.mark {
+        scene.world.mark(mark);
+    }
     let figures = vec![
         ("hostile peers", actors.len().to_string()),
         ("transfer", format!("{:.2}s", with.as_secs_f64())),
@@ -193,6 +196,8 @@ impl Scene {
         let engine = &self.world.host(self.victim).engine;
         let is_connected = engine.peers(self.torrent).iter().any(|p| p.remote.ip() == ip);
         match actor.reaction {
+            // it may have been dialled again since
+            Reaction::Leaves if self.actor(host).pipes().any(Seen::is_open) => Ok(()),
             Reaction::Leaves => ensure(!is_connected, || format!("{ip} is connected and has left")),
             Reaction::Stay => ensure(is_connected, || format!("{ip} is not connected")),
             _ => Ok(()),
