@@ -1,4 +1,4 @@
-//! Any target as a libFuzzer program: each binary built from this file runs the target it is named after.
+//! Every target as one libFuzzer program, which runs the target that the environment names.
 
 #![no_main]
 
@@ -6,7 +6,9 @@ use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 use unchoke_fuzz::Target;
 
-static TARGET: LazyLock<Target> =
-    LazyLock::new(|| unchoke_fuzz::target(env!("CARGO_BIN_NAME")).expect("binaries are named after targets"));
+static TARGET: LazyLock<Target> = LazyLock::new(|| {
+    let name = std::env::var("UNCHOKE_FUZZ_TARGET").expect("UNCHOKE_FUZZ_TARGET names a target");
+    unchoke_fuzz::target(&name).expect("UNCHOKE_FUZZ_TARGET names one of the targets")
+});
 
 fuzz_target!(|data: &[u8]| TARGET(data));

@@ -5,7 +5,7 @@
 //! `interop: N passed, N failed, N skipped`; the exit code is 1 when a case failed.
 //!
 //! `cargo run --release -p unchoke-interop -- bench-dht` measures the DHT node beside libtorrent's instead, and
-//! `-- kill9` kills a daemon at random moments, a thousand times.
+//! `-- kill9` kills a daemon at random moments, a thousand times;
 //! `-- attack` and `-- load NAME` put strangers and load on it, without other clients;
 //! `cargo xtask compare` transfers, checks and creates torrents with every client and writes `docs/performance.md`.
 

@@ -63,3 +63,20 @@ const DATAGRAM_LEN: usize = 2 << 10;
 fn bytes(len: usize) -> u64 {
     u64::try_from(len).expect("a usize fits 64 bits")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_shards_add_up_and_the_session_adds_its_own() {
+        let part = |cap, used| MemoryPart { name: "answers waiting", cap, used };
+        let sum = budget(vec![vec![part(10, Some(1))], vec![part(20, Some(2))]], 1);
+        assert_eq!(sum.parts[0], part(30, Some(3)));
+        assert_eq!(sum.used(), 3);
+        let own: u64 = budget(Vec::new(), 0).cap();
+        let dht = bytes(unchoke_dht::NODE_LEN_MAX);
+        assert_eq!(sum.cap(), 30 + own + 2 * bytes(SCRATCH_LEN + OFFERED_MAX * DATAGRAM_LEN) + dht);
+        assert_eq!(budget(vec![vec![part(10, Some(1))], vec![part(20, None)]], 0).parts[0].used, None);
+    }
+}

@@ -9,7 +9,7 @@ use sha1::Digest;
 use std::rc::Rc;
 use unchoke_engine::input::{AddTorrent, Discovery, TorrentSource, Totals};
 use unchoke_engine::{Command, TorrentId};
-use unchoke_storage::{FileSpec, MemoryStorage, Storage, StorageSpec};
+use unchoke_storage::{MemoryStorage, Storage, StorageSpec};
 use unchoke_wire::metainfo::build::{BuildFile, MetainfoBuilder};
 use unchoke_wire::{Bitfield, HostPort, Magnet, Metainfo, PieceIndex, WireHash};
 
@@ -39,12 +39,44 @@ impl Content {
     /// # Panics
     /// When the sizes are none of a torrent.
     pub fn new(name: &str, data: Vec<u8>, piece_len: u32, about: About) -> Rc<Self> {
-        let pieces = data.chunks(piece_len as usize).map(|p| sha1::Sha1::digest(p).into()).collect();
         let file =
             BuildFile { path: vec![name.to_owned()], length: data.len() as u64, ..BuildFile::default() };
+        Content::of(name, vec![file], data, piece_len, about)
+    }
+
+    /// A folder of files of these lengths; those of them that are pads hold zeros.
+    ///
+    /// # Panics
+    /// When the sizes are none of a torrent.
+    pub fn folder(number: u64, files: &[(usize, bool)], piece_len: u32, about: About) -> Rc<Self> {
+        let mut rng = ChaCha8Rng::seed_from_u64(number);
+        let mut data = Vec::new();
+        let mut built = Vec::new();
+        for (n, (len, is_pad)) in files.iter().enumerate() {
+            let from = data.len();
+            data.resize(from + len, 0);
+            if !is_pad {
+                rng.fill_bytes(&mut data[from..]);
+            }
+            let path = if files.len() == 1 {
+                vec![format!("{number}")]
+            } else if *is_pad {
+                vec![".pad".to_owned(), n.to_string()]
+            } else {
+                vec![format!("part-{}", n % 3), format!("{n}.bin")]
+            };
+            let length = *len as u64;
+            built.push(BuildFile { path, length, is_pad: *is_pad, ..BuildFile::default() });
+        }
+        Content::of(&format!("{number}"), built, data, piece_len, about)
+    }
+
+    fn of(name: &str, files: Vec<BuildFile>, data: Vec<u8>, piece_len: u32, about: About) -> Rc<Self> {
+        let pieces = data.chunks(piece_len as usize).map(|p| sha1::Sha1::digest(p).into()).collect();
         let builder = MetainfoBuilder {
             name: name.to_owned(),
-            files: vec![file],
+            is_multi_file: files.len() > 1,
+            files,
             piece_len,
             pieces,
             nodes: about.nodes,
@@ -97,13 +129,7 @@ impl Content {
     /// # Panics
     /// When the content is malformed.
     pub fn storage(&self, have: &Bitfield) -> MemoryStorage {
-        let info = &self.metainfo.info;
-        let files = info.files.iter().map(|f| FileSpec {
-            path: f.path.clone(),
-            len: f.length,
-            ..FileSpec::default()
-        });
-        let spec = StorageSpec { layout: info.layout.clone(), files: files.collect() };
+        let spec = StorageSpec::from(&self.metainfo.info);
         let storage = MemoryStorage::new(spec).expect("made-up files are well-formed");
         for piece in have.iter() {
             storage.write(piece, 0, self.piece(piece)).expect("memory takes every piece");

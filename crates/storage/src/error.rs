@@ -39,12 +39,12 @@ pub enum ErrorKind {
     PartFile,
     /// Another process works on the same torrent.
     Busy,
-    /// The file is not as it was: something else wrote to it, or put another in its place.
-    Changed,
     /// Something stands where a file was to be moved.
     Exists,
     /// It was told to stop.
     Stopped,
+    /// The file is not as it was: something else wrote to it, or put another in its place.
+    Changed,
     /// Any other failure.
     Io,
 }
@@ -101,12 +101,12 @@ impl StorageError {
             ErrorKind::TooLarge => "the file is too large for this file system; choose another disk",
             ErrorKind::PartFile => "the part file is damaged or of another torrent; move it away",
             ErrorKind::Busy => "another process works on this torrent; stop it first",
+            ErrorKind::Exists => "something else is there and is never overwritten; move it away",
+            ErrorKind::Stopped => "it was told to stop",
             ErrorKind::Changed => "something else changed the file; recheck the torrent",
             ErrorKind::Io if Errno::from_io_error(&self.source) == Some(Errno::IO) => {
                 "the disk reports a failure; look at the disk, then go on"
             }
-            ErrorKind::Exists => "something else is there and is never overwritten; move it away",
-            ErrorKind::Stopped => "it was told to stop",
             ErrorKind::Io => return self.source.to_string(),
         };
         text.to_owned()

@@ -10,6 +10,7 @@ pub mod error;
 pub mod faulty;
 pub mod file_storage;
 pub mod memory;
+pub mod memory_disk;
 pub mod relocate;
 pub mod resume;
 pub mod scan;
@@ -17,11 +18,13 @@ pub mod spec;
 pub mod state;
 pub mod storage;
 mod sys;
+pub mod volume;
 
 pub use error::{ErrorKind, StorageError};
 pub use faulty::{Failure, Fault, FaultPlan, FaultyStorage, Gate, Op};
 pub use file_storage::{Allocation, FilePool, FileStorage, Options};
 pub use memory::MemoryStorage;
+pub use memory_disk::{Fate, History, MemoryDisk, Standing};
 pub use relocate::{Found, PlaceError, Relocation};
 pub use resume::{
     DecodeError, Loaded, PartialPiece, Refused, Resume, ResumeError, ResumeLock, ResumeRecord, ResumeStore,
@@ -32,3 +35,4 @@ pub use spec::{FileSpec, StorageSpec};
 pub use state::{Recovered, StateChange, StateError, StateStore, TorrentEntry};
 pub use storage::{FileFact, PieceRead, PieceReader, Storage, room_for};
 pub use sys::is_rotational;
+pub use volume::Volume;

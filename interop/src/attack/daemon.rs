@@ -72,8 +72,8 @@ impl Daemon {
     }
 
     /// Adds a magnet link; it dials `peer`.
-    pub(crate) fn add_magnet(&self, magnet: &str, peer: SocketAddr) -> Result<()> {
-        let add = serde_json::json!({ "source": magnet, "peers": peer.to_string() });
+    pub(crate) fn add_magnet(&self, magnet: &str, peer: Option<SocketAddr>) -> Result<()> {
+        let add = serde_json::json!({ "source": magnet, "peers": peer.map(|p| p.to_string()) });
         self.ask("POST", "/api/v1/torrents", "application/json", add.to_string().as_bytes()).map(|_| ())
     }
 

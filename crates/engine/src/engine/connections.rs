@@ -89,23 +89,17 @@ impl Engine {
     }
 
     /// Where a newcomer finds no place: closes the oldest connection of the torrent on which neither side has wanted
-    /// anything of the other for a while, or whose peer wants nothing and has given nothing for longer.
+    /// anything of the other for a while, or whose peer wants nothing and has given nothing for longer; or one of another
+    /// torrent when all of them together are too many.
     fn make_room(&mut self, torrent: TorrentId) {
         if self.has_room(torrent) {
             return;
         }
         let Some(t) = self.torrents.get(torrent) else { return };
-        let is_useless = |id: &&ConnId| {
-            let c = &self.conns[**id];
-            let gives_nothing = c.is_choking && c.down.total() == 0;
-            let patience = match c.am_interested {
-                false => USELESS_AFTER,
-                true if gives_nothing => UNGIVING_AFTER,
-                true => Duration::MAX,
-            };
-            c.is_ready() && !c.is_interested && self.now.since(c.since) >= patience
-        };
-        if let Some(conn) = t.conns.iter().find(is_useless).copied().filter(|_| t.metadata.is_none()) {
+        let own = t.conns.iter().copied().find(|id| self.is_useless(*id));
+        let may_have_more = t.conns.len() < self.settings.torrent_connections_max;
+        let useless = own.or_else(|| self.any_useless().filter(|_| may_have_more));
+        if let Some(conn) = useless {
             self.close(conn, CloseReason::NotNeeded);
         }
     }
@@ -119,6 +113,37 @@ impl Engine {
                 self.make_room(torrent);
             }
         }
+    }
+
+    /// Room for torrents that have somebody to dial and something to get, while connections nobody wants anything of
+    /// take up all there is.
+    pub(super) fn make_room_to_dial(&mut self) {
+        let is_full = self.conns.len() >= self.settings.connections_max;
+        let lacks = |id: &TorrentId| self.torrents.get(*id).is_some_and(|t| !t.is_seed());
+        if is_full
+            && self.waiting_to_dial.iter().any(lacks)
+            && let Some(conn) = self.any_useless()
+        {
+            self.close(conn, CloseReason::NotNeeded);
+        }
+    }
+
+    fn any_useless(&self) -> Option<ConnId> {
+        self.conns.keys().filter(|id| self.is_useless(*id)).min_by_key(|id| self.conns[*id].since)
+    }
+
+    /// Whether neither side has wanted anything of the other for a while, or the peer wants nothing and has given nothing
+    /// for longer.
+    fn is_useless(&self, conn: ConnId) -> bool {
+        let c = &self.conns[conn];
+        let has_metadata = self.torrents.get(c.torrent).is_some_and(|t| t.metadata.is_none());
+        let gives_nothing = c.is_choking && c.down.total() == 0;
+        let patience = match c.am_interested {
+            false => USELESS_AFTER,
+            true if gives_nothing => UNGIVING_AFTER,
+            true => Duration::MAX,
+        };
+        c.is_ready() && has_metadata && !c.is_interested && self.now.since(c.since) >= patience
     }
 
     pub(super) fn connected(&mut self, conn: ConnId) {

@@ -15,6 +15,10 @@ use unchoke_wire::{Extension, ExtensionHandshake, ExtensionIds, limits, lt_donth
 const CLIENT: &str = concat!("Unchoke ", env!("CARGO_PKG_VERSION"));
 /// How often over a peer may fetch the metadata.
 const METADATA_SERVED_MAX: u32 = 3;
+/// Blocks of metadata a peer may have asked for and not got: all of the largest.
+const METADATA_ASKED_MAX: usize = (limits::METADATA_LEN_MAX / limits::METADATA_BLOCK_LEN) as usize;
+/// Bytes held for them, at most.
+pub(super) const METADATA_ASKED_LEN_MAX: usize = METADATA_ASKED_MAX * size_of::<u32>();
 /// Bytes of metadata queued for a peer at once.
 const METADATA_PLAN_LEN: usize = 64 << 10;
 
@@ -165,7 +169,10 @@ impl Engine {
         let size = u32::try_from(self.torrents[c.torrent].raw_info.len()).unwrap_or(0);
         let blocks = block_count(size);
         c.metadata_served += 1;
-        if block < blocks && c.metadata_served <= blocks.saturating_mul(METADATA_SERVED_MAX) {
+        let is_served = block < blocks
+            && c.metadata_served <= blocks.saturating_mul(METADATA_SERVED_MAX)
+            && c.metadata_asked.len() < METADATA_ASKED_MAX;
+        if is_served {
             c.metadata_asked.push_back(block);
             self.want_send(conn);
             return Ok(());

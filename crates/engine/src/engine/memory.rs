@@ -1,6 +1,7 @@
 //! What an engine may hold in memory for strangers: every part with its most, and what it holds at the moment.
 
 use super::Engine;
+use super::extended::METADATA_ASKED_LEN_MAX;
 use super::messages::ANSWERS_MAX;
 use super::send::{PLAN_BLOCKS_MIN, PLANNED_BYTES_MAX};
 use crate::peer::requests::{REQUEST_LEN, REQUESTS_LEN_MAX};
@@ -56,6 +57,7 @@ impl Engine {
             part("blocks being sent", PLANNED_BYTES_MAX + short_plans, Some(self.planned_bytes)),
             part("requests to peers", each(REQUESTS_LEN_MAX), Some(out.sum())),
             part("requests of peers", each(UPLOADS_LEN_MAX), None),
+            part("metadata asked for", each(METADATA_ASKED_LEN_MAX), None),
             part("what peers have", claims.saturating_mul(bytes(connections_max)), Some(claimed)),
             part("peer lists", bytes(awake().count() * peer_list::LEN_MAX), Some(peers)),
             part("metadata in flight", metadata, Some(bytes(self.metadata_bytes()))),

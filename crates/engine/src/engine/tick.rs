@@ -27,6 +27,7 @@ impl Engine {
             self.rechoke();
             self.replace_useless();
         }
+        self.make_room_to_dial();
         self.pool.drop_unused();
         self.count_metadata();
         self.next_tick = Some(self.now + TICK);

@@ -12,7 +12,7 @@ mod attempt;
 mod connections;
 mod io;
 mod lane;
-mod url;
+pub mod url;
 
 #[cfg(test)]
 mod tests;

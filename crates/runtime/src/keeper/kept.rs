@@ -143,6 +143,7 @@ impl Kept {
             makes_symlinks: true,
             selection: self.selection(info),
             pool: Arc::clone(pool),
+            ..Options::default()
         };
         let storage = FileStorage::open(dir, spec, options).map_err(|e| e.to_string())?;
         Ok(Arc::new(storage))
@@ -175,9 +176,7 @@ impl Kept {
         let mut record = ResumeRecord::new(self.entry.hash, self.entry.hashes);
         let metainfo = self.metainfo();
         if let (Some(place), Some(metainfo)) = (&self.storage, &metainfo) {
-            place.call(|storage| storage.sync())?;
-            record.have = self.have.clone();
-            record.facts = place.storage.facts();
+            place.call(|storage| record.claim(self.have.clone(), storage))?;
             record.selection = self.selection(&metainfo.info).unwrap_or_default();
             record.info = (self.magnet.is_some() && self.stored.is_none()).then(|| metainfo.raw_info.clone());
         }

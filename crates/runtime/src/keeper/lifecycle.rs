@@ -70,6 +70,7 @@ impl Keeper {
         self.count(shard_id);
         if is_new {
             self.put_all(hash);
+            self.put_selection(hash);
         }
         match error {
             Some(error) => self.fail(hash, error),
@@ -84,6 +85,15 @@ impl Keeper {
         if let Some(metainfo) = kept.metainfo() {
             self.pending.put(StateChange::Metainfo(hash, metainfo.to_bytes()));
         }
+    }
+
+    /// Stores the choice of files a torrent is added with.
+    fn put_selection(&mut self, hash: WireHash) {
+        let Some(kept) = self.torrents.get_mut(&hash).filter(|k| k.stored.is_some()) else { return };
+        let Some(selection) = kept.add.selection.clone() else { return };
+        let record = kept.record.get_or_insert_with(|| ResumeRecord::new(hash, kept.entry.hashes));
+        record.selection = selection;
+        self.pending.put(StateChange::Record(record.clone()));
     }
 
     /// The engine has it.
@@ -356,6 +366,14 @@ impl Keeper {
         let Some(delete_data) = kept.removing else { return };
         if self.is_removed_while_moving(hash, torrent) {
             return;
+        }
+        if delete_data && let Some(stored) = self.torrents.get_mut(&hash).and_then(|k| k.stored.as_mut()) {
+            // should it be cut off, the next start goes on with it
+            stored.is_deleting = true;
+            self.put_entry(hash);
+            if let Err(e) = self.commit() {
+                self.warn(hash, e.why);
+            }
         }
         let Some(kept) = self.torrents.get(&hash) else { return };
         let mut result = Ok(());

@@ -120,6 +120,18 @@ impl Plan {
     }
 }
 
+/// Plays the lookups of a plan in the caller's thread, and nothing else: what upkeep costs is left out.
+///
+/// # Panics
+/// When the plan is of a network that lives.
+pub fn look_up(plan: &Plan) -> Report {
+    assert!(!matches!(plan.mode, Mode::Life(_)), "a network that lives is played as a whole");
+    let (hostility, population) = Hostility::new(plan, plan.population());
+    let scene = Scene { plan, population: &population, hostility: &hostility };
+    let played = plan.batches().into_iter().map(|(index, lookups)| batch::play(scene, index, lookups));
+    Report::new(plan.clone(), played)
+}
+
 /// Plays a plan.
 pub fn play(plan: &Plan) -> Report {
     let (hostility, population) = Hostility::new(plan, plan.population());

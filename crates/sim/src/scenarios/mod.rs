@@ -1,13 +1,18 @@
 //! The catalogue of runs: each makes a world of one seed, plays it, and says whether what must hold did hold.
 
+mod announce;
+mod crash;
+mod dht_net;
 mod fault;
 mod faults;
 pub mod hostile;
 mod identity;
+mod layout;
 mod limits;
 mod magnet;
 mod near;
 mod notes;
+mod room;
 mod sharing;
 mod stage;
 mod trackers;
@@ -128,7 +133,12 @@ const GROUPS: &[&[Scenario]] = &[
     near::SCENARIOS,
     limits::SCENARIOS,
     faults::SCENARIOS,
+    crash::SCENARIOS,
     fault::SCENARIOS,
+    announce::SCENARIOS,
+    layout::SCENARIOS,
+    room::SCENARIOS,
+    dht_net::SCENARIOS,
     hostile::SCENARIOS,
 ];
 
@@ -160,7 +170,7 @@ impl Scenario {
 }
 
 /// An error unless the claim holds.
-fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
+pub(crate) fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(what()) }
 }
 

@@ -123,11 +123,7 @@ impl World {
                 }
             }
             Output::Refuse { ticket } => self.close_named(host, EndName::Ticket(ticket)),
-            Output::Connect { conn, addr, timeout } => {
-                self.hosts[host.0].dialling.insert(conn);
-                self.hosts[host.0].dialled.push(addr);
-                self.dial(host, conn, addr, timeout);
-            }
+            Output::Connect { conn, addr, timeout } => self.dial(host, conn, addr, timeout),
             Output::WantSend { conn } => {
                 if let Some(end) = self.hosts[host.0].ends.get(&EndName::Conn(conn)).copied() {
                     self.at(self.now, Pending::PlanLeft(end, 0));

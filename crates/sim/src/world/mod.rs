@@ -22,7 +22,7 @@ use rand_chacha::ChaCha12Rng;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::rc::Rc;
 use unchoke_engine::hub::HubInput;
-use unchoke_engine::input::{ClosedBy, HttpReply, PeerSource};
+use unchoke_engine::input::{ClosedBy, HttpReply, PartialPiece, PeerSource};
 use unchoke_engine::output::VerifyJob;
 use unchoke_engine::{Command, ConnId, Input, RequestId, TorrentId};
 use unchoke_wire::Bitfield;
@@ -311,12 +311,35 @@ impl World {
         have: Bitfield,
         wanted: Option<Bitfield>,
     ) {
+        self.open(host, torrent, content, (have, wanted), Vec::new());
+    }
+
+    /// The same with partly received pieces of an earlier run.
+    pub fn open_storage_with(
+        &mut self,
+        host: HostId,
+        torrent: TorrentId,
+        content: &Rc<Content>,
+        have: Bitfield,
+        partials: Vec<PartialPiece>,
+    ) {
+        self.open(host, torrent, content, (have, None), partials);
+    }
+
+    fn open(
+        &mut self,
+        host: HostId,
+        torrent: TorrentId,
+        content: &Rc<Content>,
+        (have, wanted): (Bitfield, Option<Bitfield>),
+        partials: Vec<PartialPiece>,
+    ) {
         let storage = content.storage(&have);
-        let stored =
-            Stored { content: content.clone(), storage, wanted: wanted.clone(), written: Vec::new() };
+        let written = Vec::new();
+        let stored = Stored { content: content.clone(), storage, wanted: wanted.clone(), written };
         self.hosts[host.0].stored.insert(torrent, stored);
         self.see(host, &Sight::Loaded { torrent, content, have: &have, wanted: wanted.as_ref() });
-        self.command(host, Command::StorageReady { torrent, have, wanted, partials: Vec::new() });
+        self.command(host, Command::StorageReady { torrent, have, wanted, partials });
     }
 
     /// Opens an empty storage once the metadata of a torrent has come.

@@ -24,6 +24,7 @@ use unchoke_wire::{BlockRef, FileIndex, PieceIndex};
 use crate::error::{ErrorKind, StorageError};
 use crate::spec::StorageSpec;
 use crate::storage::{FileFact, PieceReader, Storage, check_stretch};
+use crate::volume::{self, Volume};
 
 use check::FileReader;
 use disk::Dirty;
@@ -56,6 +57,8 @@ pub struct Options {
     pub selection: Option<Vec<bool>>,
     /// Descriptors, shared among torrents.
     pub pool: Arc<FilePool>,
+    /// Where the root folder is.
+    pub volume: Volume,
 }
 
 /// A torrent in files under a root folder.
@@ -92,6 +95,7 @@ impl Default for Options {
             makes_symlinks: false,
             selection: None,
             pool: FilePool::new(FilePool::OPEN_DEFAULT),
+            volume: Volume::default(),
         }
     }
 }
@@ -141,7 +145,7 @@ impl FileStorage {
             return Ok(());
         }
         let file = self.file(span.file, true)?;
-        let written = self.writing(span.file.0, || crate::sys::write_at(&*file, data, span.offset));
+        let written = self.writing(span.file.0, || volume::write_at(&file, data, span.offset));
         // a write that broke off may have come to some of it
         self.note_written(span.file.0);
         written.map_err(|e| self.failed("write", span.file, e))
@@ -163,7 +167,7 @@ impl FileStorage {
             return Ok(());
         }
         let file = self.file(span.file, false)?;
-        let read = crate::sys::read_at(&*file, buf, span.offset);
+        let read = volume::read_at(&file, buf, span.offset);
         // a file that was cut short is told as one that changed
         self.check_witness(span.file, &file)?;
         read.map_err(|e| self.failed("read", span.file, e))

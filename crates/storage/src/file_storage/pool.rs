@@ -1,10 +1,9 @@
 //! A bounded set of open descriptors, shared by all torrents of a process.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::sys;
+use crate::volume::{self, File};
 
 /// Open files, the least recently used closed first. A file handed out stays open as long as somebody holds it.
 #[derive(Debug)]
@@ -70,7 +69,7 @@ impl FilePool {
     }
 
     pub(super) fn put(&self, key: Key, file: File, is_writable: bool) -> Arc<File> {
-        let is_in_memory = sys::is_in_memory(&file);
+        let is_in_memory = volume::is_in_memory(&file);
         let file = Arc::new(file);
         let mut inner = self.inner();
         inner.clock += 1;
@@ -143,7 +142,7 @@ mod tests {
     fn the_least_recently_used_file_is_closed_first() {
         let pool = FilePool::new(2);
         let torrent = pool.join();
-        let file = || tempfile::tempfile().unwrap();
+        let file = || File::Machine(tempfile::tempfile().unwrap());
         pool.put((torrent, 1), file(), false);
         pool.put((torrent, 2), file(), true);
         assert!(pool.find((torrent, 1), false).is_some());
@@ -164,7 +163,7 @@ mod tests {
         let torrent = pool.join();
         let open = |numbers: std::ops::Range<u32>| {
             for number in numbers {
-                pool.put((torrent, number), tempfile::tempfile().unwrap(), false);
+                pool.put((torrent, number), File::Machine(tempfile::tempfile().unwrap()), false);
             }
             pool.open_count()
         };

@@ -1,19 +1,18 @@
 //! What the file system lets us do, asked before anything is made on it and again after something failed.
 
-use std::os::fd::OwnedFd;
-
 use rustix::io::Errno;
 use unchoke_wire::FileIndex;
 
 use super::{Allocation, FileStorage};
 use crate::error::{ErrorKind, StorageError};
 use crate::storage::room_for;
-use crate::sys::{self, FileSystem};
+use crate::sys::FileSystem;
+use crate::volume::{self, Dir};
 
 impl FileStorage {
     /// Refuses what cannot end well: files that are too large or names that are too long for the file system, and,
     /// where space is claimed at once, more than there is.
-    pub(super) fn check_limits(&self, root: &OwnedFd) -> Result<(), StorageError> {
+    pub(super) fn check_limits(&self, root: &Dir) -> Result<(), StorageError> {
         let fs = self.file_system(root)?;
         let file_len_max = *self.file_len_max.get_or_init(|| fs.file_len_max);
         let mut missing = 0;
@@ -42,7 +41,8 @@ impl FileStorage {
         let root = match self.with_descriptors(|| self.open_root(false)) {
             Err(e) if e.kind == ErrorKind::MissingRoot && self.may_make_root() => {
                 let parent = self.root.parent().unwrap_or(&self.root);
-                sys::open_root(parent).map_err(|e| StorageError::new("open the folder", parent, e))
+                volume::open_root(&self.options.volume, parent)
+                    .map_err(|e| StorageError::new("open the folder", parent, e))
             }
             other => other,
         }?;
@@ -56,8 +56,8 @@ impl FileStorage {
         Ok(())
     }
 
-    fn file_system(&self, root: &OwnedFd) -> Result<FileSystem, StorageError> {
-        sys::file_system(root).map_err(|e| StorageError::new("examine", &self.root, e))
+    fn file_system(&self, root: &Dir) -> Result<FileSystem, StorageError> {
+        volume::file_system(root).map_err(|e| StorageError::new("examine", &self.root, e))
     }
 }
 
@@ -67,6 +67,7 @@ mod tests {
     use crate::file_storage::Options;
     use crate::spec::{FileSpec, StorageSpec};
     use crate::storage::Storage;
+    use crate::sys;
     use unchoke_wire::Layout;
 
     fn storage(root: &std::path::Path, name: &str, len: u64, allocation: Allocation) -> FileStorage {

@@ -3,7 +3,6 @@
 //! A file that is being written has no such fact: our own writes change it. It gets one when its facts are taken after
 //! them.
 
-use std::fs::File;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use unchoke_wire::FileIndex;
@@ -13,7 +12,7 @@ use super::disk::PART;
 use crate::error::{ErrorKind, StorageError};
 use crate::spec::at;
 use crate::storage::FileFact;
-use crate::sys;
+use crate::volume::{self, File};
 
 /// What is known of all files; empty before the first facts.
 #[derive(Debug, Default)]
@@ -114,7 +113,7 @@ impl FileStorage {
     /// [`ErrorKind::Changed`] when it is not. Its descriptor is given up: the next read opens what stands there.
     pub(super) fn check_witness(&self, file: FileIndex, open: &File) -> Result<(), StorageError> {
         let Some(then) = self.witness.fact(file.0) else { return Ok(()) };
-        let is_same = sys::facts_of(open).is_ok_and(|now| {
+        let is_same = volume::facts_of(open).is_ok_and(|now| {
             let fact = FileFact::Present { len: now.len, mtime_ns: now.mtime_ns, inode: now.inode };
             now.is_named && Fact::of(fact) == Some(then)
         });
@@ -155,7 +154,7 @@ impl FileStorage {
             self.note_renewed(file.0);
             // after a sync that failed, memory may hold what the disk does not
             if let Ok(open) = self.file(*file, false) {
-                sys::wont_need(&open);
+                volume::drop_cache(&open);
             }
         }
         let Ok(mut lookup) = self.lookup() else { return };

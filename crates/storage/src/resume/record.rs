@@ -4,7 +4,8 @@ use unchoke_wire::bencode::{Dict, Document, Writer};
 use unchoke_wire::{Bitfield, InfoHashes, PieceIndex, WireHash, limits};
 
 use super::seal::Format;
-use crate::storage::FileFact;
+use crate::error::StorageError;
+use crate::storage::{FileFact, Storage};
 
 /// What is remembered of a torrent.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -79,6 +80,17 @@ impl ResumeRecord {
             uploaded: 0,
             selection: Vec::new(),
         }
+    }
+
+    /// Claims the pieces `have`: all that was written is made durable, and only then the files are looked at.
+    ///
+    /// # Errors
+    /// As [`Storage::sync`]; then nothing is claimed.
+    pub fn claim(&mut self, have: Bitfield, storage: &dyn Storage) -> Result<(), StorageError> {
+        storage.sync()?;
+        self.facts = storage.facts();
+        self.have = have;
+        Ok(())
     }
 
     /// The bytes of the record.

@@ -1,4 +1,4 @@
-//! Hostile peers: every row of the suite of `docs/reliability.md`, each in a world of its own beside an honest transfer
+//! Hostile peers: every row of the suite of `docs/hardening.md`, each in a world of its own beside an honest transfer
 //! that must not suffer.
 //!
 //! A [`Row`] is data: who takes part ([`Actor`], whose [`Manner`] any driver of a

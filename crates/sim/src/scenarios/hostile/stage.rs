@@ -15,8 +15,9 @@ use unchoke_wire::time::{Duration, Instant};
 
 /// Messages of a flood in the simulator; over real sockets it is a million. The reaction comes long before.
 const FLOOD: u32 = 10_000;
-/// Bytes a second of the slow one of the two honest hosts: the transfer takes about eight seconds.
-const RATE: u64 = 128 << 10;
+/// Bytes a second of the slow one of the two honest hosts: the transfer takes about 16 seconds. The end-game, in which
+/// blocks that others hold are asked for one by one, takes a round trip for each of them, about a second in all.
+const RATE: u64 = 64 << 10;
 /// The other lines: floods share them and must not delay what others send.
 const FAST: u64 = 100_000_000;
 /// Who comes later comes so much later.
@@ -76,7 +77,8 @@ impl Scene {
         let content = Content::random(seed, TORRENT_LEN, PIECE_LEN, About::default());
         let is_seed = row.victim == Victim::Seed;
         let victim = host(&mut world, FAST, row.settings);
-        let honest = host(&mut world, RATE, |_| {});
+        // who heard of the hostile peers would be flooded itself, on its slow line
+        let honest = host(&mut world, RATE, |s| s.pex = false);
         let (all, none) = (Bitfield::all(content.pieces()), Bitfield::none(content.pieces()));
         let (ours, theirs) = if is_seed { (all, none) } else { (none, all) };
         let torrent = match row.victim {

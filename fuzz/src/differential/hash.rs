@@ -9,7 +9,7 @@ const INPUTS_MAX: usize = 40;
 /// Every kernel has the digests that streams have, which are fed the same inputs in two parts.
 ///
 /// The bytes are cut into inputs: a first byte says how many, two more of each how long it is and where its stream is cut.
-pub(super) fn hash(data: &[u8]) {
+pub fn hash(data: &[u8]) {
     let Some((&count, data)) = data.split_first() else { return };
     let count = usize::from(count) % (INPUTS_MAX + 1);
     let Some((cuts, bytes)) = data.split_at_checked(2 * count) else { return };
