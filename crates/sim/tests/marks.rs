@@ -26,12 +26,12 @@ fn play_all(f: impl Fn(&Scenario) -> BTreeSet<Mark> + Sync) -> BTreeSet<Mark> {
             scope.spawn(|| {
                 while let Some(scenario) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let marks = f(scenario);
-                    hit.lock().unwrap().extend(marks);
+                    hit.lock().expect("nobody panics with the lock").extend(marks);
                 }
             });
         }
     });
-    hit.into_inner().unwrap()
+    hit.into_inner().expect("nobody panicked with the lock")
 }
 
 #[test]
