@@ -168,6 +168,8 @@ fn attack(row: &'static Row, victim: SocketAddr, honest: SocketAddr) -> Verdict 
     let content = content_of(row, ATTACKED);
     let scope = Scope { content: &content, flood: FLOOD, seed: u64::from(row.number), victim, honest };
     let actors = (row.cast)(&scope);
+    // a torrent that was just added takes connections once its files were looked at
+    thread::sleep(SETTLES);
     let clock = Clock::start();
     let mut players: Vec<Player> = (0u32..)
         .zip(&actors)
@@ -243,7 +245,9 @@ const ODD: u8 = 0;
 /// eight.
 const ONE_SLOT: u8 = 36;
 /// How much earlier those are there who come first.
-const LATER: Duration = Duration::from_millis(500);
+const LATER: Duration = Duration::from_millis(1200);
+/// How long after its torrent was added a row begins.
+const SETTLES: Duration = Duration::from_millis(500);
 /// Messages of a flood.
 const FLOOD: u32 = 1_000_000;
 /// What the honest daemon moves a second, each way.

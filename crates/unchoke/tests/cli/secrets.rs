@@ -41,7 +41,8 @@ fn tracker() -> SocketAddr {
             let number =
                 answers().iter().enumerate().map(|(n, _)| n).find(|n| head.contains(&format!("/at{n}")));
             // who has hung up does not want the rest
-            let _ = stream.write_all(answers()[number.unwrap_or(0)].as_bytes());
+            let answer = answers()[number.unwrap_or(0)].replacen("\r\n", "\r\nConnection: close\r\n", 1);
+            let _ = stream.write_all(answer.as_bytes());
         }
     });
     addr
