@@ -155,8 +155,7 @@ impl Session {
         };
         let Common { hub, sink, registry, .. } = links;
         let (next_shard, threads) = (AtomicUsize::new(0), Some(threads));
-        let families = [SocketAddr::is_ipv4, SocketAddr::is_ipv6];
-        let dht_nodes = families.into_iter().filter(|is_of| config.dht && addrs.iter().any(is_of)).count();
+        let dht_nodes = dht_nodes(&config, &addrs);
         let session =
             Session { addrs, shards, hub, keeper, sink, registry, records, next_shard, dht_nodes, threads };
         session.restore()?;
@@ -466,6 +465,12 @@ impl Starter {
         }
         Ok(threads)
     }
+}
+
+/// How many DHT nodes a session has: one a family it listens on.
+fn dht_nodes(config: &SessionConfig, addrs: &[SocketAddr]) -> usize {
+    let families = [SocketAddr::is_ipv4, SocketAddr::is_ipv6];
+    families.into_iter().filter(|is_of| config.dht && addrs.iter().any(is_of)).count()
 }
 
 /// An address in the form it is compared in: IPv4 written as IPv6 becomes IPv4.

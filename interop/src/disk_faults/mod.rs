@@ -231,7 +231,8 @@ fn begins_nothing_where_its_mount_is_missing(lab: &Lab, dir: &Path) -> Result<()
 
 //= H3e-7
 fn gives_nobody_what_others_wrote(lab: &Lab, dir: &Path) -> Result<()> {
-    let ways: [(&str, fn(&Path) -> Result<()>); 5] = [
+    type Meddle = fn(&Path) -> Result<()>;
+    let ways: [(&str, Meddle); 5] = [
         ("overwritten", |at| {
             Ok(fs::File::options().write(true).open(at)?.write_all_at(&[0; 4096], 3 << 20)?)
         }),
