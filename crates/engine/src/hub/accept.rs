@@ -261,7 +261,8 @@ mod tests {
         // a hundred a second
         assert_eq!(let_in(7, 0, 250), 250, "a client with many torrents in common");
         let ten_seconds = let_in(7, 10_000_000, 1000);
-        assert!((300..=400).contains(&ten_seconds), "{ten_seconds} of 1000");
+        // 106 of the burst are left by then, and 100 come back in ten seconds
+        assert!((200..=210).contains(&ten_seconds), "{ten_seconds} of 1000");
         assert_eq!(let_in(8, 20_000_000, 100), 100, "another address has its own count");
         assert_eq!(let_in(7, 60_000_000, 100), 100, "a rest pays for more");
         for i in 0..5_000u32 {
