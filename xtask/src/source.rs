@@ -55,11 +55,6 @@ impl Source {
         self.code_lines().filter(|(line, _)| !self.is_test(*line))
     }
 
-    /// The code of every line that is test code, with its number.
-    pub(crate) fn tests(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.code_lines().filter(|(line, _)| self.is_test(*line))
-    }
-
     /// The files that this one declares as test modules with `#[cfg(test)] mod name;`.
     pub(crate) fn test_modules(&self) -> Vec<String> {
         let folder = match self.path.rsplit_once('/') {
@@ -319,7 +314,8 @@ mod tests {
     fn cfg_test_items_are_test_lines() {
         let found =
             source("fn a() {}\n#[cfg(test)]\n#[expect(x)]\nmod tests {\n    fn b() {}\n}\nfn c() {}\n");
-        let tests: Vec<usize> = found.tests().map(|(line, _)| line).collect();
+        let tests: Vec<usize> =
+            found.code_lines().map(|(line, _)| line).filter(|line| found.is_test(*line)).collect();
         assert_eq!(tests, [1, 2, 3, 4, 5]);
         assert_eq!(found.production_lines(), 2);
     }

@@ -7,12 +7,9 @@ use rand::{Rng, RngExt};
 use std::collections::{BTreeMap, VecDeque};
 use unchoke_wire::WireHash;
 use unchoke_wire::krpc::{Samples, Scrape};
+use unchoke_wire::limits::{DHT_PEERS_MAX as PEERS_MAX, DHT_SWARMS_MAX as SWARMS_MAX};
 use unchoke_wire::time::{Duration, Instant};
 
-/// Swarms stored.
-const SWARMS_MAX: usize = 2000;
-/// Peers stored of a swarm.
-const PEERS_MAX: usize = 500;
 /// Bytes of memory of the store at most: its peers, whose lists grow by doubling, and a kilobyte for each swarm's filters
 /// and places.
 pub(crate) const LEN_MAX: usize = SWARMS_MAX * (2 * PEERS_MAX * size_of::<Peer>() + (1 << 10));
@@ -284,6 +281,7 @@ mod tests {
     use super::*;
     use rand::SeedableRng;
     use rand_chacha::ChaCha12Rng;
+    use unchoke_wire::limits;
 
     fn peer(n: u32, port: u16) -> SocketAddr {
         SocketAddr::new(IpAddr::from((0x0800_0000 + (n << 8)).to_be_bytes()), port)
@@ -356,9 +354,11 @@ mod tests {
     #[test]
     fn a_full_swarm_takes_no_new_peer_but_keeps_the_old_ones() {
         let mut store = PeerStore::default();
-        assert!((0..500).all(|n| store.announce(key(1), peer(n, 1), false, Instant::ZERO)));
-        assert!(!store.has_room(&key(1), peer(500, 1).ip()));
-        assert!(!store.announce(key(1), peer(500, 1), false, Instant::ZERO));
+        let mut stored = 0..u32::try_from(limits::DHT_PEERS_MAX + 1).unwrap();
+        let refused = stored.next_back().unwrap();
+        assert!(stored.all(|n| store.announce(key(1), peer(n, 1), false, Instant::ZERO)));
+        assert!(!store.has_room(&key(1), peer(refused, 1).ip()));
+        assert!(!store.announce(key(1), peer(refused, 1), false, Instant::ZERO));
         assert!(store.has_room(&key(1), peer(7, 1).ip()));
         assert!(store.announce(key(1), peer(7, 1), false, Instant::ZERO));
         assert_eq!(store.len(), 500);
@@ -367,9 +367,11 @@ mod tests {
     #[test]
     fn swarm_two_thousand_and_one_is_refused() {
         let mut store = PeerStore::default();
-        assert!((0..2000).all(|n| store.announce(key(n), peer(u32::from(n), 1), false, Instant::ZERO)));
-        assert!(!store.has_room(&key(2000), peer(5000, 1).ip()));
-        assert!(!store.announce(key(2000), peer(5000, 1), false, Instant::ZERO));
+        let mut stored = 0..u16::try_from(limits::DHT_SWARMS_MAX + 1).unwrap();
+        let refused = stored.next_back().unwrap();
+        assert!(stored.all(|n| store.announce(key(n), peer(u32::from(n), 1), false, Instant::ZERO)));
+        assert!(!store.has_room(&key(refused), peer(5000, 1).ip()));
+        assert!(!store.announce(key(refused), peer(5000, 1), false, Instant::ZERO));
     }
 
     #[test]

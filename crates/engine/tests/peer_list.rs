@@ -7,7 +7,8 @@ use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeSet;
 use unchoke_engine::PeerKey;
 use unchoke_engine::input::PeerSource;
-use unchoke_engine::peer_list::{PEERS_MAX, PeerList, is_newer_kept};
+use unchoke_engine::peer_list::{PeerList, is_newer_kept};
+use unchoke_wire::limits::KNOWN_PEERS_MAX;
 use unchoke_wire::time::{Duration, Instant};
 use unchoke_wire::{BlockIndex, PeerId, PieceIndex};
 
@@ -241,10 +242,11 @@ fn the_list_is_bounded_and_the_worst_make_room() {
     list.add(addr("9.0.0.1:1"), PeerSource::User, None, T0);
     list.add(addr("9.0.0.2:1"), PeerSource::Tracker, None, T0);
     let connected = list.accept(addr("9.0.0.3:1"), T0).unwrap();
-    for i in 0..2 * u32::try_from(PEERS_MAX).expect("it is small") {
+    let over = u32::try_from(KNOWN_PEERS_MAX + 1).expect("it is small");
+    for i in 0..2 * over {
         let ip = IpAddr::from((0x0700_0000 + i).to_be_bytes());
         assert!(list.add(SocketAddr::new(ip, 1), PeerSource::Pex, None, T0));
-        assert!(list.len() <= PEERS_MAX);
+        assert!(list.len() <= KNOWN_PEERS_MAX);
     }
     assert_eq!(list.addr(connected), Some(addr("9.0.0.3:1")));
     assert_eq!(dialled(&mut list, T0, 2), ["9.0.0.1:1", "9.0.0.2:1"].map(addr));

@@ -9,15 +9,12 @@ use reqwest::Url;
 use reqwest::header::LOCATION;
 use unchoke_engine::output::HttpRequest;
 use unchoke_wire::compact::Family;
-use unchoke_wire::limits::TRACKER_REPLY_LEN_MAX;
+use unchoke_wire::limits::{HTTP_HEADERS_LEN_MAX, HTTP_REDIRECTS_MAX, TRACKER_REPLY_LEN_MAX};
 use unchoke_wire::scope::{Scope, Teller, may_use};
 
 use crate::error::SessionError;
-use crate::http_pool::{Names, Pool};
-use crate::resolver::resolve;
-
-/// Redirects followed in a row.
-const REDIRECTS_MAX: usize = 5;
+use crate::http_pool::{Place, Pool, Turn};
+use crate::names::Names;
 
 /// What came back, or why nothing did.
 pub(crate) type Reply = Result<Answer, String>;
@@ -57,11 +54,11 @@ impl Http {
                 builder_for_none.with_no_client_auth()
             }
         };
-        Ok(Http { tls: Arc::new(tls), pool: Arc::default(), names: Arc::default() })
+        Ok(Http { tls: Arc::new(tls), pool: Arc::new(Pool::new()), names: Arc::new(Names::of_system()) })
     }
 
-    /// The names resolved lately.
-    pub(crate) fn names(&self) -> &Names {
+    /// The names and their addresses.
+    pub(crate) fn names(&self) -> &Arc<Names> {
         &self.names
     }
 
@@ -74,8 +71,15 @@ impl Http {
     /// `teller` named the first host; each of the others is named by the host before it.
     async fn follow(&self, url: &str, mut teller: Teller, family: Family, len_max: usize) -> Reply {
         let mut url = Url::parse(url).map_err(|e| format!("bad URL: {e}"))?;
-        for _ in 0..=REDIRECTS_MAX {
-            let (reply, host) = self.hop(&url, family, teller).await?;
+        let is_users = teller == Teller::User;
+        for _ in 0..=HTTP_REDIRECTS_MAX {
+            let (place, scope) = self.place(&url, family, teller).await?;
+            if scope == Scope::Loopback && !is_users && !is_trackers_path(&url) {
+                return Err("this machine may be asked for /announce and /scrape alone".to_owned());
+            }
+            let host = place.2[0].ip();
+            // kept until the body is read
+            let (reply, _turn) = self.hop(&url, place).await?;
             let status = reply.status();
             let target = reply.headers().get(LOCATION).filter(|_| status.is_redirection());
             let Some(target) = target else {
@@ -86,16 +90,11 @@ impl Http {
             url = url.join(target).map_err(|_| "redirect to a bad URL".to_owned())?;
             teller = Teller::At(host);
         }
-        Err(format!("more than {REDIRECTS_MAX} redirects"))
+        Err(format!("more than {HTTP_REDIRECTS_MAX} redirects"))
     }
 
-    /// One request, without following. Also answers an address of the host that was asked; all have its scope.
-    async fn hop(
-        &self,
-        url: &Url,
-        family: Family,
-        teller: Teller,
-    ) -> Result<(reqwest::Response, IpAddr), String> {
+    /// Where a URL leads: at least one address, all in one scope, which `teller` may name.
+    async fn place(&self, url: &Url, family: Family, teller: Teller) -> Result<(Place, Scope), String> {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(format!("cannot do {}", url.scheme()));
         }
@@ -106,13 +105,18 @@ impl Http {
             return Err(format!("{host} has no address of this family"));
         }
         addresses.retain(|a| may_use(*a, teller));
-        let Some(first) = addresses.first().map(SocketAddr::ip) else {
+        let Some(scope) = addresses.first().map(|a| Scope::of(a.ip())) else {
             return Err(format!("{host} leads to a network that its source may not name"));
         };
-        addresses.retain(|a| Scope::of(a.ip()) == Scope::of(first));
+        addresses.retain(|a| Scope::of(a.ip()) == scope);
         addresses.sort_unstable();
-        let _turn = self.pool.turn(host, port).await;
-        let client = self.pool.client((host.to_owned(), port, addresses), |builder| {
+        Ok(((host.to_owned(), port, addresses), scope))
+    }
+
+    /// One request, without following.
+    async fn hop(&self, url: &Url, place: Place) -> Result<(reqwest::Response, Turn), String> {
+        let turn = self.pool.turn(&place.0, place.1).await;
+        let client = self.pool.client(place, |builder| {
             builder
                 .no_proxy()
                 .redirect(reqwest::redirect::Policy::none())
@@ -122,8 +126,18 @@ impl Http {
                 .map_err(|e| reason(&e))
         })?;
         let reply = client.get(url.clone()).send().await.map_err(|e| reason(&e.without_url()))?;
-        Ok((reply, first))
+        let headers_len: usize =
+            reply.headers().iter().map(|(name, v)| name.as_str().len() + v.len() + 4).sum();
+        if headers_len > HTTP_HEADERS_LEN_MAX {
+            return Err(format!("headers of more than {HTTP_HEADERS_LEN_MAX} bytes"));
+        }
+        Ok((reply, turn))
     }
+}
+
+/// Whether the path, in the form it is sent in, is one of a tracker's: others on this machine are other services'.
+fn is_trackers_path(url: &Url) -> bool {
+    url.path().starts_with("/announce") || url.path().starts_with("/scrape")
 }
 
 /// Fetches what a URL of the user's leads to, over IPv4 or else IPv6, and waits for it: `timeout` in all.
@@ -159,10 +173,14 @@ pub(crate) async fn within(timeout: Duration, reply: impl Future<Output = Reply>
 
 /// The decoded body, unless it is too long.
 async fn body(mut reply: reqwest::Response, len_max: usize) -> Result<Vec<u8>, String> {
+    let too_long = || Err(format!("a reply of more than {len_max} bytes"));
+    if reply.content_length().is_some_and(|len| len > u64::try_from(len_max).unwrap_or(u64::MAX)) {
+        return too_long();
+    }
     let mut body = Vec::new();
     while let Some(chunk) = reply.chunk().await.map_err(|e| reason(&e.without_url()))? {
         if body.len() + chunk.len() > len_max {
-            return Err(format!("a reply of more than {len_max} bytes"));
+            return too_long();
         }
         body.extend_from_slice(&chunk);
     }
@@ -170,7 +188,12 @@ async fn body(mut reply: reqwest::Response, len_max: usize) -> Result<Vec<u8>, S
 }
 
 /// The addresses of a host, which may be an address itself, in one family.
-async fn lookup(host: &str, port: u16, family: Family, names: &Names) -> Result<Vec<SocketAddr>, String> {
+async fn lookup(
+    host: &str,
+    port: u16,
+    family: Family,
+    names: &Arc<Names>,
+) -> Result<Vec<SocketAddr>, String> {
     let is_wanted = |ip: IpAddr| match family {
         Family::V4 => ip.is_ipv4(),
         Family::V6 => ip.is_ipv6(),
@@ -178,10 +201,7 @@ async fn lookup(host: &str, port: u16, family: Family, names: &Names) -> Result<
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(Some(SocketAddr::new(ip, port)).into_iter().filter(|_| is_wanted(ip)).collect());
     }
-    let found = match names.get(host) {
-        Some(found) => found,
-        None => resolve(host, names).await.map_err(|e| format!("cannot resolve {host}: {e}"))?,
-    };
+    let found = names.resolve(host).await.map_err(|e| format!("cannot resolve {host}: {e}"))?;
     Ok(found.into_iter().filter(|ip| is_wanted(*ip)).map(|ip| SocketAddr::new(ip, port)).collect())
 }
 
@@ -195,134 +215,4 @@ fn reason(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::{Read, Write};
-    use std::net::TcpListener;
-    use std::time::Duration;
-    use unchoke_engine::id::RequestId;
-
-    /// Answers every request by what `answer` makes of its path.
-    fn serve(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap();
-        std::thread::spawn(move || {
-            for mut stream in listener.incoming().flatten() {
-                let mut head = Vec::new();
-                let mut byte = [0];
-                while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n > 0) {
-                    head.push(byte[0]);
-                }
-                let head = String::from_utf8_lossy(&head).into_owned();
-                // who has hung up does not want the rest
-                let _ = stream.write_all(&answer(head.split(' ').nth(1).unwrap_or_default()));
-            }
-        });
-        addr
-    }
-
-    fn ok(headers: &str, body: &[u8]) -> Vec<u8> {
-        let head = format!(
-            "HTTP/1.1 200 OK\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n",
-            body.len()
-        );
-        [head.as_bytes(), body].concat()
-    }
-
-    fn redirect(to: &str) -> Vec<u8> {
-        format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-            .into_bytes()
-    }
-
-    fn get(url: &str, family: Family) -> Reply {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let timeout = Duration::from_secs(60);
-        let request = HttpRequest { request: RequestId(1), url: url.to_owned(), family, timeout };
-        runtime.block_on(Http::new().unwrap().get(&request))
-    }
-
-    #[test]
-    fn redirects_are_followed_a_few_times_and_stay_in_their_scope() {
-        let addr = serve(|path| match path {
-            "/a?x=%00%ff" => redirect("/b"),
-            "/b" => ok("", b"hello"),
-            "/loop" => redirect("/loop"),
-            "/inside" => redirect("http://10.1.2.3/"),
-            _ => redirect("file:///etc/passwd"),
-        });
-        let answer = get(&format!("http://{addr}/a?x=%00%ff"), Family::V4).unwrap();
-        assert_eq!((answer.status, &answer.body[..], answer.remote), (200, &b"hello"[..], Some(addr.ip())));
-        let failed = |path: &str| get(&format!("http://{addr}/{path}"), Family::V4).unwrap_err();
-        assert!(failed("loop").contains("redirects"));
-        assert!(failed("inside").contains("may not name"));
-        assert!(failed("file").contains("cannot do file"));
-        assert!(get(&format!("http://{addr}/b"), Family::V6).unwrap_err().contains("no address"));
-    }
-
-    #[test]
-    fn a_host_that_is_asked_again_is_asked_over_the_same_connection() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap();
-        let server = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            for _ in 0..20 {
-                let (mut head, mut byte) = (Vec::new(), [0]);
-                while !head.ends_with(b"\r\n\r\n") {
-                    stream.read_exact(&mut byte).unwrap();
-                    head.push(byte[0]);
-                }
-                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
-            }
-        });
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let http = Http::new().unwrap();
-        for n in 0..20 {
-            let url = format!("http://{addr}/announce?n={n}");
-            let timeout = Duration::from_secs(60);
-            let request = HttpRequest { request: RequestId(n), url, family: Family::V4, timeout };
-            assert_eq!(runtime.block_on(http.get(&request)).unwrap().body, b"ok");
-        }
-        server.join().unwrap();
-    }
-
-    #[test]
-    fn a_body_is_bounded_after_it_is_unpacked() {
-        let exact = vec![b'x'; TRACKER_REPLY_LEN_MAX];
-        let over = vec![b'x'; TRACKER_REPLY_LEN_MAX + 1];
-        let addr = serve(move |path| match path {
-            "/exact" => ok("", &exact),
-            "/over" => ok("", &over),
-            _ => ok("Content-Encoding: gzip\r\n", &stored_gzip(&over)),
-        });
-        assert_eq!(
-            get(&format!("http://{addr}/exact"), Family::V4).unwrap().body.len(),
-            TRACKER_REPLY_LEN_MAX
-        );
-        assert!(get(&format!("http://{addr}/over"), Family::V4).unwrap_err().contains("more than"));
-        assert!(get(&format!("http://{addr}/gzip"), Family::V4).unwrap_err().contains("more than"));
-    }
-
-    /// Row 56 of the metainfo suite.
-    #[test]
-    fn a_tracker_on_the_link_is_refused_before_it_is_asked() {
-        let refused = |url: &str| get(url, Family::V4).unwrap_err();
-        assert!(refused("http://169.254.169.254/x?info_hash=").contains("may not name"));
-        assert!(refused("http://0.0.0.0:80/announce").contains("may not name"));
-        assert!(refused("http://239.192.152.143:6771/announce").contains("may not name"));
-    }
-
-    /// A gzip stream of stored blocks; its checksum is wrong, and never reached.
-    fn stored_gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
-        let blocks: Vec<&[u8]> = bytes.chunks(65_535).collect();
-        for (n, block) in blocks.iter().enumerate() {
-            let len = u16::try_from(block.len()).unwrap();
-            out.push(u8::from(n + 1 == blocks.len()));
-            out.extend(len.to_le_bytes());
-            out.extend((!len).to_le_bytes());
-            out.extend_from_slice(block);
-        }
-        out.extend([0; 8]);
-        out
-    }
-}
+mod tests;

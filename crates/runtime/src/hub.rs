@@ -33,7 +33,8 @@ use crate::http::Reply;
 use crate::listen::Datagrams;
 use crate::lsd::LocalSockets;
 use crate::mailbox::{Inbox, Mailbox};
-use crate::resolver::{Addresses, Asker, Resolver};
+use crate::names::Addresses;
+use crate::resolver::{Asker, Resolver};
 use crate::shard::ShardMessage;
 use crate::sys::{self, Arrived, Outgoing};
 

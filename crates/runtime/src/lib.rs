@@ -35,6 +35,7 @@ mod listen;
 mod lsd;
 mod mailbox;
 mod memory;
+mod names;
 mod resolver;
 mod restore;
 mod session;

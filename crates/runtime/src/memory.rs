@@ -4,11 +4,10 @@ use std::mem::size_of;
 
 use unchoke_engine::engine::MemoryPart;
 use unchoke_engine::hub::PENDING_MAX;
-use unchoke_wire::limits::TRACKER_REPLY_LEN_MAX;
+use unchoke_wire::limits::{HTTP_REQUESTS_MAX, TRACKER_REPLY_LEN_MAX};
 
 use crate::event::{EVENTS_MAX, SessionEvent};
 use crate::mailbox::OFFERED_MAX;
-use crate::resolver::HTTP_MAX;
 use crate::shard::SCRATCH_LEN;
 
 /// The most memory that strangers can make a session hold.
@@ -48,7 +47,7 @@ pub(crate) fn budget(shards: Vec<Vec<MemoryPart>>, dht_nodes: usize) -> MemoryBu
         part("receive buffers", count * bytes(SCRATCH_LEN)),
         part("handshakes waiting", bytes(PENDING_MAX * HANDSHAKE_LEN)),
         part("messages between threads", count * bytes(OFFERED_MAX * DATAGRAM_LEN)),
-        part("tracker replies", bytes(HTTP_MAX * TRACKER_REPLY_LEN_MAX)),
+        part("tracker replies", bytes(HTTP_REQUESTS_MAX * TRACKER_REPLY_LEN_MAX)),
         part("DHT", bytes(dht_nodes * unchoke_dht::NODE_LEN_MAX)),
         part("events", bytes(EVENTS_MAX * size_of::<SessionEvent>())),
     ]);
@@ -62,4 +61,21 @@ const DATAGRAM_LEN: usize = 2 << 10;
 
 fn bytes(len: usize) -> u64 {
     u64::try_from(len).expect("a usize fits 64 bits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_shards_add_up_and_the_session_adds_its_own() {
+        let part = |cap, used| MemoryPart { name: "answers waiting", cap, used };
+        let sum = budget(vec![vec![part(10, Some(1))], vec![part(20, Some(2))]], 1);
+        assert_eq!(sum.parts[0], part(30, Some(3)));
+        assert_eq!(sum.used(), 3);
+        let own: u64 = budget(Vec::new(), 0).cap();
+        let dht = bytes(unchoke_dht::NODE_LEN_MAX);
+        assert_eq!(sum.cap(), 30 + own + 2 * bytes(SCRATCH_LEN + OFFERED_MAX * DATAGRAM_LEN) + dht);
+        assert_eq!(budget(vec![vec![part(10, Some(1))], vec![part(20, None)]], 0).parts[0].used, None);
+    }
 }

@@ -54,12 +54,17 @@ impl Restore<'_> {
             };
             let shard_id = ShardId(u8::try_from(turn % self.shards.len()).expect("at most 255 shards"));
             turn += 1;
+            let is_deleting = stored.is_deleting;
             let is_moving = stored.moving_to.is_some() || stored.moved_from.is_some();
-            if !is_moving && stored.pieces.is_some() && stored.have.is_some() && stored.left.is_some() {
+            let is_known = stored.pieces.is_some() && stored.have.is_some() && stored.left.is_some();
+            if !is_deleting && !is_moving && is_known {
                 *counts.entry(shard_id).or_default() += 1;
                 self.asleep(hash, shard_id, stored, within);
             } else if let Err(error) = self.awake(hash, shard_id, stored) {
                 self.warn(hash, error);
+            } else if is_deleting {
+                self.warn(hash, "its removal with its data was cut off, and goes on".to_owned());
+                let _ = self.keeper.send(KeeperMessage::Remove { hash, delete_data: true });
             }
         }
         // the keeper lives as long as the session

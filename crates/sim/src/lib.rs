@@ -6,6 +6,7 @@
 
 pub mod bad_peer;
 pub mod checkers;
+mod crash;
 pub mod dht;
 pub mod disk;
 pub mod fault;

@@ -9,8 +9,10 @@ use rustix::io::Errno;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The disk or the user's quota is full.
+    /// The disk is full.
     NoSpace,
+    /// The user's quota is used up.
+    Quota,
     /// The file system is mounted read-only.
     ReadOnly,
     /// The system does not let this user do it.
@@ -41,6 +43,8 @@ pub enum ErrorKind {
     Exists,
     /// It was told to stop.
     Stopped,
+    /// The file is not as it was: something else wrote to it, or put another in its place.
+    Changed,
     /// Any other failure.
     Io,
 }
@@ -79,6 +83,7 @@ impl StorageError {
     fn reason(&self) -> String {
         let text = match self.kind {
             ErrorKind::NoSpace => "no space left on the disk; free some, then go on",
+            ErrorKind::Quota => "the disk quota is used up; free some space or raise it, then go on",
             ErrorKind::ReadOnly => "the file system is read-only; mount it writable or choose another folder",
             ErrorKind::PermissionDenied => {
                 "permission denied; change its owner or mode, or choose another folder"
@@ -98,6 +103,10 @@ impl StorageError {
             ErrorKind::Busy => "another process works on this torrent; stop it first",
             ErrorKind::Exists => "something else is there and is never overwritten; move it away",
             ErrorKind::Stopped => "it was told to stop",
+            ErrorKind::Changed => "something else changed the file; recheck the torrent",
+            ErrorKind::Io if Errno::from_io_error(&self.source) == Some(Errno::IO) => {
+                "the disk reports a failure; look at the disk, then go on"
+            }
             ErrorKind::Io => return self.source.to_string(),
         };
         text.to_owned()
@@ -105,10 +114,29 @@ impl StorageError {
 }
 
 impl ErrorKind {
+    /// Whether there is no room left for this user.
+    pub fn is_full(self) -> bool {
+        matches!(self, ErrorKind::NoSpace | ErrorKind::Quota)
+    }
+
+    /// Whether it may end without anybody touching the torrent, and [`crate::Storage::probe`] can tell: room is made, a
+    /// disk is mounted, descriptors are given back.
+    pub fn may_pass(self) -> bool {
+        matches!(
+            self,
+            ErrorKind::NoSpace
+                | ErrorKind::Quota
+                | ErrorKind::ReadOnly
+                | ErrorKind::MissingRoot
+                | ErrorKind::TooManyFiles
+        )
+    }
+
     /// The kind of what the system said; a missing entry is [`ErrorKind::Missing`].
     pub fn of(error: &io::Error) -> Self {
         match Errno::from_io_error(error) {
-            Some(Errno::NOSPC | Errno::DQUOT) => ErrorKind::NoSpace,
+            Some(Errno::NOSPC) => ErrorKind::NoSpace,
+            Some(Errno::DQUOT) => ErrorKind::Quota,
             Some(Errno::ROFS) => ErrorKind::ReadOnly,
             Some(Errno::ACCESS | Errno::PERM) => ErrorKind::PermissionDenied,
             Some(Errno::NOENT) => ErrorKind::Missing,
@@ -129,17 +157,19 @@ impl ErrorKind {
 mod tests {
     use super::*;
 
+    //= H3e-4
     #[test]
     fn every_failure_a_user_can_mend_has_its_kind_and_one_line() {
         for (errno, kind) in [
             (Errno::NOSPC, ErrorKind::NoSpace),
-            (Errno::DQUOT, ErrorKind::NoSpace),
+            (Errno::DQUOT, ErrorKind::Quota),
             (Errno::ROFS, ErrorKind::ReadOnly),
             (Errno::ACCESS, ErrorKind::PermissionDenied),
             (Errno::PERM, ErrorKind::PermissionDenied),
             (Errno::NOTDIR, ErrorKind::NotADirectory),
             (Errno::NAMETOOLONG, ErrorKind::NameTooLong),
             (Errno::MFILE, ErrorKind::TooManyFiles),
+            (Errno::NFILE, ErrorKind::TooManyFiles),
             (Errno::FBIG, ErrorKind::TooLarge),
             (Errno::IO, ErrorKind::Io),
         ] {

@@ -7,8 +7,10 @@
 //! database. [`Relocation`] moves a torrent to another folder. [`scan_tree`] lists a folder for making a torrent.
 
 pub mod error;
+pub mod faulty;
 pub mod file_storage;
 pub mod memory;
+pub mod memory_disk;
 pub mod relocate;
 pub mod resume;
 pub mod scan;
@@ -16,10 +18,13 @@ pub mod spec;
 pub mod state;
 pub mod storage;
 mod sys;
+pub mod volume;
 
 pub use error::{ErrorKind, StorageError};
+pub use faulty::{Failure, Fault, FaultPlan, FaultyStorage, Gate, Op};
 pub use file_storage::{Allocation, FilePool, FileStorage, Options};
 pub use memory::MemoryStorage;
+pub use memory_disk::{Fate, History, MemoryDisk, Standing};
 pub use relocate::{Found, PlaceError, Relocation};
 pub use resume::{
     DecodeError, Loaded, PartialPiece, Refused, Resume, ResumeError, ResumeLock, ResumeRecord, ResumeStore,
@@ -28,5 +33,6 @@ pub use resume::{
 pub use scan::{Scan, ScannedFile, Symlinks, scan_tree};
 pub use spec::{FileSpec, StorageSpec};
 pub use state::{Recovered, StateChange, StateError, StateStore, TorrentEntry};
-pub use storage::{FileFact, PieceRead, PieceReader, Storage};
+pub use storage::{FileFact, PieceRead, PieceReader, Storage, room_for};
 pub use sys::is_rotational;
+pub use volume::Volume;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use unchoke_wire::{BlockRef, Layout, PieceIndex};
+use unchoke_wire::{BlockRef, FileIndex, Layout, PieceIndex};
 
 use crate::error::StorageError;
 use crate::spec::StorageSpec;
@@ -47,12 +47,39 @@ pub trait Storage: Send + Sync {
     fn read_ahead(&self, _stretch: BlockRef) {}
 
     /// Makes all that was written before durable, names of new files included. After an error every later sync fails
-    /// too and the files it hit are [`FileFact::Doubtful`], as a second try proves nothing: the torrent has to be
-    /// opened anew and these files checked.
+    /// too and the files it hit are [`FileFact::Doubtful`], as a second try proves nothing: until [`Storage::renew`], and
+    /// then these files have to be checked.
     fn sync(&self) -> Result<(), StorageError>;
 
-    /// What the disk says about each file, in the torrent's order.
+    /// What the disk says about each file, in the torrent's order. From here on a file is expected to stay so until it
+    /// is written to: see [`Storage::changed`]. One that did not is [`FileFact::Doubtful`], or missing.
     fn facts(&self) -> Vec<FileFact>;
+
+    /// The files that are not as they were when their facts were taken, though nothing was written to them: somebody
+    /// else changed, cut, removed or replaced them. A [`Storage::read`] of one fails with [`crate::ErrorKind::Changed`].
+    fn changed(&self) -> Vec<FileIndex> {
+        Vec::new()
+    }
+
+    /// Takes these files for what they are now, whatever a failed sync said of them. Called before they are checked; what
+    /// the system holds of them in memory is forgotten before, since after a failed sync the disk may hold something else.
+    fn renew(&self, _files: &[FileIndex]) {}
+
+    /// Whether there is any use in going on after a failure: the root is there, it can be written, and so many bytes
+    /// fit, with some room left as [`room_for`] says. May wait for the disk.
+    fn probe(&self, _bytes: u64) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    /// Whether the root is still there, and on the disk it was on. May wait for the disk.
+    fn is_there(&self) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    /// A number for the disk all this is on: what waits for one disk should not keep others waiting.
+    fn disk(&self) -> u64 {
+        0
+    }
 
     /// Says which files are wanted, one entry a file. Bytes kept aside for a file that becomes wanted move into it.
     fn set_selection(&self, selected: &[bool]) -> Result<(), StorageError>;
@@ -112,6 +139,12 @@ pub enum FileFact {
     Missing,
     /// Nothing can be said: it cannot be examined, or a sync of it failed. Equals no earlier fact.
     Doubtful,
+}
+
+/// Free bytes at which a torrent that stopped on a full disk of `total` bytes goes on with `bytes` to write: 1 GiB, or
+/// 2 % of a disk that is smaller than 50 GiB, and room for the bytes at least.
+pub fn room_for(total: u64, bytes: u64) -> u64 {
+    (total / 50).min(1 << 30).max(bytes)
 }
 
 /// Bytes of the pieces of a run together.

@@ -1,5 +1,7 @@
 //! Every cap on what a stranger may declare or send, in one place, each with its reason. A test sends cap + 1.
 
+use crate::time::Duration;
+
 /// Bytes of a `.torrent` file: large sets with small pieces stay below; libtorrent stops at 10 MB.
 pub const METAINFO_LEN_MAX: usize = 32 << 20;
 /// Nesting of bencoded lists and dictionaries; honest files stay below ten, deep trees of directories below 100.
@@ -92,8 +94,47 @@ pub const TRACKER_PEER_NAME_LEN_MAX: usize = 253;
 pub const TRACKER_TEXT_LEN_MAX: usize = 200;
 /// Bytes of a tracker id, which every request repeats.
 pub const TRACKER_ID_LEN_MAX: usize = 256;
+/// Bytes of the headers of an HTTP reply; honest ones stay below 4 KiB.
+pub const HTTP_HEADERS_LEN_MAX: usize = 64 << 10;
+/// Redirects of an HTTP request that are followed in a row.
+pub const HTTP_REDIRECTS_MAX: usize = 5;
+/// HTTP requests under way at once, of all torrents: ten thousand that start together are no burst of connections.
+pub const HTTP_REQUESTS_MAX: usize = 50;
+/// HTTP requests under way to one host and port at once, so that one that is slow leaves places to others.
+pub const HTTP_PER_HOST_MAX: usize = 8;
+/// Addresses of a name that are used: enough for any tracker, and each gets a share of the time to connect.
+pub const NAME_ADDRESSES_MAX: usize = 8;
+/// Names looked up at once: each takes a thread, and a server that is silent keeps it.
+pub const NAME_LOOKUPS_MAX: usize = 16;
+/// Different names waiting for their lookup; more fail at once.
+pub const NAMES_ASKED_MAX: usize = 1024;
 /// Torrents of one scrape: what fits a datagram of 1500 bytes (BEP 15).
 pub const SCRAPE_HASHES_MAX: usize = 74;
+// Peers
+
+/// Accepted connections whose handshake is not in; for each one more the oldest goes.
+pub const PENDING_HANDSHAKES_MAX: usize = 512;
+/// Of one address once places are scarce: for each one more its oldest goes, so that who is in a flood's network, too, still gets its turn. The
+/// loopback address itself, which everybody on this machine shares, has no share of its own.
+pub const PENDING_HANDSHAKES_PER_IP_MAX: usize = 8;
+/// How long a handshake may take, from the first byte to the last: libtorrent's time too.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Peers a torrent knows of: libtorrent's bound too; the worst idle ones make room.
+pub const KNOWN_PEERS_MAX: usize = 3000;
+/// Requests kept a peer, advertised as `reqq` (BEP 10); what comes beyond is rejected: 32 MiB of blocks, 1 Gbit/s for a
+/// quarter of a second, so that it is not what limits a peer on a long path.
+pub const REQUEST_QUEUE_MAX: usize = 2000;
+/// Requests that cannot be served before the peer is closed: libtorrent's bound too.
+pub const INVALID_REQUESTS_MAX: u32 = 300;
+
+// DHT stores
+
+/// Swarms whose peers a node keeps: libtorrent's bound too.
+pub const DHT_SWARMS_MAX: usize = 2000;
+/// Peers a node keeps of a swarm: libtorrent's bound too.
+pub const DHT_PEERS_MAX: usize = 500;
+/// Items a node keeps: one megabyte of values.
+pub const DHT_ITEMS_MAX: usize = 1000;
 // KRPC (BEP 5)
 
 /// Bytes of a transaction id we echo; all clients known use 1 to 20.

@@ -56,10 +56,12 @@ impl Scope {
     }
 }
 
-/// The IPv4 address that a NAT64 or 6to4 address leads to.
+/// The IPv4 address that a NAT64 address, of the world's prefix or a network's own, or a 6to4 address leads to.
 fn embedded_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     let (high, low) = match ip.segments() {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => (high, low),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x64, 0xff9b, 1, .., high, low]
+        | [0x2002, high, low, ..] => (high, low),
         _ => return None,
     };
     Some(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)))
@@ -142,6 +144,7 @@ pub fn share_site(a: IpAddr, b: IpAddr) -> bool {
 mod tests {
     use super::*;
 
+    //= C1
     #[test]
     fn scopes_of_addresses_and_of_those_inside_others() {
         let table = [
@@ -163,6 +166,9 @@ mod tests {
             ("::ffff:10.0.0.1", Scope::Private),
             ("64:ff9b::10.0.0.1", Scope::Private),
             ("64:ff9b::8.8.8.8", Scope::Global),
+            ("64:ff9b:1::10.0.0.1", Scope::Private),
+            ("64:ff9b:1:abcd::127.0.0.1", Scope::Loopback),
+            ("64:ff9b:1::8.8.8.8", Scope::Global),
             ("2002:7f00:1::", Scope::Loopback),
             ("0.0.0.0", Scope::Unroutable),
             ("224.0.0.1", Scope::Unroutable),
@@ -176,6 +182,7 @@ mod tests {
         }
     }
 
+    //= C1
     #[test]
     fn who_may_name_what() {
         let at = |ip: &str| Teller::At(ip.parse().unwrap());

@@ -16,6 +16,9 @@ use super::api::Request;
 use super::model::{Kind, Known, Model};
 use super::place::{DIRS, FOREIGN, Place, Torrent};
 
+/// How much of the totals a kill may take back.
+const TOTALS_LOST_MAX: Duration = Duration::from_secs(60);
+
 /// What came of the runs.
 #[derive(Default)]
 pub(super) struct Findings {
@@ -112,6 +115,7 @@ pub(super) fn look(place: &Place, model: &mut Model, kind: Kind, findings: &mut 
                 findings.problem(format!("after {kind:?}: {name} is lost"));
             }
             model.torrents[number].now = None;
+            clear(place, torrent);
             continue;
         };
         let details = place.api().get(&format!("/api/v1/torrents/{}", torrent.hash))?;
@@ -130,14 +134,15 @@ pub(super) fn look(place: &Place, model: &mut Model, kind: Kind, findings: &mut 
         };
         let mut known = known.clone();
         let totals = ["downloaded", "uploaded"].map(|key| listed[key].as_u64().unwrap_or(0));
-        if totals[0] < known.totals.0 || totals[1] < known.totals.1 {
+        // a kill may take back what came in the minute before it
+        let is_old = |(seen, _): &&(Instant, [u64; 2])| seen.elapsed() > TOTALS_LOST_MAX;
+        if let Some((_, before)) = known.totals.iter().rfind(is_old)
+            && (totals[0] < before[0] || totals[1] < before[1])
+        {
             findings.totals_back += 1;
-            findings.problem(format!(
-                "after {kind:?}: totals of {name} went from {:?} to {totals:?}",
-                known.totals
-            ));
+            findings.problem(format!("after {kind:?}: totals of {name} went from {before:?} to {totals:?}"));
         }
-        known.totals = (totals[0], totals[1]);
+        known.totals.push((Instant::now(), totals));
         model.torrents[number].now = Some(known.clone());
         if possible.data_may_be_gone && possible.or.is_some() {
             finish_removal(place, model, number, findings)?;
@@ -285,6 +290,16 @@ fn check_places(place: &Place, torrent: &Torrent, known: &Known, kind: Kind, fin
 
 fn has_files(data: &Path, torrent: &Torrent) -> bool {
     torrent.metainfo.info.files.iter().any(|file| data.join(file.path.join("/")).exists())
+}
+
+/// Removes what a removal without data left, as its owner would.
+fn clear(place: &Place, torrent: &Torrent) {
+    for dir in DIRS {
+        for file in &torrent.metainfo.info.files {
+            // most of them are not there
+            let _ = fs::remove_file(place.data(dir).join(file.path.join("/")));
+        }
+    }
 }
 
 fn check_foreign(place: &Place, kind: Kind, findings: &mut Findings) {

@@ -67,8 +67,8 @@ pub(super) struct Known {
     pub(super) is_paused: bool,
     /// Which files are wanted.
     pub(super) selection: Option<Vec<usize>>,
-    /// Totals when they were seen last.
-    pub(super) totals: (u64, u64),
+    /// Bytes received and sent, and when they were seen.
+    pub(super) totals: Vec<(Instant, [u64; 2])>,
 }
 
 /// What a torrent may be: one thing, or one of two.
@@ -211,7 +211,7 @@ fn add(place: &Place, torrent: usize, rng: &mut Rng) -> (Request, Known) {
         kind: "application/x-bittorrent",
         body: place.torrents[torrent].bytes.clone(),
     };
-    (request, Known { dir, is_paused, selection: None, totals: (0, 0) })
+    (request, Known { dir, is_paused, selection: None, totals: Vec::new() })
 }
 
 /// Waits until a torrent has all but a few of its pieces, or nothing more comes.

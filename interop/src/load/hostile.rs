@@ -168,7 +168,8 @@ fn renew(pair: &Pair, seen: &Seen, stop: &AtomicBool) -> Result<bool> {
                 pair.victim.remove(&hash)?;
                 match role {
                     Victim::Magnet => {
-                        pair.victim.add_magnet(&content.magnet(Vec::new()).to_string(), pair.honest.addr)?;
+                        pair.victim
+                            .add_magnet(&content.magnet(Vec::new()).to_string(), Some(pair.honest.addr))?;
                     }
                     Victim::Leech | Victim::Seed => {
                         pair.victim.add(&torrent_of(content), &[pair.honest.addr])?;

@@ -26,27 +26,22 @@ pub(super) fn run(binary: &Path, dir: &Path, size: &Size) -> Result<()> {
     daemon.wait_for_seeding(1, Duration::from_secs(30))?;
     let (answered, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let hash = content.hash();
-    let (mut early, mut late) = (0, 0);
-    let (begin, end) = thread::scope(|scope| -> Result<(u64, u64)> {
+    let (figures, answers) = thread::scope(|scope| {
         let askers: Vec<_> = (0..size.peers)
             .map(|n| {
                 let (daemon, answered, stop) = (&daemon, &answered, &stop);
                 scope.spawn(move || ask(daemon, hash, n, f64::from(size.peers), answered, stop))
             })
             .collect();
-        thread::sleep(Duration::from_secs(2));
-        let begin = answered.load(Ordering::Relaxed);
-        early = daemon.resident()?;
-        thread::sleep(size.lasts);
-        late = daemon.resident()?;
-        let end = answered.load(Ordering::Relaxed);
+        let figures = measure(&daemon, size, &answered);
         stop.store(true, Ordering::Relaxed);
-        for asker in askers {
-            asker.join().map_err(|_| anyhow::anyhow!("a thread panicked"))??;
-        }
-        Ok((begin, end))
-    })?;
-    let per_s = (end - begin) as f64 / size.lasts.as_secs_f64();
+        let answers: Vec<_> = askers.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        (figures, answers)
+    });
+    for answer in answers {
+        answer.map_err(|_| anyhow::anyhow!("a thread panicked"))??;
+    }
+    let (early, late, per_s) = figures?;
     println!(
         "load requests: {per_s:.0} requests a second answered of {OFFERED_PER_S:.0} offered, by {} peers; memory {:.1} MiB \
          at first and {:.1} MiB after {:?}",
@@ -59,6 +54,17 @@ pub(super) fn run(binary: &Path, dir: &Path, size: &Size) -> Result<()> {
     ensure!(late <= early + GROWTH_MAX, "memory grew from {early} to {late} bytes");
     daemon.expect_running()?;
     daemon.stop()
+}
+
+/// Memory at the beginning and the end, and the requests answered in a second.
+fn measure(daemon: &Daemon, size: &Size, answered: &AtomicU64) -> Result<(u64, u64, f64)> {
+    thread::sleep(Duration::from_secs(2));
+    let (begin, start) = (answered.load(Ordering::Relaxed), Instant::now());
+    let early = daemon.resident()?;
+    thread::sleep(size.lasts);
+    let late = daemon.resident()?;
+    let count = answered.load(Ordering::Relaxed) - begin;
+    Ok((early, late, count as f64 / start.elapsed().as_secs_f64()))
 }
 
 /// One peer's part of the requests: as many as are due, with a bounded number unanswered.

@@ -2,6 +2,7 @@
 
 use super::Finding;
 use crate::beps;
+use crate::items::functions;
 use crate::marks::{self, Mark, Target};
 use crate::notes;
 use crate::source::{Source, has_word};
@@ -34,17 +35,26 @@ fn is_limits(path: &str) -> bool {
     path == "crates/wire/src/limits.rs" || path.starts_with("crates/wire/src/limits/")
 }
 
+/// Limits that no test function goes beyond: one must name the limit and add one, both in the same function.
 fn untested_limits(tree: &Tree, limits: &Source) -> Vec<Finding> {
+    let tests: Vec<String> = tree.sources.iter().flat_map(tests_beyond_a_limit).collect();
     let mut found = Vec::new();
     for (line, code) in limits.production() {
         let Some(name) = const_name(code).filter(|name| name.ends_with("_MAX")) else { continue };
-        let is_tested =
-            tree.sources.iter().any(|source| source.tests().any(|(_, code)| has_word(code, name)));
-        if !is_tested {
-            found.push(Finding::new(&limits.path, line, format!("no test names {name}; test it at cap + 1")));
+        if !tests.iter().any(|test| has_word(test, name)) {
+            let what = format!("no test names {name} and `+ 1`; test it at cap + 1");
+            found.push(Finding::new(&limits.path, line, what));
         }
     }
     found
+}
+
+/// The code of every function in test code that adds one to something.
+fn tests_beyond_a_limit(source: &Source) -> Vec<String> {
+    let lines: Vec<&str> = source.code.lines().collect();
+    let found = functions(source).into_iter().filter(|function| source.is_test(function.first));
+    let found = found.map(|function| lines[function.first..=function.last].join("\n"));
+    found.filter(|code| code.contains("+ 1")).collect()
 }
 
 fn const_name(code: &str) -> Option<&str> {
@@ -76,11 +86,11 @@ mod tests {
     fn a_limit_that_no_test_names_is_found() {
         let limits =
             "pub const DEPTH_MAX: usize = 9;\npub const REQQ_MAX: u32 = 500;\npub const PORT: u16 = 6881;\n";
-        let test = "fn deep() { parse(DEPTH_MAX + 1) }\n";
+        let test = "fn deep() { parse(DEPTH_MAX + 1) }\nfn full() { ask(REQQ_MAX) }\nfn other() { 1 + 1 }\n";
         let files = [("crates/wire/src/limits.rs", limits), ("crates/wire/tests/bencode.rs", test)];
         assert_eq!(
             found(marks_and_limits, &files),
-            ["crates/wire/src/limits.rs:2: no test names REQQ_MAX; test it at cap + 1"]
+            ["crates/wire/src/limits.rs:2: no test names REQQ_MAX and `+ 1`; test it at cap + 1"]
         );
     }
 }

@@ -4,11 +4,10 @@ use super::{Engine, TICK};
 use crate::event::CloseReason;
 use crate::id::ConnId;
 use crate::peer::Stage;
+use unchoke_wire::limits::HANDSHAKE_TIMEOUT;
 use unchoke_wire::message::Message;
 use unchoke_wire::time::Duration;
 
-/// A handshake must be whole by then.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A keep-alive goes out when nothing else did for this long: well within two minutes.
 const KEEP_ALIVE: Duration = Duration::from_secs(100);
 /// A peer that is silent for this long is gone: two minutes and as much again.

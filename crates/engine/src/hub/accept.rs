@@ -4,15 +4,16 @@ use crate::id::Ticket;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet};
 use unchoke_wire::handshake::{HandshakeError, PREFIX_LEN, Prefix, parse_prefix};
+use unchoke_wire::limits::HANDSHAKE_TIMEOUT as TIMEOUT;
 use unchoke_wire::time::{Duration, Instant};
 
-/// Connections waiting for their handshake: for each one more the oldest goes.
-pub const PENDING_MAX: usize = 512;
-/// Of one address: for each one more its oldest goes, so that who is in a flood's network, too, still gets its turn. The
-/// loopback address itself, which everybody on this machine shares, has no share of its own.
-pub const PENDING_PER_IP_MAX: usize = 8;
-/// How long the first 48 bytes may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub use unchoke_wire::limits::{
+    PENDING_HANDSHAKES_MAX as PENDING_MAX, PENDING_HANDSHAKES_PER_IP_MAX as PENDING_PER_IP_MAX,
+};
+
+/// Places are scarce once one of so many is taken. Before that an honest host may come with dozens at once: it dials for
+/// each torrent it shares with us.
+const SCARCE_FROM_ONE_IN: usize = 4;
 /// Connections that one address outside the loopback network may make at once: a client that shares hundreds of
 /// torrents with us comes with all of them.
 const BURST: u32 = 256;
@@ -63,19 +64,20 @@ impl Accepting {
     }
 
     /// Lets a connection in, whose ticket is greater than all before. Answers which one has to go for it: the one of its
-    /// address that has waited longest when that has its share already, and the one that has waited longest of all when
-    /// all places are taken, so that silent ones never keep others out; or itself, when its address comes too often.
+    /// address that has waited longest when that has its share and places are scarce, and the one that has waited
+    /// longest of all when all places are taken, so that silent ones never keep others out; or itself, when its address
+    /// comes too often.
     pub fn accept(&mut self, ticket: Ticket, remote: SocketAddr, now: Instant) -> Option<Ticket> {
         let ip = remote.ip().to_canonical();
-        let is_shared = ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST;
-        let of_ip = self.per_ip.get(&ip).filter(|tickets| !is_shared && tickets.len() >= PENDING_PER_IP_MAX);
-        let oldest_of_ip = of_ip.and_then(BTreeSet::first).copied();
-        // one that takes another's place is paid for: a client with many torrents in common comes with all at once
-        if oldest_of_ip.is_none() && !ip.is_loopback() && !self.is_paced(ip, now) {
+        if !ip.is_loopback() && !self.is_paced(ip, now) {
             return Some(ticket);
         }
-        let gone = match oldest_of_ip {
-            Some(oldest) => Some(oldest),
+        let is_shared = ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST;
+        let is_scarce = self.pending.len() >= self.pending_max / SCARCE_FROM_ONE_IN;
+        let has_share = |tickets: &&BTreeSet<Ticket>| tickets.len() >= PENDING_PER_IP_MAX;
+        let of_ip = self.per_ip.get(&ip).filter(|_| is_scarce && !is_shared).filter(has_share);
+        let gone = match of_ip.and_then(BTreeSet::first) {
+            Some(oldest) => Some(*oldest),
             None if self.pending.len() >= self.pending_max => self.pending.keys().next().copied(),
             None => None,
         };
@@ -162,7 +164,7 @@ impl Accepting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use unchoke_wire::{Handshake, PeerId, Reserved, WireHash};
+    use unchoke_wire::{Handshake, PeerId, Reserved, WireHash, limits};
 
     fn addr(ip: u8, port: u16) -> SocketAddr {
         SocketAddr::from(([203, 0, 113, ip], port))
@@ -183,23 +185,58 @@ mod tests {
         assert_eq!(a.accept(Ticket(5000), addr(1, 1), Instant::ZERO + TIMEOUT), None);
     }
 
+    #[test]
+    fn a_host_that_shares_many_torrents_comes_with_all_of_them_while_there_is_room() {
+        let mut a = Accepting::new(PENDING_MAX);
+        for i in 0..100u16 {
+            assert_eq!(a.accept(Ticket(u64::from(i)), addr(7, i), Instant::ZERO), None);
+        }
+    }
+
     //= H3b-7
     #[test]
     fn one_address_takes_only_its_share_and_its_oldest_go() {
         let mut a = Accepting::new(PENDING_MAX);
-        assert_eq!(a.accept(Ticket(0), addr(9, 1), Instant::ZERO), None);
-        let gone: Vec<_> =
-            (1..=20u16).filter_map(|i| a.accept(Ticket(u64::from(i)), addr(7, i), Instant::ZERO)).collect();
-        assert_eq!(gone, (1..=12).map(Ticket).collect::<Vec<_>>());
-        assert_eq!(a.pending.len(), 1 + PENDING_PER_IP_MAX);
-        a.closed(Ticket(15));
-        assert_eq!(a.accept(Ticket(99), addr(7, 99), Instant::ZERO), None);
+        for i in 0..128u8 {
+            let remote = SocketAddr::from(([203, 1, i, 1], 1));
+            assert_eq!(a.accept(Ticket(u64::from(i)), remote, Instant::ZERO), None);
+        }
+        let gone: Vec<_> = (1..=20u16)
+            .filter_map(|i| a.accept(Ticket(1000 + u64::from(i)), addr(7, i), Instant::ZERO))
+            .collect();
+        assert_eq!(gone, (1001..=1012).map(Ticket).collect::<Vec<_>>());
+        assert_eq!(a.pending.len(), 128 + PENDING_PER_IP_MAX);
+        a.closed(Ticket(1015));
+        assert_eq!(a.accept(Ticket(1099), addr(7, 99), Instant::ZERO), None);
         let loopback = |port: u16| SocketAddr::from(([127, 0, 0, 2], port));
-        let gone = (100..120u16).filter_map(|i| a.accept(Ticket(u64::from(i)), loopback(i), Instant::ZERO));
+        let gone =
+            (100..120u16).filter_map(|i| a.accept(Ticket(1000 + u64::from(i)), loopback(i), Instant::ZERO));
         assert_eq!(gone.count(), 12, "other loopback addresses are addresses");
         let own = (200..300u16)
-            .filter_map(|i| a.accept(Ticket(u64::from(i)), ([127, 0, 0, 1], i).into(), Instant::ZERO));
+            .filter_map(|i| a.accept(Ticket(1000 + u64::from(i)), ([127, 0, 0, 1], i).into(), Instant::ZERO));
         assert_eq!(own.count(), 0, "many programs of a machine have this one");
+    }
+
+    //= H3b-7
+    //= H3b-8
+    #[test]
+    fn one_more_than_may_wait_ends_the_oldest() {
+        let waiting = |count: usize, ip_of: fn(usize) -> u8| {
+            let mut a = Accepting::new(usize::MAX);
+            let gone: Vec<Ticket> = (0..count)
+                .filter_map(|i| {
+                    let remote = addr(ip_of(i), u16::try_from(i).unwrap());
+                    a.accept(Ticket(u64::try_from(i).unwrap()), remote, Instant::ZERO)
+                })
+                .collect();
+            (gone, a.pending.len())
+        };
+        let (all, of_one) = (limits::PENDING_HANDSHAKES_MAX, limits::PENDING_HANDSHAKES_PER_IP_MAX);
+        let many = |i| u8::try_from(i / limits::PENDING_HANDSHAKES_PER_IP_MAX).unwrap();
+        assert_eq!(waiting(all, many), (Vec::new(), all));
+        assert_eq!(waiting(all + 1, many), (vec![Ticket(0)], all));
+        assert_eq!(waiting(of_one, |_| 7), (Vec::new(), of_one));
+        assert_eq!(waiting(of_one + 1, |_| 7), (vec![Ticket(0)], of_one));
     }
 
     //= H3b-8

@@ -2,17 +2,13 @@
 
 use std::collections::VecDeque;
 use unchoke_wire::layout::BLOCK_LEN;
+use unchoke_wire::limits::INVALID_REQUESTS_MAX;
+pub use unchoke_wire::limits::REQUEST_QUEUE_MAX;
 use unchoke_wire::time::{Duration, Instant};
 use unchoke_wire::{Bitfield, BlockRef, Layout, PieceIndex};
 
-/// Requests kept a peer, advertised as `reqq` (BEP 10); what comes beyond is rejected.
-///
-/// 32 MiB of blocks: 1 Gbit/s for a quarter of a second, so that it is not what limits a peer on a long path.
-pub const REQUEST_QUEUE_MAX: usize = 2000;
 /// Bytes of memory of the requests of one peer at most: none follows another, and the list grows by doubling.
 pub const UPLOADS_LEN_MAX: usize = 2 * REQUEST_QUEUE_MAX * size_of::<Run>();
-/// Requests a peer may get wrong before it is closed.
-const INVALID_MAX: u32 = 300;
 /// How long after a choke requests may still arrive that were sent before it.
 const CHOKE_GRACE: Duration = Duration::from_secs(2);
 /// How often each block of an allowed-fast piece may be fetched while choked.
@@ -153,7 +149,7 @@ impl Uploads {
 
     fn refuse(&mut self, counts: bool) -> Verdict {
         self.invalid += u32::from(counts);
-        if self.invalid > INVALID_MAX { Verdict::Close } else { Verdict::Reject }
+        if self.invalid > INVALID_REQUESTS_MAX { Verdict::Close } else { Verdict::Reject }
     }
 
     /// Takes back a request; `true` if it was still queued.
@@ -171,6 +167,20 @@ impl Uploads {
         }
         self.queued -= 1;
         true
+    }
+
+    /// Takes back all requests for a piece.
+    pub fn drop_piece(&mut self, piece: PieceIndex) -> Vec<BlockRef> {
+        let mut dropped = Vec::new();
+        self.queue.retain(|run| {
+            let stays = run.first.piece != piece;
+            if !stays {
+                dropped.extend((0..run.count).map(|n| run.block(n)));
+            }
+            stays
+        });
+        self.queued -= dropped.len();
+        dropped
     }
 
     /// The block to send next.
@@ -236,8 +246,12 @@ mod tests {
         }
         let few = Bitfield::none(3);
         assert_eq!(uploads.request(block(0, 0, 1), &layout, &few, Instant::ZERO), Verdict::Reject);
-        let verdicts = (0..400).map(|_| uploads.request(block(9, 0, 1), &layout, &have, Instant::ZERO));
-        assert!(verdicts.into_iter().any(|v| v == Verdict::Close));
+        let mut uploads = Uploads::new(Instant::ZERO);
+        uploads.unchoke();
+        let mut wrong = || uploads.request(block(9, 0, 1), &layout, &have, Instant::ZERO);
+        let verdicts: Vec<Verdict> = (0..INVALID_REQUESTS_MAX + 1).map(|_| wrong()).collect();
+        let closes = verdicts.iter().position(|v| *v == Verdict::Close);
+        assert_eq!(closes, usize::try_from(INVALID_REQUESTS_MAX).ok());
     }
 
     #[test]
@@ -249,7 +263,8 @@ mod tests {
         let ask = |u: &mut Uploads, i: u32| {
             u.request(block(i / 64, i % 64 * BLOCK_LEN, BLOCK_LEN), &layout, &have, Instant::ZERO)
         };
-        let queued = (0..2100).filter(|i| ask(&mut uploads, *i) == Verdict::Queued).count();
+        let over = u32::try_from(REQUEST_QUEUE_MAX + 1).unwrap();
+        let queued = (0..over).filter(|i| ask(&mut uploads, *i) == Verdict::Queued).count();
         assert_eq!(queued, REQUEST_QUEUE_MAX);
     }
 
@@ -271,6 +286,9 @@ mod tests {
         assert!(cancelled.iter().all(|b| uploads.cancel(*b)));
         assert!(!cancelled.iter().any(|b| uploads.cancel(*b)) && !uploads.cancel(block(3, 1, BLOCK_LEN)));
         asked.retain(|b| !cancelled.contains(b));
+        let of_piece_5: Vec<BlockRef> = asked.iter().copied().filter(|b| b.piece.0 == 5).collect();
+        assert_eq!(uploads.drop_piece(PieceIndex(5)), of_piece_5);
+        asked.retain(|b| b.piece.0 != 5);
         let sent: Vec<BlockRef> = core::iter::from_fn(|| uploads.pop()).collect();
         assert_eq!(sent, asked);
         assert!(uploads.is_empty() && uploads.next().is_none());

@@ -62,6 +62,7 @@ mod tests {
         text.parse().unwrap()
     }
 
+    //= C1
     #[test]
     fn nobody_names_ourselves_not_even_the_user() {
         let mut gate = Gate::new(vec![addr("10.0.0.5:6881"), addr("[::ffff:10.0.0.6]:6881")]);
@@ -73,6 +74,8 @@ mod tests {
         assert!(gate.admits(addr("10.0.0.5:6882"), Teller::User), "another port is somebody else");
     }
 
+    //= C1
+    //= H3c-64
     #[test]
     fn a_magnet_cannot_point_us_at_this_machine_or_its_network() {
         for peer in ["127.0.0.1:22", "192.168.1.1:80", "169.254.169.254:80", "[::1]:22", "[fd00::1]:22"] {

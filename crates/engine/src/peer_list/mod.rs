@@ -22,8 +22,7 @@ use unchoke_wire::scope::{Teller, canonical};
 use unchoke_wire::time::{Duration, Instant};
 use unchoke_wire::{PeerId, PieceIndex};
 
-/// Peers a torrent knows of at most; the worst idle ones make room.
-pub const PEERS_MAX: usize = 3000;
+pub use unchoke_wire::limits::KNOWN_PEERS_MAX as PEERS_MAX;
 
 /// Bytes of memory of one known peer, with its places in the indexes, twice over as their nodes are half full.
 pub const PEER_LEN: usize = 2

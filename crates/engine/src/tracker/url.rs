@@ -91,6 +91,10 @@ impl TrackerUrl {
         };
         let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
         let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        // others take it for a slash, and what stands before it for the host
+        if authority.contains('\\') {
+            return Err(UrlError::Host);
+        }
         let (user, host_port) = authority.rsplit_once('@').map_or(("", authority), |(u, h)| (u, h));
         let (host, port) = split_host(host_port)?;
         let given_port =
@@ -195,18 +199,40 @@ fn split_host(text: &str) -> Result<(String, Option<&str>), UrlError> {
 
 fn check_target(scheme: Scheme, host: &str, target: &str) -> Result<(), UrlError> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let names = query.split('&').map(|argument| argument.split('=').next().unwrap_or(""));
-    if names.into_iter().any(|name| CLIENT_ARGUMENTS.contains(&name.to_ascii_lowercase().as_str())) {
+    let names = query.split(['&', ';']).map(|argument| argument.split('=').next().unwrap_or(""));
+    let mut plain = names.map(|name| unescaped(name).to_ascii_lowercase());
+    if plain.any(|name| CLIENT_ARGUMENTS.iter().any(|given| given.as_bytes() == name)) {
         return Err(UrlError::ClientArgument);
     }
     let ip = host.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
     let is_loopback = ip.is_some_and(|ip| ip.is_loopback() || ip.is_unspecified())
         || host == "localhost"
         || host.ends_with(".localhost");
-    if scheme != Scheme::Udp && is_loopback && !path.starts_with("/announce") {
+    if scheme != Scheme::Udp && is_loopback && !is_announce_path(path) {
         return Err(UrlError::LoopbackPath);
     }
     Ok(())
+}
+
+/// Whether a path begins with `/announce`, and still does when who sends it takes steps back out of it.
+fn is_announce_path(path: &str) -> bool {
+    let path = unescaped(path);
+    let mut steps = path.split(|b| matches!(b, b'/' | b'\\'));
+    path.starts_with(b"/announce") && !steps.any(|step| step == b"..")
+}
+
+/// The bytes that percent signs stand for.
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..2).filter(|d| d.iter().all(u8::is_ascii_hexdigit));
+        let digits = digits.and_then(|d| core::str::from_utf8(d).ok());
+        let byte = digits.filter(|_| *first == b'%').and_then(|d| u8::from_str_radix(d, 16).ok());
+        out.push(byte.unwrap_or(*first));
+        rest = &rest[if byte.is_some() { 3 } else { 1 }..];
+    }
+    out
 }
 
 fn escaped(text: &str) -> String {
@@ -242,6 +268,8 @@ mod tests {
         assert_eq!((url.as_str(), url.port()), ("http://t.example/%C3%A4%20b", 80));
     }
 
+    //= C1
+    //= C2
     #[test]
     fn urls_that_are_no_trackers_are_refused() {
         for (text, error) in [
@@ -264,6 +292,12 @@ mod tests {
             ("http://t.example/announce\r\nX: y", UrlError::Control),
             ("http://t.example/announce?a=1&info_hash=x", UrlError::ClientArgument),
             ("http://t.example/announce?Event=stopped", UrlError::ClientArgument),
+            ("http://t.example/announce?%69nfo_hash=x", UrlError::ClientArgument),
+            ("http://t.example/announce?a=1;PEER%5fid=x", UrlError::ClientArgument),
+            ("http://127.0.0.1:9091\\@t.example/announce", UrlError::Host),
+            ("http://127.0.0.1:9091/announce/../transmission/rpc", UrlError::LoopbackPath),
+            ("http://127.0.0.1:9091/announce/%2e%2E/transmission/rpc", UrlError::LoopbackPath),
+            ("http://127.0.0.1:9091/announce/..\\transmission/rpc", UrlError::LoopbackPath),
             ("http://127.0.0.1:9091/transmission/rpc", UrlError::LoopbackPath),
             ("http://[::1]:80/x", UrlError::LoopbackPath),
             ("http://[::ffff:127.0.0.1]/x", UrlError::LoopbackPath),
@@ -283,6 +317,7 @@ mod tests {
         assert!(matches!(TrackerUrl::parse(&grows), Err(UrlError::TooLong(_))));
     }
 
+    //= C4
     #[test]
     fn keys_are_taken_out_of_texts() {
         let url =

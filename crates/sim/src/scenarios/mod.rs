@@ -1,6 +1,7 @@
 //! The catalogue of runs: each makes a world of one seed, plays it, and says whether what must hold did hold.
 
 mod announce;
+mod crash;
 mod dht_net;
 mod fault;
 mod faults;
@@ -132,6 +133,7 @@ const GROUPS: &[&[Scenario]] = &[
     near::SCENARIOS,
     limits::SCENARIOS,
     faults::SCENARIOS,
+    crash::SCENARIOS,
     fault::SCENARIOS,
     announce::SCENARIOS,
     layout::SCENARIOS,
@@ -168,7 +170,7 @@ impl Scenario {
 }
 
 /// An error unless the claim holds.
-fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
+pub(crate) fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(what()) }
 }
 

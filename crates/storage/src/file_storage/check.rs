@@ -1,9 +1,7 @@
 //! Reading pieces for a check: each thread with its own descriptors, holes told apart before anything is read.
 
-use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 
 use unchoke_wire::layout::FileSpan;
@@ -12,13 +10,13 @@ use unchoke_wire::{FileIndex, PieceIndex};
 use super::{FileStorage, part_len};
 use crate::error::{ErrorKind, StorageError};
 use crate::storage::{PieceRead, PieceReader, run_len};
-use crate::sys;
+use crate::volume::{self, Dir, File};
 
 /// Reads the pieces of a torrent in files. The descriptors of its own keep it from waiting for other threads.
 pub(super) struct FileReader<'a> {
     storage: &'a FileStorage,
     /// Open from the first use on.
-    root: Option<OwnedFd>,
+    root: Option<Dir>,
     opened: Vec<Opened>,
     /// Counts uses.
     clock: u64,
@@ -104,8 +102,12 @@ impl<'a> FileReader<'a> {
                 Err(e) => return Err(e),
             },
         };
-        match sys::open_to_check(root, &self.storage.spec.file(number).path) {
-            Ok((file, len, is_sparse)) => Ok(Some(PlainFile { file, len, is_sparse })),
+        match volume::open_to_check(root, &self.storage.spec.file(number).path) {
+            Ok((file, len, is_sparse)) => {
+                // what is read may be in memory alone, from a run that was killed: it is claimed only after a sync
+                self.storage.note_written(number.0);
+                Ok(Some(PlainFile { file, len, is_sparse }))
+            }
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(self.storage.failed("read", number, e)),
         }
@@ -129,7 +131,7 @@ impl<'a> FileReader<'a> {
         while at < there {
             let offset = span.offset + (at - range.start);
             let data =
-                sys::data_from(&file.file, offset).map_err(|e| storage.failed("read", span.file, e))?;
+                volume::data_from(&file.file, offset).map_err(|e| storage.failed("read", span.file, e))?;
             let skipped = data.saturating_sub(offset);
             if skipped >= there - at {
                 break;
@@ -168,7 +170,7 @@ impl<'a> FileReader<'a> {
     fn read_file(&mut self, span: FileSpan, buf: &mut [u8]) -> Result<bool, StorageError> {
         let storage = self.storage;
         let Some(file) = self.file(span.file)? else { return Ok(false) };
-        match sys::read_at(&file.file, buf, span.offset) {
+        match volume::read_at(&file.file, buf, span.offset) {
             Ok(()) => Ok(true),
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
             Err(e) => Err(storage.failed("read", span.file, e)),
@@ -269,7 +271,7 @@ impl PieceReader for FileReader<'_> {
                 continue;
             }
             if let Some(file) = self.file(span.file)? {
-                sys::will_need(&file.file, span.offset, span.len);
+                volume::will_need(&file.file, span.offset, span.len);
             }
         }
         Ok(())

@@ -1,9 +1,7 @@
 //! Opening files through the pool, and making what was written durable.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use rustix::fs::FileType;
@@ -12,7 +10,7 @@ use unchoke_wire::FileIndex;
 use super::{Allocation, FileStorage};
 use crate::error::{ErrorKind, StorageError};
 use crate::storage::FileFact;
-use crate::sys;
+use crate::volume::{self, Dir, File};
 
 /// The number of the part file where files are counted.
 pub(super) const PART: u32 = u32::MAX;
@@ -28,6 +26,8 @@ pub(super) struct Dirty {
     named: BTreeSet<u32>,
     /// Files a sync has failed on: what the disk holds of them is unknown until they are checked.
     lost: BTreeSet<u32>,
+    /// Whether the root was synced.
+    is_root_synced: bool,
 }
 
 impl FileStorage {
@@ -46,7 +46,10 @@ impl FileStorage {
     }
 
     /// Does what needs descriptors, once more with fewer in the pool if there are none left.
-    fn with_descriptors<T>(&self, f: impl Fn() -> Result<T, StorageError>) -> Result<T, StorageError> {
+    pub(super) fn with_descriptors<T>(
+        &self,
+        f: impl Fn() -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
         match f() {
             Err(e) if e.kind == ErrorKind::TooManyFiles => {
                 self.options.pool.shed();
@@ -60,10 +63,10 @@ impl FileStorage {
         let root = self.open_root(writable)?;
         let path = self.path_of(number);
         if !writable {
-            return sys::open_file(&root, &path, false).map_err(|e| self.failed_number("read", number, e));
+            return volume::open_file(&root, &path, false).map_err(|e| self.failed_number("read", number, e));
         }
         let (file, is_new) =
-            sys::create_file(&root, &path).map_err(|e| self.failed_number("write", number, e))?;
+            volume::create_file(&root, &path).map_err(|e| self.failed_number("write", number, e))?;
         if is_new {
             self.note_created(number);
             self.claim(&file, number)?;
@@ -108,52 +111,64 @@ impl FileStorage {
         }
         match self.spec.file(FileIndex(number)).len {
             0 => Ok(()),
-            len => sys::allocate(file, len).map_err(|e| self.failed_number("claim space for", number, e)),
+            len => {
+                let claimed = self.writing(number, || volume::allocate(file, len));
+                claimed.map_err(|e| self.failed_number("claim space for", number, e))
+            }
         }
     }
 
-    /// The root folder. It is made if that is allowed and `create`. On another file system than before it is missing.
-    pub(super) fn open_root(&self, create: bool) -> Result<OwnedFd, StorageError> {
+    /// Whether the root may be made and never was there.
+    pub(super) fn may_make_root(&self) -> bool {
+        self.options.may_create_root && self.root_id.get().is_none()
+    }
+
+    /// The number of the file system the root is on; 0 while that is not known.
+    pub(super) fn device(&self) -> u64 {
+        let _ = self.open_root(false);
+        self.root_id.get().map_or(0, |(device, _)| *device)
+    }
+
+    /// A failed sync of this file counts no more.
+    pub(super) fn note_renewed(&self, number: u32) {
+        self.dirty().lost.remove(&number);
+    }
+
+    /// The root folder. It is made if that is allowed and `create`. Another folder than before is none.
+    pub(super) fn open_root(&self, create: bool) -> Result<Dir, StorageError> {
         let missing = |e: io::Error| match e.kind() {
             io::ErrorKind::NotFound => {
                 StorageError::with_kind(ErrorKind::MissingRoot, "open the folder", &self.root, e)
             }
             _ => StorageError::new("open the folder", &self.root, e),
         };
-        let root = match sys::open_root(&self.root) {
+        let root = match volume::open_root(&self.options.volume, &self.root) {
             Err(e) if e.kind() == io::ErrorKind::NotFound && create && self.options.may_create_root => {
-                match std::fs::create_dir(&self.root) {
+                match self.options.volume.create_dir(&self.root, 0o777) {
                     Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(missing(e)),
                     _ => {
-                        self.sync_parent_of_root();
-                        sys::open_root(&self.root).map_err(missing)
+                        self.options.volume.sync_parent(&self.root);
+                        volume::open_root(&self.options.volume, &self.root).map_err(missing)
                     }
                 }
             }
             other => other.map_err(missing),
         }?;
         // under a mount that went away lies the empty folder it was mounted on: nothing may be made there
-        let device = sys::device(&root).map_err(missing)?;
-        match *self.root_device.get_or_init(|| device) == device {
+        let id = volume::folder_id(&root).map_err(missing)?;
+        match *self.root_id.get_or_init(|| id) == id {
             true => Ok(root),
             false => Err(missing(io::ErrorKind::NotFound.into())),
         }
     }
 
-    /// Makes the name of a new root durable as far as its parent lets us.
-    fn sync_parent_of_root(&self) {
-        if let Some(parent) = self.root.parent().filter(|p| !p.as_os_str().is_empty()) {
-            let _ = sys::open_root(parent).and_then(sys::sync_dir);
-        }
-    }
-
     /// For asking about many files; `None` when the root is missing.
-    pub(super) fn lookup(&self) -> Result<Option<sys::Lookup>, StorageError> {
+    pub(super) fn lookup(&self) -> Result<Option<volume::Lookup>, StorageError> {
         self.with_descriptors(|| match self.open_root(false) {
             Err(e) if e.kind == ErrorKind::MissingRoot => Ok(None),
             Err(e) => Err(e),
             Ok(root) => {
-                let lookup = sys::Lookup::new(root);
+                let lookup = volume::Lookup::new(root);
                 lookup.map(Some).map_err(|e| StorageError::new("open the folder", &self.root, e))
             }
         })
@@ -162,7 +177,7 @@ impl FileStorage {
     /// Whether anything stands in the place of a file, a link included.
     pub(super) fn is_on_disk(
         &self,
-        lookup: &mut Option<sys::Lookup>,
+        lookup: &mut Option<volume::Lookup>,
         number: u32,
     ) -> Result<bool, StorageError> {
         let Some(lookup) = lookup else { return Ok(false) };
@@ -207,7 +222,7 @@ impl FileStorage {
             let mut dirty = self.dirty();
             (std::mem::take(&mut dirty.files), std::mem::take(&mut dirty.unnamed))
         };
-        let mut first_error = None;
+        let mut first_error = self.with_descriptors(|| self.sync_root()).err();
         for number in files {
             if let Err(e) = self.sync_file(number) {
                 self.dirty().lost.insert(number);
@@ -243,6 +258,24 @@ impl FileStorage {
         file.sync_all().map_err(|e| self.failed_number("sync", number, e))
     }
 
+    /// Makes durable, once, what an earlier run that was killed did in the root: its own name, and names that went.
+    fn sync_root(&self) -> Result<(), StorageError> {
+        if self.dirty().is_root_synced {
+            return Ok(());
+        }
+        let root = match self.open_root(false) {
+            // there is nothing yet that could be durable
+            Err(e) if e.kind == ErrorKind::MissingRoot => return Ok(()),
+            other => other?,
+        };
+        volume::sync_dir(&root).map_err(|e| StorageError::new("sync", &self.root, e))?;
+        if self.options.may_create_root {
+            self.options.volume.sync_parent(&self.root);
+        }
+        self.dirty().is_root_synced = true;
+        Ok(())
+    }
+
     fn sync_names(&self, unnamed: &BTreeSet<u32>) -> Result<(), StorageError> {
         if unnamed.is_empty() {
             return Ok(());
@@ -254,7 +287,7 @@ impl FileStorage {
             dirs.extend((0..path.len()).map(|depth| path[..depth].to_vec()));
         }
         for dir in dirs {
-            let synced = sys::open_dir(&root, &dir, false).and_then(sys::sync_dir);
+            let synced = volume::open_dir(&root, &dir, false).and_then(|dir| volume::sync_dir(&dir));
             synced.map_err(|e| StorageError::new("sync", self.root.join(dir.join("/")), e))?;
         }
         Ok(())
@@ -270,18 +303,27 @@ impl FileStorage {
             facts.push(match (self.spec.file(file).is_stored(), part) {
                 (false, _) => FileFact::Missing,
                 (true, Some(part)) if homes.is_parted(file) => part,
-                (true, _) => self.fact(&mut lookup, file.0),
+                (true, _) => self.witnessed(file.0, || self.fact(&mut lookup, file.0)),
             });
         }
         facts
     }
 
-    fn fact(&self, lookup: &mut Option<sys::Lookup>, number: u32) -> FileFact {
+    pub(super) fn fact(&self, lookup: &mut Option<volume::Lookup>, number: u32) -> FileFact {
         if self.dirty().lost.contains(&number) {
             return FileFact::Doubtful;
         }
         let Some(lookup) = lookup else { return FileFact::Missing };
-        match lookup.find(&self.path_of(number)) {
+        let path = self.path_of(number);
+        let found = lookup.find(&path).or_else(|e| match ErrorKind::of(&e) {
+            // that says nothing of the file
+            ErrorKind::TooManyFiles => {
+                self.options.pool.shed();
+                lookup.find(&path)
+            }
+            _ => Err(e),
+        });
+        match found {
             Ok(Some(e)) if e.kind == FileType::RegularFile => {
                 FileFact::Present { len: e.len, mtime_ns: e.mtime_ns, inode: e.inode }
             }

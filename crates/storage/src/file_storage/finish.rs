@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::OwnedFd;
 
 use rustix::fs::FileType;
 use rustix::io::Errno;
@@ -11,10 +10,13 @@ use unchoke_wire::FileIndex;
 use super::{Allocation, FileStorage};
 use crate::error::{ErrorKind, StorageError};
 use crate::spec::{FileSpec, StorageSpec};
-use crate::sys;
+use crate::volume::{self, Dir};
 
 impl FileStorage {
     pub(super) fn claim_space(&self) -> Result<(), StorageError> {
+        if !self.may_make_root() {
+            self.check_limits(&self.open_root(false)?)?;
+        }
         self.open_root(true)?;
         self.create_empty_files()?;
         if self.options.allocation == Allocation::Full {
@@ -30,7 +32,7 @@ impl FileStorage {
         self.create_empty_files()?;
         for number in self.selected(|f| f.is_executable && !f.is_pad && (f.len > 0 || f.symlink.is_none()))? {
             let file = self.file_by_number(number, false)?;
-            match sys::make_executable(&file) {
+            match volume::make_executable(&file) {
                 Ok(()) => self.note_written(number),
                 // the download is complete without
                 Err(e) if cannot_be_done(&e) => {}
@@ -51,7 +53,7 @@ impl FileStorage {
             other => other?,
         };
         let failed = |e| StorageError::new("open the folder", &self.root, e);
-        let mut lookup = sys::Lookup::new(root.try_clone().map_err(failed)?).map_err(failed)?;
+        let mut lookup = volume::Lookup::new(root.try_clone().map_err(failed)?).map_err(failed)?;
         let mut first_error = None;
         let mut dirs = BTreeSet::new();
         for (number, file) in (0u32..).zip(&self.spec.files).filter(|(_, f)| !f.is_pad) {
@@ -65,10 +67,19 @@ impl FileStorage {
         }
         self.forget_part();
         // a folder sorts before those in it: the deepest go first
-        for dir in dirs.into_iter().rev() {
-            match sys::remove_dir(&root, dir) {
+        for dir in dirs.iter().rev() {
+            match volume::remove_dir(&root, dir) {
                 Err(e) if !is_kept(&e) => {
                     first_error.get_or_insert(StorageError::new("remove", self.root.join(dir.join("/")), e));
+                }
+                _ => {}
+            }
+        }
+        // nothing comes back after a power cut
+        for dir in std::iter::once(&[][..]).chain(dirs) {
+            match volume::open_dir(&root, dir, false).and_then(|dir| volume::sync_dir(&dir)) {
+                Err(e) if !is_kept(&e) => {
+                    first_error.get_or_insert(StorageError::new("sync", self.root.join(dir.join("/")), e));
                 }
                 _ => {}
             }
@@ -79,8 +90,8 @@ impl FileStorage {
     /// Removes a plain file, or the link the torrent made. What else stands in its place is not ours.
     fn delete_file(
         &self,
-        root: &OwnedFd,
-        lookup: &mut sys::Lookup,
+        root: &Dir,
+        lookup: &mut volume::Lookup,
         number: u32,
         file: &FileSpec,
     ) -> Result<(), StorageError> {
@@ -92,7 +103,7 @@ impl FileStorage {
             Err(e) if is_kept(&e) => false,
             Err(e) => return Err(failed(e)),
         };
-        if ours { sys::remove_file(root, &file.path).map_err(failed) } else { Ok(()) }
+        if ours { volume::remove_file(root, &file.path).map_err(failed) } else { Ok(()) }
     }
 
     fn create_empty_files(&self) -> Result<(), StorageError> {
@@ -111,7 +122,7 @@ impl FileStorage {
         for number in self.selected(|f| f.symlink.is_some())? {
             let file = self.spec.file(FileIndex(number));
             let Some(target) = places.link_target(file) else { continue };
-            match sys::make_link(&root, &file.path, &target) {
+            match volume::make_link(&root, &file.path, &target) {
                 Err(e) if cannot_be_done(&e) => {}
                 Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(self.failed_number("link", number, e));
@@ -123,7 +134,7 @@ impl FileStorage {
     }
 
     /// The wanted files that `f` accepts.
-    fn selected(&self, f: impl Fn(&FileSpec) -> bool) -> Result<Vec<u32>, StorageError> {
+    pub(super) fn selected(&self, f: impl Fn(&FileSpec) -> bool) -> Result<Vec<u32>, StorageError> {
         let homes = self.homes()?;
         let all = (0u32..).zip(&self.spec.files);
         Ok(all.filter(|(i, file)| homes.is_selected(FileIndex(*i)) && f(file)).map(|(i, _)| i).collect())

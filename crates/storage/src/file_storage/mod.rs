@@ -9,25 +9,29 @@ mod disk;
 mod finish;
 mod part_file;
 mod pool;
+mod preflight;
 mod ready;
 mod selection;
+mod witness;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use unchoke_wire::layout::FileSpan;
-use unchoke_wire::{BlockRef, PieceIndex};
+use unchoke_wire::{BlockRef, FileIndex, PieceIndex};
 
-use crate::error::StorageError;
+use crate::error::{ErrorKind, StorageError};
 use crate::spec::StorageSpec;
 use crate::storage::{FileFact, PieceReader, Storage, check_stretch};
+use crate::volume::{self, Volume};
 
 use check::FileReader;
 use disk::Dirty;
 use part_file::PartTable;
 pub use pool::FilePool;
 use selection::Homes;
+use witness::Witness;
 
 /// How space for files is taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -53,6 +57,8 @@ pub struct Options {
     pub selection: Option<Vec<bool>>,
     /// Descriptors, shared among torrents.
     pub pool: Arc<FilePool>,
+    /// Where the root folder is.
+    pub volume: Volume,
 }
 
 /// A torrent in files under a root folder.
@@ -67,10 +73,14 @@ pub struct FileStorage {
     /// `None` until a part file is found or needed. Locked after `homes`.
     part: Mutex<Option<PartTable>>,
     dirty: Mutex<Dirty>,
+    /// Locked last, for a moment.
+    witness: Witness,
     /// Held during a sync. Locked after `part`, before `dirty`.
     syncing: Mutex<()>,
-    /// The file system the root was on when it was opened first.
-    root_device: OnceLock<rustix::fs::Dev>,
+    /// The root as it was opened first: its file system, and its number there.
+    root_id: OnceLock<(rustix::fs::Dev, u64)>,
+    /// The longest file the file system takes, once asked.
+    file_len_max: OnceLock<u64>,
     /// Descriptors that readers hold for checks.
     checking: AtomicUsize,
     /// Whether the disk of the root has moving parts, once asked.
@@ -85,6 +95,7 @@ impl Default for Options {
             makes_symlinks: false,
             selection: None,
             pool: FilePool::new(FilePool::OPEN_DEFAULT),
+            volume: Volume::default(),
         }
     }
 }
@@ -109,8 +120,10 @@ impl FileStorage {
             homes: RwLock::new(Homes::new(selected)),
             part: Mutex::default(),
             dirty: Mutex::default(),
+            witness: Witness::default(),
             syncing: Mutex::default(),
-            root_device: OnceLock::new(),
+            root_id: OnceLock::new(),
+            file_len_max: OnceLock::new(),
             checking: AtomicUsize::new(0),
             is_spinning: OnceLock::new(),
         })
@@ -132,9 +145,10 @@ impl FileStorage {
             return Ok(());
         }
         let file = self.file(span.file, true)?;
-        crate::sys::write_at(&file, data, span.offset).map_err(|e| self.failed("write", span.file, e))?;
+        let written = self.writing(span.file.0, || volume::write_at(&file, data, span.offset));
+        // a write that broke off may have come to some of it
         self.note_written(span.file.0);
-        Ok(())
+        written.map_err(|e| self.failed("write", span.file, e))
     }
 
     fn read_span(
@@ -153,7 +167,10 @@ impl FileStorage {
             return Ok(());
         }
         let file = self.file(span.file, false)?;
-        crate::sys::read_at(&file, buf, span.offset).map_err(|e| self.failed("read", span.file, e))
+        let read = volume::read_at(&file, buf, span.offset);
+        // a file that was cut short is told as one that changed
+        self.check_witness(span.file, &file)?;
+        read.map_err(|e| self.failed("read", span.file, e))
     }
 }
 
@@ -217,6 +234,30 @@ impl Storage for FileStorage {
         self.examine()
     }
 
+    fn changed(&self) -> Vec<FileIndex> {
+        self.changed_files()
+    }
+
+    fn renew(&self, files: &[FileIndex]) {
+        self.renew_files(files);
+    }
+
+    fn probe(&self, bytes: u64) -> Result<(), StorageError> {
+        self.probe_root(bytes)
+    }
+
+    fn is_there(&self) -> Result<(), StorageError> {
+        match self.open_root(false) {
+            Err(e) if matches!(e.kind, ErrorKind::MissingRoot | ErrorKind::NotADirectory) => Err(e),
+            // what else is wrong is seen by who uses it
+            _ => Ok(()),
+        }
+    }
+
+    fn disk(&self) -> u64 {
+        self.device()
+    }
+
     fn set_selection(&self, selected: &[bool]) -> Result<(), StorageError> {
         assert_eq!(selected.len(), self.spec.files.len(), "one entry a file");
         self.select(selected)
@@ -249,10 +290,10 @@ fn part_len(len: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
     use crate::spec::FileSpec;
     use unchoke_wire::Layout;
 
+    //= H3e-6
     #[test]
     fn nothing_is_made_where_a_mount_went_away() {
         let dir = tempfile::tempdir().unwrap();
@@ -260,10 +301,11 @@ mod tests {
         let spec = StorageSpec { layout: Layout::new(5, [5]).unwrap(), files: vec![file] };
         let options = Options { may_create_root: true, ..Options::default() };
         let storage = FileStorage::open(dir.path(), spec, options).unwrap();
-        storage.root_device.set(rustix::fs::Dev::MAX).unwrap();
+        storage.root_id.set((rustix::fs::Dev::MAX, 1)).unwrap();
         let error = storage.write(PieceIndex(0), 0, b"bytes").unwrap_err();
         assert_eq!(error.kind, ErrorKind::MissingRoot);
         assert_eq!(storage.facts(), [FileFact::Missing]);
+        assert_eq!(storage.is_there().unwrap_err().kind, ErrorKind::MissingRoot);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

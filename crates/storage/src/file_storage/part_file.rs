@@ -6,13 +6,12 @@
 //!
 //! Layout of the file: magic, checksum of the file lengths, one byte a segment, zeros up to 4 KiB, the segments.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use unchoke_wire::PieceIndex;
 
 use crate::spec::StorageSpec;
+use crate::volume::File;
 
 const MAGIC: &[u8; 16] = b"unchoke-part 01\n";
 const HEADER_LEN: u64 = 24;
@@ -84,11 +83,11 @@ impl PartTable {
     /// Fails with `InvalidData` when it is not the part file of this torrent.
     pub(super) fn load(&mut self, file: &File) -> io::Result<()> {
         let mut bytes = vec![0; self.header.len() + self.segments.len()];
-        let len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX).min(bytes.len());
+        let len = usize::try_from(file.len()?).unwrap_or(usize::MAX).min(bytes.len());
         file.read_exact_at(&mut bytes[..len], 0)?;
         let (header, flags) = bytes.split_at(self.header.len());
-        // the file was made, but a crash came before its header was durable
-        if bytes.iter().all(|b| *b == 0) {
+        // a crash came before its header was durable, whatever of the flags is: nothing was claimed of it
+        if header.iter().all(|b| *b == 0) {
             return Ok(());
         }
         if header != self.header || flags.iter().any(|f| *f > 1) {
@@ -114,7 +113,7 @@ impl PartTable {
         let segment = self.segments[index];
         // a piece may come in runs: the rest of the segment reads as zeros until then
         let end = self.data_start + segment.start + segment.len;
-        if !segment.is_filled && part.metadata()?.len() < end {
+        if !segment.is_filled && part.len()? < end {
             part.set_len(end)?;
         }
         part.write_all_at(data, self.data_start + segment.start + (offset - segment.file_offset))?;

@@ -1,10 +1,9 @@
 //! A bounded set of open descriptors, shared by all torrents of a process.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::sys;
+use crate::volume::{self, File};
 
 /// Open files, the least recently used closed first. A file handed out stays open as long as somebody holds it.
 #[derive(Debug)]
@@ -13,12 +12,19 @@ pub struct FilePool {
     inner: Mutex<Inner>,
 }
 
+/// Files opened without trouble after which a pool that was made smaller takes one more.
+const RECOVER_AFTER: usize = 16;
+
 /// Which file of which torrent: a number given by [`FilePool::join`] and one chosen by the torrent.
 pub(super) type Key = (u64, u32);
 
 #[derive(Debug, Default)]
 struct Inner {
     open: BTreeMap<Key, Entry>,
+    /// How many fewer than the most may be open, since descriptors ran out.
+    held_back: usize,
+    /// Files opened since that was changed last.
+    opened: usize,
     clock: u64,
     joined: u64,
 }
@@ -63,23 +69,30 @@ impl FilePool {
     }
 
     pub(super) fn put(&self, key: Key, file: File, is_writable: bool) -> Arc<File> {
-        let is_in_memory = sys::is_in_memory(&file);
+        let is_in_memory = volume::is_in_memory(&file);
         let file = Arc::new(file);
         let mut inner = self.inner();
         inner.clock += 1;
         let entry = Entry { file: Arc::clone(&file), is_writable, is_in_memory, used: inner.clock };
         let replaced = inner.open.insert(key, entry);
-        let shut = inner.shrink(self.open_max);
+        inner.opened += 1;
+        if inner.opened >= RECOVER_AFTER {
+            (inner.held_back, inner.opened) = (inner.held_back.saturating_sub(1), 0);
+        }
+        let max = self.open_max.saturating_sub(inner.held_back).max(1);
+        let shut = inner.shrink(max);
         // closing may take its time on some file systems, and others wait for the lock
         drop(inner);
         drop((replaced, shut));
         file
     }
 
-    /// Closes the older half: what to do when the process has run out of descriptors.
+    /// Closes the older half: what to do when the process has run out of descriptors. The pool stays that small, and
+    /// grows back as files are opened without trouble.
     pub(super) fn shed(&self) {
         let mut inner = self.inner();
         let half = inner.open.len() / 2;
+        (inner.held_back, inner.opened) = (self.open_max.saturating_sub(half.max(1)), 0);
         let shut = inner.shrink(half);
         drop(inner);
         drop(shut);
@@ -129,7 +142,7 @@ mod tests {
     fn the_least_recently_used_file_is_closed_first() {
         let pool = FilePool::new(2);
         let torrent = pool.join();
-        let file = || tempfile::tempfile().unwrap();
+        let file = || File::Machine(tempfile::tempfile().unwrap());
         pool.put((torrent, 1), file(), false);
         pool.put((torrent, 2), file(), true);
         assert!(pool.find((torrent, 1), false).is_some());
@@ -141,5 +154,23 @@ mod tests {
         assert_eq!(pool.open_count(), 1);
         pool.close_all(torrent);
         assert_eq!(pool.open_count(), 0);
+    }
+
+    //= H3e-4
+    #[test]
+    fn a_pool_that_ran_out_of_descriptors_is_smaller_and_grows_back() {
+        let pool = FilePool::new(8);
+        let torrent = pool.join();
+        let open = |numbers: std::ops::Range<u32>| {
+            for number in numbers {
+                pool.put((torrent, number), File::Machine(tempfile::tempfile().unwrap()), false);
+            }
+            pool.open_count()
+        };
+        assert_eq!(open(0..8), 8);
+        pool.shed();
+        assert_eq!(open(8..16), 4, "no more than were left");
+        assert_eq!(open(16..24), 5);
+        assert_eq!(open(24..100), 8, "it has recovered");
     }
 }

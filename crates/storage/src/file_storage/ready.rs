@@ -4,7 +4,7 @@ use unchoke_wire::layout::FileSpan;
 use unchoke_wire::{BlockRef, FileIndex};
 
 use super::{FileStorage, part_len};
-use crate::sys;
+use crate::volume;
 
 /// Bytes asked of a disk without moving parts at once.
 const AHEAD_MAX: u64 = 1 << 20;
@@ -45,7 +45,10 @@ impl FileStorage {
             return 0;
         }
         let ready = self.options.pool.find_ready((self.id, span.file.0));
-        ready.map_or(0, |(file, is_in_memory)| sys::read_now(&file, buf, span.offset, is_in_memory))
+        let Some((file, is_in_memory)) = ready else { return 0 };
+        let len = volume::read_now(&file, buf, span.offset, is_in_memory);
+        // whoever waits for the rest hears what is wrong
+        if len > 0 && self.check_witness(span.file, &file).is_ok() { len } else { 0 }
     }
 
     /// Asks the disk for the beginning of a stretch, as much as is worth reading in one go.
@@ -67,7 +70,7 @@ impl FileStorage {
     fn ask_span(&self, file: FileIndex, offset: u64, len: u64) {
         // whoever reads it tells what is wrong with it
         if let Ok(file) = self.file(file, false) {
-            sys::will_need(&file, offset, len);
+            volume::will_need(&file, offset, len);
         }
     }
 
@@ -77,6 +80,6 @@ impl FileStorage {
 
     /// Whether the root is on a disk with moving parts.
     pub(super) fn is_on_spinning_disk(&self) -> bool {
-        *self.is_spinning.get_or_init(|| self.open_root(false).is_ok_and(sys::is_rotational))
+        *self.is_spinning.get_or_init(|| self.open_root(false).is_ok_and(|root| root.is_rotational()))
     }
 }

@@ -10,7 +10,7 @@ use super::part_file::PartTable;
 use super::{FileStorage, part_len};
 use crate::error::StorageError;
 use crate::spec::at;
-use crate::sys;
+use crate::volume;
 
 /// Where each file's bytes are kept.
 #[derive(Debug)]
@@ -132,6 +132,8 @@ impl FileStorage {
             let mut table = PartTable::new(&self.spec);
             let file = self.file_by_number(PART, false)?;
             table.load(&file).map_err(|e| self.failed_number("read", PART, e))?;
+            // an earlier run may have been killed before it was synced
+            self.note_written(PART);
             self.move_out(&mut table, parted.as_deref())?;
             let is_empty = table.filled().next().is_none();
             *part = Some(table);
@@ -158,7 +160,8 @@ impl FileStorage {
             let read = table.read(&part, *index, segment.file_offset, &mut buf);
             read.map_err(|e| self.failed_number("read", PART, e))?;
             let file = self.file_by_number(segment.file, true)?;
-            let written = sys::write_at(&file, &buf, segment.file_offset);
+            let write = || volume::write_at(&file, &buf, segment.file_offset);
+            let written = self.writing(segment.file, write);
             written.map_err(|e| self.failed_number("write", segment.file, e))?;
             self.note_written(segment.file);
         }
@@ -179,9 +182,12 @@ impl FileStorage {
         self.options.pool.close((self.id, PART));
         self.note_removed(PART);
         let root = self.open_root(false)?;
-        match sys::remove_file(&root, &self.path_of(PART)) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(self.failed_number("remove", PART, e)),
-            _ => Ok(()),
+        match volume::remove_file(&root, &self.path_of(PART)) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            // should it come back, its segments would be moved once more
+            removed => removed
+                .and_then(|()| volume::sync_dir(&root))
+                .map_err(|e| self.failed_number("remove", PART, e)),
         }
     }
 

@@ -75,8 +75,7 @@ fn places() -> Vec<(tempfile::TempDir, tempfile::TempDir)> {
     places
 }
 
-//= H3d-move same FS
-//= H3d-move across FS
+//= H3d-3
 #[test]
 fn all_of_a_torrent_and_nothing_else_is_moved() {
     for (from, to) in places() {
@@ -263,7 +262,8 @@ fn a_source_that_is_not_mounted_is_told_from_one_that_was_moved() {
     assert!(!relocation.find_all().unwrap().is_source_missing(&[FileFact::Missing; 5]), "nothing was");
 }
 
-//= H3d-move into full FS
+//= H3d-3
+//= F7
 #[test]
 fn a_full_disk_leaves_the_source_untouched_and_nothing_behind() {
     let disk = tempfile::tempdir().unwrap();

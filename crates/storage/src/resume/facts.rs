@@ -98,6 +98,7 @@ mod tests {
         assert!(resume.trusted.is_all() && resume.doubtful.count() == 0 && !resume.is_storage_missing);
     }
 
+    //= H3c-66
     #[test]
     fn a_changed_file_makes_only_its_own_pieces_doubtful() {
         let dir = tempfile::tempdir().unwrap();
@@ -122,6 +123,7 @@ mod tests {
         assert_eq!(pieces(&check_facts(&record, &storage).doubtful), [2, 3]);
     }
 
+    //= H3c-66
     #[test]
     fn all_files_gone_means_the_storage_is_missing() {
         let dir = tempfile::tempdir().unwrap();

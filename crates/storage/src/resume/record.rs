@@ -4,7 +4,8 @@ use unchoke_wire::bencode::{Dict, Document, Writer};
 use unchoke_wire::{Bitfield, InfoHashes, PieceIndex, WireHash, limits};
 
 use super::seal::Format;
-use crate::storage::FileFact;
+use crate::error::StorageError;
+use crate::storage::{FileFact, Storage};
 
 /// What is remembered of a torrent.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -79,6 +80,17 @@ impl ResumeRecord {
             uploaded: 0,
             selection: Vec::new(),
         }
+    }
+
+    /// Claims the pieces `have`: all that was written is made durable, and only then the files are looked at.
+    ///
+    /// # Errors
+    /// As [`Storage::sync`]; then nothing is claimed.
+    pub fn claim(&mut self, have: Bitfield, storage: &dyn Storage) -> Result<(), StorageError> {
+        storage.sync()?;
+        self.facts = storage.facts();
+        self.have = have;
+        Ok(())
     }
 
     /// The bytes of the record.
@@ -250,6 +262,7 @@ pub(crate) mod tests {
         }
     }
 
+    //= H3c-65
     #[test]
     fn a_record_with_any_byte_changed_or_cut_off_is_refused() {
         let record = sample();
@@ -278,6 +291,7 @@ pub(crate) mod tests {
         );
     }
 
+    //= H3c-65
     #[test]
     fn the_record_of_another_torrent_is_refused() {
         let record = sample();
@@ -285,6 +299,7 @@ pub(crate) mod tests {
         assert_eq!(ResumeRecord::decode(&record.encode(), WireHash([7; 20])), Err(other));
     }
 
+    //= H3c-65
     #[test]
     fn a_later_format_is_refused_by_its_number() {
         let later = Format { version: 2, ..ResumeRecord::FORMAT };

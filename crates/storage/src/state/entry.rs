@@ -45,6 +45,8 @@ pub struct TorrentEntry {
     pub is_sequential: bool,
     /// Whether nothing is ever written or asked for.
     pub seed_only: bool,
+    /// Whether its owner wants it to go with its data, which may have gone in part.
+    pub is_deleting: bool,
     /// By which means it finds peers.
     pub discovery: Discovery,
     /// Payload bytes received over its life, when it was last saved.
@@ -94,6 +96,7 @@ impl TorrentEntry {
             is_paused: false,
             is_sequential: false,
             seed_only: false,
+            is_deleting: false,
             discovery: Discovery { trackers: true, dht: true, lsd: true, dial: true },
             downloaded: 0,
             uploaded: 0,
@@ -196,6 +199,7 @@ impl TorrentEntry {
             is_paused: has(PAUSED),
             is_sequential: has(SEQUENTIAL),
             seed_only: has(SEED_ONLY),
+            is_deleting: has(DELETING),
             discovery: Discovery { trackers: has(TRACKERS), dht: has(DHT), lsd: has(LSD), dial: has(DIAL) },
             downloaded: number(b"downloaded")?,
             uploaded: number(b"uploaded")?,
@@ -211,6 +215,7 @@ impl TorrentEntry {
             (self.is_paused, PAUSED),
             (self.is_sequential, SEQUENTIAL),
             (self.seed_only, SEED_ONLY),
+            (self.is_deleting, DELETING),
             (trackers, TRACKERS),
             (dht, DHT),
             (lsd, LSD),
@@ -234,6 +239,7 @@ const TRACKERS: u32 = 16;
 const DHT: u32 = 32;
 const LSD: u32 = 64;
 const DIAL: u32 = 128;
+const DELETING: u32 = 256;
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -265,6 +271,7 @@ pub(super) mod tests {
             is_paused: true,
             is_sequential: false,
             seed_only: true,
+            is_deleting: true,
             discovery: Discovery { trackers: true, dht: false, lsd: true, dial: false },
             downloaded: 1,
             uploaded: 2,

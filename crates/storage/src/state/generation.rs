@@ -1,14 +1,11 @@
 //! The second generation of the state store: a copy of the whole file from a short time ago, for the day on which the
 //! file itself is damaged; and space that is set aside for a full disk.
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::StateError;
 use crate::error::StorageError;
-use crate::sys;
+use crate::volume::{self, How, Volume};
 
 /// The older generation.
 const PREVIOUS: &str = "state.previous.redb";
@@ -44,64 +41,69 @@ impl std::fmt::Display for Recovered {
 }
 
 /// Copies the file `path` to the older generation, durably. Nobody writes to it meanwhile.
-pub(super) fn keep(dir: &Path, path: &Path) -> Result<(), StorageError> {
-    copy(dir, path, &dir.join(PREVIOUS))
+pub(super) fn keep(volume: &Volume, dir: &Path, path: &Path) -> Result<(), StorageError> {
+    copy(volume, dir, path, &dir.join(PREVIOUS))
 }
 
 /// Puts the older generation in the place of `path`, and a damaged file that is there aside. Answers where that is, and
 /// whether there was an older generation.
-pub(super) fn fall_back(dir: &Path, path: &Path) -> Result<(Option<PathBuf>, bool), StorageError> {
+pub(super) fn fall_back(
+    volume: &Volume,
+    dir: &Path,
+    path: &Path,
+) -> Result<(Option<PathBuf>, bool), StorageError> {
     let previous = dir.join(PREVIOUS);
-    let has_previous = exists(&previous)?;
+    let has_previous = exists(volume, &previous)?;
     let ready = dir.join("state.redb.restored");
     if has_previous {
-        copy(dir, &previous, &ready)?;
+        copy(volume, dir, &previous, &ready)?;
     }
     // a crash from here on leaves no file, or the older generation: both lead here again
-    let damaged = set_aside(dir, path)?;
+    let damaged = set_aside(volume, dir, path)?;
     if has_previous {
-        std::fs::rename(&ready, path).map_err(|e| StorageError::new("rename", &ready, e))?;
-        sync(dir)?;
+        volume.rename(&ready, path).map_err(|e| StorageError::new("rename", &ready, e))?;
+        sync(volume, dir)?;
     }
     Ok((damaged, has_previous))
 }
 
 /// Gives a damaged file another name.
-pub(super) fn set_aside(dir: &Path, path: &Path) -> Result<Option<PathBuf>, StorageError> {
-    if !exists(path)? {
+pub(super) fn set_aside(volume: &Volume, dir: &Path, path: &Path) -> Result<Option<PathBuf>, StorageError> {
+    if !exists(volume, path)? {
         return Ok(None);
     }
     let name = |n: u32| match n {
         1 => dir.join("state.redb.damaged"),
         n => dir.join(format!("state.redb.damaged-{n}")),
     };
-    let free = (1..DAMAGED_MAX).map(name).find(|to| !to.exists());
+    let free = (1..DAMAGED_MAX).map(name).find(|to| !volume.exists(to).unwrap_or(true));
     let to = free.unwrap_or_else(|| name(DAMAGED_MAX));
-    std::fs::rename(path, &to).map_err(|e| StorageError::new("rename", path, e))?;
-    sync(dir)?;
+    volume.rename(path, &to).map_err(|e| StorageError::new("rename", path, e))?;
+    sync(volume, dir)?;
     Ok(Some(to))
 }
 
 /// Whether there is an older generation.
-pub(super) fn has_previous(dir: &Path) -> Result<bool, StorageError> {
-    exists(&dir.join(PREVIOUS))
+pub(super) fn has_previous(volume: &Volume, dir: &Path) -> Result<bool, StorageError> {
+    exists(volume, &dir.join(PREVIOUS))
 }
 
 /// Sets space aside, unless that is done or would fill the disk. Answers whether it is set aside.
-pub(super) fn reserve(dir: &Path, len: u64) -> bool {
+pub(super) fn reserve(volume: &Volume, dir: &Path, len: u64) -> bool {
     let path = dir.join(RESERVE);
-    if std::fs::metadata(&path).is_ok_and(|m| m.len() == len) {
+    if volume.open(&path, How::Read).and_then(|file| file.len()).is_ok_and(|there| there == len) {
         return true;
     }
-    let has_room = rustix::fs::statvfs(dir).is_ok_and(|s| s.f_bavail.saturating_mul(s.f_frsize) / 2 > len);
-    let made = has_room.then(|| {
-        let file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&path)?;
-        sys::allocate(&file, len)
+    let room = volume.open_dir(dir).and_then(|dir| volume::file_system(&dir)).map_or(0, |fs| fs.available);
+    let made = (room / 2 > len).then(|| {
+        let file = volume.open(&path, How::Create)?;
+        file.set_len(0)?;
+        volume::allocate(&file, len)
     });
     match made {
         Some(Ok(())) => true,
         Some(Err(_)) => {
-            release(dir);
+            release(volume, dir);
             false
         }
         None => false,
@@ -109,55 +111,52 @@ pub(super) fn reserve(dir: &Path, len: u64) -> bool {
 }
 
 /// Gives the space back. Answers whether there was any.
-pub(super) fn release(dir: &Path) -> bool {
-    std::fs::remove_file(dir.join(RESERVE)).is_ok()
+pub(super) fn release(volume: &Volume, dir: &Path) -> bool {
+    has_reserve(volume, dir) && volume.remove_if_there(&dir.join(RESERVE)).is_ok()
 }
 
 /// Whether space is set aside.
-pub(super) fn has_reserve(dir: &Path) -> bool {
-    dir.join(RESERVE).exists()
+pub(super) fn has_reserve(volume: &Volume, dir: &Path) -> bool {
+    volume.exists(&dir.join(RESERVE)).unwrap_or(false)
 }
 
 /// Copies a file so that there is never half of one.
-fn copy(dir: &Path, from: &Path, to: &Path) -> Result<(), StorageError> {
+fn copy(volume: &Volume, dir: &Path, from: &Path, to: &Path) -> Result<(), StorageError> {
     let temp = to.with_extension("new");
-    let copied = (|| {
-        let mut source = File::open(from)?;
-        let mut file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&temp)?;
-        io::copy(&mut source, &mut file)?;
-        file.sync_all()?;
-        std::fs::rename(&temp, to)
-    })();
+    let copied = volume.copy(from, &temp).and_then(|()| volume.rename(&temp, to));
     if let Err(e) = copied {
         // half a copy is of no use to anybody
-        let _ = std::fs::remove_file(&temp);
+        let _ = volume.remove_if_there(&temp);
         return Err(StorageError::new("copy to", to, e));
     }
-    sync(dir)
+    sync(volume, dir)
 }
 
-fn sync(dir: &Path) -> Result<(), StorageError> {
-    File::open(dir).and_then(sys::sync_dir).map_err(|e| StorageError::new("sync", dir, e))
+/// Makes the names in the folder durable.
+pub(super) fn sync(volume: &Volume, dir: &Path) -> Result<(), StorageError> {
+    let synced = volume.open_dir(dir).and_then(|dir| volume::sync_dir(&dir));
+    synced.map_err(|e| StorageError::new("sync", dir, e))
 }
 
-fn exists(path: &Path) -> Result<bool, StorageError> {
-    path.try_exists().map_err(|e| StorageError::new("open", path, e))
+fn exists(volume: &Volume, path: &Path) -> Result<bool, StorageError> {
+    volume.exists(path).map_err(|e| StorageError::new("open", path, e))
 }
 
 /// Opens what [`fall_back`] made of a damaged store, or an empty one where that is damaged, too.
 pub(super) fn recover<T>(
+    volume: &Volume,
     dir: &Path,
     path: &Path,
     why: String,
     open: impl Fn() -> Result<T, StateError>,
     create: impl Fn() -> Result<(), StateError>,
 ) -> Result<(T, Recovered), StateError> {
-    let (damaged, has_previous) = fall_back(dir, path)?;
+    let (damaged, has_previous) = fall_back(volume, dir, path)?;
     if has_previous {
         match open() {
             Ok(store) => return Ok((store, Recovered { damaged, why, has_previous })),
             Err(StateError::Damaged { .. }) => {
-                set_aside(dir, path)?;
+                set_aside(volume, dir, path)?;
             }
             Err(other) => return Err(other),
         }

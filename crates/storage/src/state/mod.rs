@@ -9,21 +9,18 @@ mod error;
 mod generation;
 mod tables;
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use redb::backends::FileBackend;
-use redb::{Builder, Database, StorageBackend};
+use redb::{Builder, Database};
 use unchoke_wire::WireHash;
 
-use crate::error::{ErrorKind, StorageError};
+use crate::error::StorageError;
 use crate::resume::{DecodeError, Loaded, Refused, ResumeRecord};
-use crate::sys;
+use crate::volume::{self, File, How, Volume};
 pub use entry::{Discovery, TorrentEntry};
 pub use error::StateError;
 pub use generation::Recovered;
@@ -32,6 +29,7 @@ use tables::{Schema, Written};
 /// The state of a session in `DIR/state.redb`. Its methods block on the disk; they may be called from any thread.
 #[derive(Debug)]
 pub struct StateStore {
+    volume: Volume,
     dir: PathBuf,
     path: PathBuf,
     /// Closed after a failure of the disk, and opened anew by whoever comes next.
@@ -80,33 +78,42 @@ impl StateStore {
     /// # Errors
     /// [`StateError::Busy`], [`StateError::Newer`], [`StateError::Storage`].
     pub fn open(dir: &Path) -> Result<Self, StateError> {
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-        made.map_err(|e| StorageError::new("create the folder", dir, e))?;
+        Self::open_on(&Volume::default(), dir)
+    }
+
+    /// As [`Self::open`], in a folder of `volume`.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_on(volume: &Volume, dir: &Path) -> Result<Self, StateError> {
+        volume.create_dir_all(dir).map_err(|e| StorageError::new("create the folder", dir, e))?;
         let lock_path = dir.join("lock");
         let failed = |e| StorageError::new("lock", &lock_path, e);
-        let lock = File::options().create(true).truncate(false).write(true).mode(0o600).open(&lock_path);
-        let lock = lock.map_err(failed)?;
-        if !sys::try_lock(&lock).map_err(failed)? {
+        let lock = volume.open(&lock_path, How::Create).map_err(failed)?;
+        if !volume::try_lock(&lock).map_err(failed)? {
             return Err(StateError::Busy { dir: dir.to_owned() });
         }
         let path = dir.join(FILE);
-        let opened = match path.try_exists().map_err(|e| StorageError::new("open", &path, e))? {
-            true => open_file(&path),
-            false if generation::has_previous(dir)? => {
+        let opened = match volume.exists(&path).map_err(|e| StorageError::new("open", &path, e))? {
+            true => open_file(volume, &path),
+            false if generation::has_previous(volume, dir)? => {
                 Err(StateError::Damaged { path: path.clone(), why: "it is missing".to_owned() })
             }
-            false => create(dir, &path).and_then(|()| open_file(&path)),
+            false => create(volume, dir, &path).and_then(|()| open_file(volume, &path)),
         };
         let (db, recovered) = match opened {
             Ok(db) => (db, None),
             Err(StateError::Damaged { why, .. }) => {
-                let (db, recovered) =
-                    generation::recover(dir, &path, why, || open_file(&path), || create(dir, &path))?;
+                let (open, create) = (|| open_file(volume, &path), || create(volume, dir, &path));
+                let (db, recovered) = generation::recover(volume, dir, &path, why, open, create)?;
                 (db, Some(recovered))
             }
             Err(other) => return Err(other),
         };
+        // whoever made the file may have died before its name was durable
+        generation::sync(volume, dir)?;
         Ok(StateStore {
+            volume: volume.clone(),
             dir: dir.to_owned(),
             path,
             db: RwLock::new(Some(db)),
@@ -126,12 +133,12 @@ impl StateStore {
     /// only where the disk has twice as much room.
     pub fn reserve(&self, len: u64) {
         self.reserve_len.store(len, Ordering::Relaxed);
-        generation::reserve(&self.dir, len);
+        generation::reserve(&self.volume, &self.dir, len);
     }
 
     /// Whether the space that was set aside had to be used up, as the disk is full.
     pub fn is_reserve_used(&self) -> bool {
-        self.reserve_len.load(Ordering::Relaxed) > 0 && !generation::has_reserve(&self.dir)
+        self.reserve_len.load(Ordering::Relaxed) > 0 && !generation::has_reserve(&self.volume, &self.dir)
     }
 
     /// Copies the whole store to the older generation, if it changed since the last time, and sets space aside anew where
@@ -141,14 +148,14 @@ impl StateStore {
     /// [`StateError::Storage`]: the older generation is as it was.
     pub fn keep_generation(&self) -> Result<(), StateError> {
         if self.is_reserve_used() {
-            generation::reserve(&self.dir, self.reserve_len.load(Ordering::Relaxed));
+            generation::reserve(&self.volume, &self.dir, self.reserve_len.load(Ordering::Relaxed));
         }
         if !self.is_changed.swap(false, Ordering::Relaxed) {
             return Ok(());
         }
         // nobody has it in hand, so every byte of the last commit is in the file
         let _db = self.db.write().unwrap_or_else(PoisonError::into_inner);
-        generation::keep(&self.dir, &self.path).map_err(|e| {
+        generation::keep(&self.volume, &self.dir, &self.path).map_err(|e| {
             self.is_changed.store(true, Ordering::Relaxed);
             e.into()
         })
@@ -211,7 +218,9 @@ impl StateStore {
         self.is_changed.store(true, Ordering::Relaxed);
         let result = self.with("write", |db| tables::commit(db, &changes));
         match &result {
-            Err(StateError::Storage(e)) if e.kind == ErrorKind::NoSpace && generation::release(&self.dir) => {
+            Err(StateError::Storage(e))
+                if e.kind.is_full() && generation::release(&self.volume, &self.dir) =>
+            {
                 self.with("write", |db| tables::commit(db, &changes))
             }
             _ => result,
@@ -230,7 +239,7 @@ impl StateStore {
             }
             let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
             if db.is_none() {
-                *db = Some(open_file(&self.path)?);
+                *db = Some(open_file(&self.volume, &self.path)?);
             }
         };
         result.map_err(|error| {
@@ -242,43 +251,34 @@ impl StateStore {
 }
 
 /// Makes an empty database under another name first, so that there is never half of one.
-fn create(dir: &Path, path: &Path) -> Result<(), StateError> {
+fn create(volume: &Volume, dir: &Path, path: &Path) -> Result<(), StateError> {
     let temp = dir.join("state.redb.new");
-    match std::fs::remove_file(&temp) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            return Err(StorageError::new("remove", &temp, e).into());
-        }
-        _ => {}
-    }
-    let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(&temp);
-    let file = file.map_err(|e| StorageError::new("create", &temp, e))?;
-    drop(open_database(&temp, FileBackend::new(file), false)?);
-    std::fs::rename(&temp, path).map_err(|e| StorageError::new("rename", &temp, e))?;
-    let synced = File::open(dir).and_then(sys::sync_dir);
-    synced.map_err(|e| StorageError::new("sync", dir, e).into())
+    volume.remove_if_there(&temp).map_err(|e| StorageError::new("remove", &temp, e))?;
+    let file = volume.open(&temp, How::New).map_err(|e| StorageError::new("create", &temp, e))?;
+    drop(open_database(&temp, file, false)?);
+    volume.rename(&temp, path).map_err(|e| StorageError::new("rename", &temp, e).into())
 }
 
-fn open_file(path: &Path) -> Result<Database, StateError> {
-    let opened = File::options().read(true).write(true).open(path);
+fn open_file(volume: &Volume, path: &Path) -> Result<Database, StateError> {
+    let opened = volume.open(path, How::Write);
     let (file, len) = opened
-        .and_then(|file| file.metadata().map(|m| (file, m.len())))
+        .and_then(|file| file.len().map(|len| (file, len)))
         .map_err(|e| StorageError::new("open", path, e))?;
     if len == 0 {
         let why = "it is empty".to_owned();
         return Err(StateError::Damaged { path: path.to_owned(), why });
     }
-    open_database(path, FileBackend::new(file), len <= CHECKED_LEN_MAX)
+    open_database(path, file, len <= CHECKED_LEN_MAX)
 }
 
-fn open_database(
-    path: &Path,
-    backend: Result<impl StorageBackend, redb::DatabaseError>,
-    checks: bool,
-) -> Result<Database, StateError> {
+fn open_database(path: &Path, file: File, checks: bool) -> Result<Database, StateError> {
     let opened = guarded(|| {
         let mut builder = Builder::new();
         builder.set_cache_size(CACHE_LEN).set_check_integrity_on_open(checks);
-        let db = builder.create_with_backend(backend?)?;
+        let db = match file {
+            File::Machine(file) => builder.create_with_backend(FileBackend::new(file)?)?,
+            File::Memory(file) => builder.create_with_backend(file)?,
+        };
         let schema = tables::upgrade(&db)?;
         Ok((db, schema))
     });

@@ -68,6 +68,7 @@ fn folder_and_files_are_closed_to_others() {
     assert_eq!((mode(&dir), mode(&dir.join(FILE)), mode(&dir.join("lock"))), (0o700, 0o600, 0o600));
 }
 
+//= H3d-7
 #[test]
 fn a_second_user_of_the_folder_is_refused_with_its_name() {
     let dir = tempfile::tempdir().unwrap();
@@ -80,6 +81,7 @@ fn a_second_user_of_the_folder_is_refused_with_its_name() {
     StateStore::open(dir.path()).unwrap();
 }
 
+//= H3d-4
 #[test]
 fn a_newer_schema_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
@@ -97,6 +99,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     assert_eq!(schema, 7);
 }
 
+//= H3d-4
 #[test]
 fn a_database_of_an_older_schema_is_upgraded() {
     let dir = tempfile::tempdir().unwrap();
@@ -154,7 +157,7 @@ fn reopened(dir: &Path, bytes: &[u8]) -> (Model, Option<Recovered>) {
     (stored(&store), store.recovered().cloned())
 }
 
-//= H3d-state file bit-flip at every byte
+//= H3d-8
 #[test]
 fn a_file_damaged_anywhere_keeps_all_torrents_or_those_of_its_last_copy() {
     let dir = tempfile::tempdir().unwrap();
@@ -189,8 +192,7 @@ fn a_file_damaged_anywhere_keeps_all_torrents_or_those_of_its_last_copy() {
     assert!(fell_back > 0 && read > 0, "{fell_back} fell back, {read} read");
 }
 
-//= H3d-whole file zeroed
-//= H3d-previous generation only
+//= H3d-8
 #[test]
 fn a_file_damaged_as_a_whole_is_kept_aside_and_its_last_copy_used() {
     let dir = tempfile::tempdir().unwrap();
@@ -245,8 +247,8 @@ fn space_that_was_set_aside_takes_commands_on_a_full_disk() {
     store.reserve(1 << 20);
     assert!(!store.is_reserve_used() && dir.join("reserve").exists());
     let filler = disk.0.path().join("filler");
-    let mut file = File::create(&filler).unwrap();
-    while io::Write::write(&mut file, &[0; 4096]).is_ok_and(|n| n > 0) {}
+    let mut file = std::fs::File::create(&filler).unwrap();
+    while std::io::Write::write(&mut file, &[0; 4096]).is_ok_and(|n| n > 0) {}
     // far more than fits into the pages that are free
     let changes: Vec<_> = (2..40).map(|n| StateChange::Metainfo(entry(n).0, vec![1; 10_000])).collect();
     store.commit(&changes).unwrap();
@@ -287,8 +289,8 @@ fn a_full_disk_keeps_the_old_state_and_takes_new_ones_when_there_is_room() {
     store.commit(&[StateChange::Entry(one, first.clone()), record(one, 1)]).unwrap();
     let filler = disk.0.path().join("filler");
     let fill = || {
-        let mut file = File::options().append(true).create(true).open(&filler).unwrap();
-        while io::Write::write(&mut file, &[0; 4096]).is_ok_and(|n| n > 0) {}
+        let mut file = std::fs::File::options().append(true).create(true).open(&filler).unwrap();
+        while std::io::Write::write(&mut file, &[0; 4096]).is_ok_and(|n| n > 0) {}
     };
     fill();
     let large = StateChange::Metainfo(two, vec![1; 3 << 20]);

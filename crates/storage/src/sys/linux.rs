@@ -54,6 +54,11 @@ pub(crate) fn is_in_memory(file: &File) -> bool {
     rustix::fs::fstatfs(file).is_ok_and(|fs| fs.f_type == 0x0102_1994)
 }
 
+/// The number of the kind of file system a folder is on, if there is one.
+pub(super) fn kind_of_file_system(dir: impl AsFd) -> Option<u64> {
+    u64::try_from(rustix::fs::fstatfs(dir).ok()?.f_type).ok()
+}
+
 /// Reads from `offset` as much as is in memory, and says how many bytes that were. Ends early at the end of the file and
 /// on errors, and reads nothing where the file system cannot read without waiting.
 pub(crate) fn read_now(file: &File, buf: &mut [u8], offset: u64, is_in_memory: bool) -> usize {

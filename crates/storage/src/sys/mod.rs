@@ -19,29 +19,87 @@ use rustix::io::Errno;
 #[cfg(target_os = "linux")]
 pub use linux::is_rotational;
 #[cfg(target_os = "linux")]
-use linux::open_beneath;
-#[cfg(target_os = "linux")]
-use linux::rename_exclusive;
-#[cfg(target_os = "linux")]
 pub(crate) use linux::{allocate, data_from, is_in_memory, read_now, will_need, wont_need};
+#[cfg(target_os = "linux")]
+use linux::{kind_of_file_system, open_beneath, rename_exclusive};
 pub(crate) use moves::{Beneath, copy_link, copy_looks, create_new, link_new, link_target, rename_new};
 #[cfg(not(target_os = "linux"))]
 pub use portable::is_rotational;
 #[cfg(not(target_os = "linux"))]
-use portable::open_beneath;
-#[cfg(not(target_os = "linux"))]
-use portable::rename_exclusive;
-#[cfg(not(target_os = "linux"))]
 pub(crate) use portable::{allocate, data_from, is_in_memory, read_now, will_need, wont_need};
+#[cfg(not(target_os = "linux"))]
+use portable::{kind_of_file_system, open_beneath, rename_exclusive};
 
 /// Opens a folder the user named; links on the way are followed.
 pub(crate) fn open_root(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(CWD, path, dir_flags(), Mode::empty())?)
 }
 
-/// The file system a folder is on.
-pub(crate) fn device(dir: impl AsFd) -> io::Result<rustix::fs::Dev> {
-    Ok(rustix::fs::fstat(dir)?.st_dev)
+/// The file system a folder is on, and its number there.
+pub(crate) fn folder_id(dir: impl AsFd) -> io::Result<(rustix::fs::Dev, u64)> {
+    let stat = rustix::fs::fstat(dir)?;
+    Ok((stat.st_dev, stat.st_ino))
+}
+
+/// What a file system says of itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileSystem {
+    /// Bytes in all.
+    pub(crate) total: u64,
+    /// Bytes that are free for us.
+    pub(crate) available: u64,
+    pub(crate) is_read_only: bool,
+    /// Bytes of the longest name.
+    pub(crate) name_len_max: u64,
+    /// Bytes of the longest file, as far as that is known.
+    pub(crate) file_len_max: u64,
+}
+
+/// Asks the file system a folder is on.
+pub(crate) fn file_system(dir: impl AsFd) -> io::Result<FileSystem> {
+    let fs = rustix::fs::fstatvfs(dir.as_fd())?;
+    let unit = if fs.f_frsize > 0 { fs.f_frsize } else { fs.f_bsize };
+    Ok(FileSystem {
+        total: fs.f_blocks.saturating_mul(unit),
+        available: fs.f_bavail.saturating_mul(unit),
+        is_read_only: fs.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
+        name_len_max: if fs.f_namemax > 0 { fs.f_namemax } else { u64::MAX },
+        file_len_max: kind_of_file_system(dir).map_or(u64::MAX, file_len_max_of),
+    })
+}
+
+/// Bytes of the longest file of a kind of file system.
+pub(crate) fn file_len_max_of(kind: u64) -> u64 {
+    /// FAT counts a file's bytes in 32 bits.
+    const FAT: u64 = 0x4d44;
+    if kind == FAT { u64::from(u32::MAX) } else { u64::MAX }
+}
+
+/// What is to be known of a file that is open.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenFacts {
+    pub(crate) len: u64,
+    /// Time of the last change, in nanoseconds since 1970.
+    pub(crate) mtime_ns: i64,
+    pub(crate) inode: u64,
+    /// Whether it still has a name.
+    pub(crate) is_named: bool,
+}
+
+/// Asks about a file that is open.
+pub(crate) fn facts_of(file: &File) -> io::Result<OpenFacts> {
+    let stat = rustix::fs::fstat(file)?;
+    Ok(OpenFacts {
+        len: u64::try_from(stat.st_size).map_err(|_| Errno::OVERFLOW)?,
+        mtime_ns: mtime_ns(&stat),
+        inode: stat.st_ino,
+        is_named: stat.st_nlink > 0,
+    })
+}
+
+fn mtime_ns(stat: &Stat) -> i64 {
+    let nanos = i64::try_from(stat.st_mtime_nsec).unwrap_or(0);
+    stat.st_mtime.saturating_mul(1_000_000_000).saturating_add(nanos)
 }
 
 /// Opens the folder `dirs` beneath `root`, links refused, making what is missing if `create`.
@@ -138,10 +196,7 @@ impl Lookup {
         Ok(Some(Entry {
             kind: FileType::from_raw_mode(stat.st_mode),
             len: u64::try_from(stat.st_size).map_err(|_| Errno::OVERFLOW)?,
-            mtime_ns: stat
-                .st_mtime
-                .saturating_mul(1_000_000_000)
-                .saturating_add(i64::try_from(stat.st_mtime_nsec).unwrap_or(0)),
+            mtime_ns: mtime_ns(&stat),
             inode: stat.st_ino,
             device: stat.st_dev,
         }))
@@ -157,12 +212,12 @@ fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 }
 
 /// Writes all of `data` at `offset`; interrupted and short writes go on.
-pub(crate) fn write_at(file: &File, data: &[u8], offset: u64) -> io::Result<()> {
+pub(crate) fn write_at(file: &impl FileExt, data: &[u8], offset: u64) -> io::Result<()> {
     file.write_all_at(data, offset)
 }
 
 /// Fills `buf` from `offset`; interrupted and short reads go on. A file that ends early is `UnexpectedEof`.
-pub(crate) fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<()> {
+pub(crate) fn read_at(file: &impl FileExt, buf: &mut [u8], offset: u64) -> io::Result<()> {
     file.read_exact_at(buf, offset)
 }
 
@@ -312,6 +367,102 @@ mod tests {
         let mut lookup = Lookup::new(open_root(dir.path()).unwrap()).unwrap();
         assert!(lookup.find(&path(&["f", "below"])).is_err());
         assert!(lookup.find(&path(&["f"])).unwrap().is_some());
+    }
+
+    /// A file that takes and gives little at a time, is interrupted in between, and breaks off in the end.
+    struct Choppy {
+        file: File,
+        turn: std::cell::Cell<u32>,
+        breaks_at: Option<(u64, Errno)>,
+    }
+
+    impl Choppy {
+        fn new(breaks_at: Option<(u64, Errno)>) -> Self {
+            Choppy { file: tempfile::tempfile().unwrap(), turn: std::cell::Cell::new(0), breaks_at }
+        }
+
+        fn len(&self, len: usize, offset: u64) -> io::Result<usize> {
+            self.turn.set(self.turn.get() + 1);
+            match self.breaks_at {
+                Some((at, errno)) if offset >= at => Err(errno.into()),
+                _ if self.turn.get().is_multiple_of(3) => Err(Errno::INTR.into()),
+                _ => Ok(len.min(7)),
+            }
+        }
+    }
+
+    impl FileExt for Choppy {
+        fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+            let len = self.len(buf.len(), offset)?;
+            self.file.read_at(&mut buf[..len], offset)
+        }
+
+        fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+            let len = self.len(buf.len(), offset)?;
+            self.file.write_at(&buf[..len], offset)
+        }
+    }
+
+    //= H3e-3
+    #[test]
+    fn short_and_interrupted_writes_go_on_and_one_that_breaks_off_is_an_error() {
+        let data: Vec<u8> = (0..250).collect();
+        let file = Choppy::new(None);
+        write_at(&file, &data, 3).unwrap();
+        let mut back = vec![0; 250];
+        read_at(&file, &mut back, 3).unwrap();
+        assert_eq!(back, data);
+        assert_eq!(read_at(&file, &mut back, 4).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        for errno in [Errno::IO, Errno::NOSPC, Errno::DQUOT, Errno::FBIG] {
+            let file = Choppy::new(Some((100, errno)));
+            let error = write_at(&file, &data, 0).unwrap_err();
+            assert_eq!(Errno::from_io_error(&error), Some(errno));
+            assert!(read_at(&file, &mut back, 0).is_err());
+        }
+    }
+
+    //= H3e-7
+    #[test]
+    fn a_folder_that_turns_into_a_link_while_files_are_opened_leads_nowhere() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(outside.path().join("f"), b"precious").unwrap();
+        std::fs::create_dir_all(dir.path().join("t/d")).unwrap();
+        std::os::unix::fs::symlink(outside.path(), dir.path().join("t/link")).unwrap();
+        let is_over = AtomicBool::new(false);
+        let exchange = |a: &str, b: &str| {
+            let top = File::open(dir.path().join("t")).unwrap();
+            rustix::fs::renameat_with(&top, a, &top, b, rustix::fs::RenameFlags::EXCHANGE).unwrap();
+        };
+        let root = open_root(dir.path()).unwrap();
+        let mut opened = [0; 2];
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    exchange("d", "link");
+                }
+            });
+            for round in 0..20_000 {
+                let name = format!("f{}", round % 50);
+                if let Ok((file, _)) = create_file(&root, &path(&["t", "d", &name])) {
+                    file.write_all_at(b"ours", 0).unwrap();
+                    opened[0] += 1;
+                }
+                let flags = OFlags::RDWR | OFlags::CREATE | file_flags();
+                let walked = walk_beneath(&root, &path(&["t", "d", "f"]), flags, Mode::from_raw_mode(0o666));
+                if let Ok(fd) = walked {
+                    File::from(fd).write_all_at(b"ours", 0).unwrap();
+                    opened[1] += 1;
+                }
+                let _ = remove_file(&root, &path(&["t", "d", &name]));
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+        assert!(opened.iter().all(|n| *n > 0), "{opened:?}");
+        let names: Vec<_> =
+            std::fs::read_dir(outside.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, ["f"]);
+        assert_eq!(std::fs::read(outside.path().join("f")).unwrap(), b"precious");
     }
 
     #[test]

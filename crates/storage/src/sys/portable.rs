@@ -31,6 +31,11 @@ pub(crate) fn is_in_memory(_file: &File) -> bool {
     false
 }
 
+/// The number of the kind of file system: not known.
+pub(super) fn kind_of_file_system(_dir: impl AsFd) -> Option<u64> {
+    None
+}
+
 /// Bytes that can be read without waiting: none that are known.
 pub(crate) fn read_now(_file: &File, _buf: &mut [u8], _offset: u64, _is_in_memory: bool) -> usize {
     0

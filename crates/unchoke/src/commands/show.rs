@@ -18,7 +18,7 @@ use crate::{source, units};
 pub(super) fn run(args: &ShowArgs) -> Result<ExitCode> {
     let source = source::read(&args.source)?;
     match (&source, args.json) {
-        (TorrentSource::Metainfo(m), true) => output::line(json::torrent(m))?,
+        (TorrentSource::Metainfo(m), true) => output::line(serde_json::to_string(&json::Torrent::of(m))?)?,
         (TorrentSource::Magnet(m), true) => output::line(json::magnet(m))?,
         (TorrentSource::Metainfo(m), false) => output::bytes(of_torrent(m).as_bytes())?,
         (TorrentSource::Magnet(m), false) => output::bytes(of_magnet(m).as_bytes())?,

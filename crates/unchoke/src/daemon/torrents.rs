@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use unchoke_engine::tracker::TrackerUrl;
 use unchoke_runtime::{
     AddTorrent, Discovery, MemoryPart, PeerInfo, Session, State, Stats, TorrentHandle, TorrentSource,
 };
@@ -122,7 +123,7 @@ impl Torrents {
             dir: handle.dir().and_then(|dir| self.below(&dir)),
             piece_length: metainfo.map(|m| m.info.layout.piece_len()),
             private: metainfo.map(|m| m.info.private),
-            trackers: metainfo.map(|m| m.trackers.clone()).unwrap_or_default(),
+            trackers: metainfo.map(|m| shown(&m.trackers)).unwrap_or_default(),
             files: metainfo.map(|m| m.info.files.iter().map(file).collect()).unwrap_or_default(),
             connected: peers.iter().map(peer).collect(),
         })
@@ -232,6 +233,7 @@ fn torrent(hash: WireHash, stats: Stats) -> Torrent {
         name: stats.name,
         state: state.to_owned(),
         error,
+        warning: stats.trouble,
         total_size: stats.total_len,
         left: stats.left,
         down_rate: stats.rates.0,
@@ -255,3 +257,9 @@ fn peer(peer: &PeerInfo) -> Peer {
 
 /// How long a change may take to reach the disk.
 const SAVE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Trackers without the keys in their URLs; those that no announce can use are left out.
+fn shown(tiers: &[Vec<String>]) -> Vec<Vec<String>> {
+    let url = |text: &String| Some(TrackerUrl::parse(text).ok()?.redacted().to_owned());
+    tiers.iter().map(|tier| tier.iter().filter_map(url).collect()).collect()
+}

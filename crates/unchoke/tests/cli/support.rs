@@ -55,12 +55,7 @@ impl Place {
     }
 
     pub fn run(&self, args: &[&str]) -> Ended {
-        let output = self.command(args).output().unwrap();
-        Ended {
-            code: output.status.code(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+        Ended::of(self.command(args).output().unwrap())
     }
 
     /// Runs what must succeed, and gives what it printed.
@@ -99,6 +94,14 @@ impl Place {
 }
 
 impl Ended {
+    pub fn of(output: std::process::Output) -> Self {
+        Ended {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
     /// Checks that stderr is one line that begins with the program and names all of these.
     pub fn is_one_line(&self, names: &[&str]) {
         assert_eq!(self.err.lines().count(), 1, "{self:?}");

@@ -275,9 +275,11 @@ fn a_malformed_error_still_is_an_error() {
         let m = Message::decode(text.as_bytes()).unwrap();
         assert!(matches!(m.kind, Kind::Error { .. }), "{text}");
     }
-    let long = [b"d1:eli201e".to_vec(), string(&[b'x'; 500]), b"e1:t2:aa1:y1:ee".to_vec()].concat();
-    let Kind::Error { text, .. } = Message::decode(&long).unwrap().kind else { panic!("an error") };
-    assert_eq!(text.len(), limits::KRPC_TEXT_LEN_MAX);
+    for len in [limits::KRPC_TEXT_LEN_MAX, limits::KRPC_TEXT_LEN_MAX + 1, 500] {
+        let long = [b"d1:eli201e".to_vec(), string(&vec![b'x'; len]), b"e1:t2:aa1:y1:ee".to_vec()].concat();
+        let Kind::Error { text, .. } = Message::decode(&long).unwrap().kind else { panic!("an error") };
+        assert_eq!(text.len(), limits::KRPC_TEXT_LEN_MAX);
+    }
 }
 
 #[test]
@@ -314,8 +316,8 @@ fn the_largest_reply_we_make_fits_1024_bytes() {
             .len()
     };
     let list = |addr| Some(vec![NodeInfo { id: ALICE, addr }; 8]);
-    assert!(reply(vec![v4(1, 1); 50], list(v4(1, 1)), None) <= limits::KRPC_REPLY_LEN_MAX);
-    assert!(reply(vec![v6(1, 1); 25], None, list(v6(1, 1))) <= limits::KRPC_REPLY_LEN_MAX);
+    assert!(reply(vec![v4(1, 1); 50], list(v4(1, 1)), None) < limits::KRPC_REPLY_LEN_MAX + 1);
+    assert!(reply(vec![v6(1, 1); 25], None, list(v6(1, 1))) < limits::KRPC_REPLY_LEN_MAX + 1);
 }
 
 proptest! {

@@ -109,26 +109,24 @@ pub(super) fn resolve_duplicates(files: &mut [FileEntry]) -> Result<(), Metainfo
     if !may_collide(files) {
         return Ok(());
     }
-    // what is at each path: a pad file of this size, or anything else
-    let mut taken: BTreeMap<String, Option<u64>> = BTreeMap::new();
+    // what is at each path, by its hash: a pad file of this size, or anything else. A hash that two paths share costs a
+    // file its name, and texts would take as much memory as all folders have bytes.
+    let mut taken: BTreeMap<PathHash, Option<u64>> = BTreeMap::new();
     for file in files.iter() {
-        let mut dir = String::new();
+        let mut dir = PathHash::default();
         for element in &file.path[..file.path.len() - 1] {
-            push_folded(&mut dir, element);
-            taken.insert(dir.clone(), None);
+            dir = dir.below(element);
+            taken.insert(dir, None);
         }
     }
     let mut probes = 0;
     for (index, file) in files.iter_mut().enumerate() {
         let pad = file.is_pad.then_some(file.length);
         let (last, dirs) = file.path.split_last_mut().expect("no path is empty");
-        let mut dir = String::new();
-        dirs.iter().for_each(|d| push_folded(&mut dir, d));
+        let dir = dirs.iter().fold(PathHash::default(), |dir, element| dir.below(element));
         let original = last.clone();
         for n in 1.. {
-            let mut key = dir.clone();
-            push_folded(&mut key, last);
-            match taken.entry(key) {
+            match taken.entry(dir.below(last)) {
                 Entry::Vacant(free) => {
                     free.insert(pad);
                     break;
@@ -159,15 +157,14 @@ fn numbered(name: &str, n: usize) -> String {
     format!("{}{suffix}", &stem[..stem.floor_char_boundary(room)])
 }
 
-/// Whether two paths may collide: told from 64-bit hashes, which errs on one side only.
+/// Whether two paths may collide: told from their hashes, which errs on one side only.
 fn may_collide(files: &[FileEntry]) -> bool {
     let mut seen: Vec<(u64, bool)> = Vec::with_capacity(files.len());
     for file in files {
-        let mut hash = 0xcbf2_9ce4_8422_2325u64;
+        let mut path = PathHash::default();
         for (i, element) in file.path.iter().enumerate() {
-            fold(element, |b| hash = (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-            hash = (hash ^ u64::from(b'/')).wrapping_mul(0x0100_0000_01b3);
-            let is_file = i + 1 == file.path.len();
+            path = path.below(element);
+            let (hash, is_file) = (path.short(), i + 1 == file.path.len());
             if is_file || seen.last() != Some(&(hash, false)) {
                 seen.push((hash, is_file));
             }
@@ -177,11 +174,28 @@ fn may_collide(files: &[FileEntry]) -> bool {
     seen.windows(2).any(|w| w[0].0 == w[1].0 && w[1].1)
 }
 
-fn push_folded(path: &mut String, element: &str) {
-    let mut bytes = core::mem::take(path).into_bytes();
-    bytes.push(b'/');
-    fold(element, |b| bytes.push(b));
-    *path = String::from_utf8(bytes).expect("folding yields whole characters");
+/// A path as the least capable file system sees it, in 128 bits (FNV-1a).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct PathHash(u128);
+
+impl Default for PathHash {
+    fn default() -> Self {
+        PathHash(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d)
+    }
+}
+
+impl PathHash {
+    /// The path of `element` in this folder.
+    fn below(self, element: &str) -> Self {
+        let step = |hash: u128, byte: u8| (hash ^ u128::from(byte)).wrapping_mul((1 << 88) + 0x13b);
+        let mut hash = step(self.0, b'/');
+        fold(element, |byte| hash = step(hash, byte));
+        PathHash(hash)
+    }
+
+    fn short(self) -> u64 {
+        u64::try_from(self.0 >> 64).expect("half of the bits are left")
+    }
 }
 
 /// Feeds the bytes of `element` as a file system that folds names sees them. Letters beyond ASCII are folded only
@@ -361,9 +375,12 @@ mod tests {
         ) {
             let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
             let mut seen: Vec<String> = resolved(&paths).iter().map(|p| {
-                let mut key = String::new();
-                p.split('/').for_each(|e| push_folded(&mut key, e));
-                key
+                let mut key = Vec::new();
+                p.split('/').for_each(|e| {
+                    key.push(b'/');
+                    fold(e, |byte| key.push(byte));
+                });
+                String::from_utf8(key).expect("folding yields whole characters")
             }).collect();
             seen.sort();
             for (i, a) in seen.iter().enumerate() {

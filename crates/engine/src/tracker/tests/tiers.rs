@@ -89,6 +89,7 @@ fn a_late_answer_of_a_better_tier_wins_over_an_early_one_of_a_worse() {
     assert_eq!(stopped.count(), 2, "both know of us");
 }
 
+//= H3f-6
 #[test]
 fn twenty_dead_trackers_cost_less_than_thirty_seconds() {
     let dead: Vec<String> = (10..30).map(|i| format!("udp://192.0.2.{i}:1")).collect();

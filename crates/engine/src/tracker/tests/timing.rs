@@ -19,6 +19,7 @@ fn the_interval_of_the_tracker_is_kept() {
     }
 }
 
+//= H3f-6
 #[test]
 fn absurd_intervals_are_clamped_to_a_minute_and_a_day() {
     for (body, next) in [
@@ -73,6 +74,7 @@ fn a_wish_for_peers_does_not_shorten_a_back_off() {
     assert_eq!(world.asked.len(), 1);
 }
 
+//= H3f-6
 #[test]
 fn failures_are_retried_ever_later_up_to_an_hour() {
     let mut world = one(Answer::Error("refused"));
@@ -120,6 +122,7 @@ fn a_refusal_says_when_to_come_again() {
     assert_eq!(world.times(), [0, 60]);
 }
 
+//= H3f-6
 #[test]
 fn every_kind_of_bad_reply_is_a_failure_with_its_reason() {
     for (answer, error) in [
@@ -145,6 +148,7 @@ fn every_kind_of_bad_reply_is_a_failure_with_its_reason() {
     assert_eq!(world.failures()[0].1, "no reply in 15 seconds");
 }
 
+//= C4
 #[test]
 fn keys_in_urls_are_never_shown() {
     let mut world = one(Answer::Error("GET http://192.0.2.1/k3y-of-mine/announce?pass=s3cret99&x: refused"));

@@ -69,6 +69,7 @@ fn a_silent_tracker_fails_after_fifteen_seconds() {
 }
 
 //= BEP 15: UDP trackers
+//= C4
 #[test]
 fn forged_replies_are_ignored() {
     let mut world = World::new(&[&[URL]], |_| Answer::Silent);
@@ -103,6 +104,7 @@ fn forged_replies_are_ignored() {
 }
 
 //= BEP 15: UDP trackers
+//= C4
 #[test]
 fn a_connection_id_serves_a_minute() {
     let mut world = World::new(&[&[URL]], |_| Answer::Ok(300)).start();

@@ -1,172 +1,139 @@
-//! A crash after every operation on a disk in memory that loses, reorders and tears what was not synced.
-
-use std::sync::{Arc, Mutex, MutexGuard};
+//! A crash after every operation of a store, from the making of its folder on: the process dies, power fails, or power
+//! fails after a process that died and was started again.
 
 use super::*;
+use crate::{Fate, MemoryDisk};
 
-/// An operation on the file, in the order of the process.
-#[derive(Clone, Debug)]
-enum Op {
-    Write(u64, Vec<u8>),
-    SetLen(u64),
-    Sync,
+/// What was acknowledged, and how far the disk had come by then.
+struct Told {
+    at: usize,
+    state: Option<Model>,
 }
 
-#[derive(Debug, Default)]
-struct Disk {
-    content: Vec<u8>,
-    log: Vec<Op>,
+fn changes_of(round: u32, state: &mut Model) -> Vec<StateChange> {
+    let mut changes = Vec::new();
+    for n in 0..1 + round % 4 * 3 {
+        let (hash, entry) = entry(round * 3 + n);
+        state.insert(hash, entry.clone());
+        changes.push(StateChange::Entry(hash, entry));
+        changes.push(record(hash, round.into()));
+    }
+    if round % 3 == 2 {
+        let gone = *state.keys().next().unwrap();
+        state.remove(&gone);
+        changes.push(StateChange::Remove(gone));
+    }
+    changes
 }
 
-#[derive(Clone, Debug, Default)]
-struct Backend(Arc<Mutex<Disk>>);
-
-impl Backend {
-    fn of(content: Vec<u8>) -> Self {
-        Backend(Arc::new(Mutex::new(Disk { content, log: Vec::new() })))
-    }
-
-    fn disk(&self) -> MutexGuard<'_, Disk> {
-        self.0.lock().unwrap()
-    }
+/// Opens the store of a disk after a crash and goes on from there.
+fn goes_on(disk: &MemoryDisk, told: &[Told], what: &str) -> Model {
+    let store = StateStore::open_on(&Volume::from(disk), Path::new("/state"))
+        .unwrap_or_else(|e| panic!("{what}: {e}"));
+    let found = stored(&store);
+    let may_be = told.iter().take(2).any(|t| t.state.as_ref().map_or(found.is_empty(), |s| *s == found));
+    assert!(may_be, "{what}: {} torrents", found.len());
+    let (hash, one) = entry(1000);
+    store.commit(&[StateChange::Entry(hash, one)]).unwrap();
+    stored(&store)
 }
 
-fn apply(content: &mut Vec<u8>, op: &Op) {
-    match op {
-        Op::Write(at, bytes) => {
-            let at = usize::try_from(*at).unwrap();
-            if content.len() < at + bytes.len() {
-                content.resize(at + bytes.len(), 0);
-            }
-            content[at..at + bytes.len()].copy_from_slice(bytes);
-        }
-        Op::SetLen(len) => content.resize(usize::try_from(*len).unwrap(), 0),
-        Op::Sync => {}
-    }
-}
-
-impl StorageBackend for Backend {
-    fn len(&self) -> io::Result<u64> {
-        Ok(u64::try_from(self.disk().content.len()).unwrap())
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let disk = self.disk();
-        let at = usize::try_from(offset).unwrap();
-        let bytes = disk.content.get(at..at + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-        out.copy_from_slice(bytes);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.did(Op::SetLen(len));
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.did(Op::Sync);
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.did(Op::Write(offset, data.to_vec()));
-        Ok(())
-    }
-}
-
-impl Backend {
-    fn did(&self, op: Op) {
-        let mut disk = self.disk();
-        apply(&mut disk.content, &op);
-        disk.log.push(op);
-    }
-}
-
-fn open(backend: Backend) -> Result<Database, StateError> {
-    open_database(Path::new("memory"), Ok(backend), true)
-}
-
-fn model(db: &Database) -> Model {
-    tables::entries(db).unwrap().into_iter().map(|(hash, entry)| (hash, entry.unwrap())).collect()
-}
-
-/// What the disk may hold when power fails after `ops`: all that was synced, and of the rest whatever `chance` says.
-fn after_crash(begin: &[u8], ops: &[Op], chance: &mut impl FnMut() -> u64) -> Vec<u8> {
-    let mut content = begin.to_vec();
-    let synced = ops.iter().rposition(|op| matches!(op, Op::Sync)).unwrap_or(0);
-    ops[..synced].iter().for_each(|op| apply(&mut content, op));
-    for op in &ops[synced..] {
-        match op {
-            Op::Write(at, bytes) if chance().is_multiple_of(3) => {
-                // sectors of 512 bytes reach the disk one by one
-                for (n, sector) in (0u64..).zip(bytes.chunks(512)) {
-                    if chance().is_multiple_of(2) {
-                        apply(&mut content, &Op::Write(at + n * 512, sector.to_vec()));
-                    }
-                }
-            }
-            op if chance().is_multiple_of(2) => apply(&mut content, op),
-            _ => {}
-        }
-    }
-    content
-}
-
-/// Numbers that look like chance, the same in every run (xorshift).
-fn numbers(mut state: u64) -> impl FnMut() -> u64 {
-    move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state >> 16
-    }
-}
-
+//= H3d-1
+//= H3d-6
 #[test]
 fn a_crash_after_any_operation_keeps_every_commit_whole() {
-    let backend = Backend::default();
-    drop(open(backend.clone()).unwrap());
-    let begin = std::mem::take(&mut backend.disk().content);
-    let backend = Backend::of(begin.clone());
-    let db = open(backend.clone()).unwrap();
-    // how far the log had come when each state was acknowledged
-    let mut acknowledged = vec![(0, Model::new())];
+    let disk = MemoryDisk::new();
+    let store = StateStore::open_on(&Volume::from(&disk), Path::new("/state")).unwrap();
     let mut state = Model::new();
-    for round in 0..14u32 {
-        let mut changes = Vec::new();
-        for n in 0..1 + round % 4 * 3 {
-            let (hash, entry) = entry(round * 3 + n);
-            state.insert(hash, entry.clone());
-            changes.push(StateChange::Entry(hash, entry));
-            changes.push(record(hash, round.into()));
-        }
-        if round % 3 == 2 {
-            let gone = *state.keys().next().unwrap();
-            state.remove(&gone);
-            changes.push(StateChange::Remove(gone));
-        }
-        let written: Vec<_> = changes.iter().map(Written::of).collect();
-        tables::commit(&db, &written).unwrap();
-        acknowledged.push((backend.disk().log.len(), state.clone()));
+    let mut told = vec![Told { at: 0, state: None }, Told { at: disk.ops(), state: Some(Model::new()) }];
+    for round in 0..10 {
+        store.commit(&changes_of(round, &mut state)).unwrap();
+        told.push(Told { at: disk.ops(), state: Some(state.clone()) });
     }
-    drop(db);
-    let log = std::mem::take(&mut backend.disk().log);
+    drop(store);
+    let mut history = disk.history();
     let mut crashes = 0;
-    for end in 0..=log.len() {
-        for seed in 1..=4u64 {
-            let mut chance = numbers(seed * 1_000_003 + u64::try_from(end).unwrap());
-            let content = after_crash(&begin, &log[..end], &mut chance);
-            let last = acknowledged.iter().rposition(|(at, _)| *at <= end).unwrap();
-            let db = open(Backend::of(content)).unwrap_or_else(|e| panic!("crash at {end}, {seed}: {e}"));
-            let found = model(&db);
-            let is_whole = acknowledged[last..].iter().take(2).any(|(_, state)| *state == found);
-            assert!(is_whole, "crash at {end}, seed {seed}");
-            // and it goes on from there
-            let (hash, one) = entry(1000);
-            tables::commit(&db, &[Written::of(&StateChange::Entry(hash, one))]).unwrap();
-            assert_eq!(model(&db).len(), found.len() + 1);
+    loop {
+        let at = history.at();
+        let told = &told[told.iter().rposition(|t| t.at <= at).unwrap()..];
+        for fate in Fate::ALL {
+            let what = format!("power cut after operation {at}, {fate:?}");
+            goes_on(&history.after_power_cut(fate, 7 + at as u64), told, &what);
             crashes += 1;
         }
+        let killed = history.after_kill();
+        let state = goes_on(&killed, told, &format!("kill after operation {at}"));
+        let then = [Told { at: 0, state: Some(state) }];
+        goes_on(
+            &killed.after_power_cut(Fate::Nothing, 1),
+            &then,
+            &format!("kill after operation {at}, then power cut"),
+        );
+        crashes += 2;
+        if !history.step() {
+            break;
+        }
     }
-    assert!(crashes > 400, "{crashes}");
+    assert!(crashes > 1000, "{crashes}");
+}
+
+//= H3d-1
+#[test]
+fn ten_thousand_torrents_added_at_once_are_all_there_or_none_of_them() {
+    let disk = MemoryDisk::new();
+    let store = StateStore::open_on(&Volume::from(&disk), Path::new("/state")).unwrap();
+    let (begin, mut state) = (disk.ops(), Model::new());
+    let entries = (0..10_000).map(entry);
+    let changes: Vec<StateChange> = entries
+        .map(|(hash, one)| {
+            state.insert(hash, one.clone());
+            StateChange::Entry(hash, one)
+        })
+        .collect();
+    store.commit(&changes).unwrap();
+    let told = [Told { at: begin, state: Some(Model::new()) }, Told { at: disk.ops(), state: Some(state) }];
+    drop(store);
+    let mut history = disk.history();
+    let every = (disk.ops() - begin) / 16;
+    while history.step() {
+        let at = history.at();
+        if at >= begin && (at - begin).is_multiple_of(every) {
+            let fate = Fate::ALL[at % Fate::ALL.len()];
+            let known = &told[usize::from(at >= told[1].at)..];
+            goes_on(
+                &history.after_power_cut(fate, 11 + at as u64),
+                known,
+                &format!("operation {at}, {fate:?}"),
+            );
+        }
+    }
+    goes_on(&history.after_power_cut(Fate::Nothing, 1), &told[1..], "after the commit");
+}
+
+//= H3d-4
+#[test]
+fn a_crash_while_an_older_schema_is_upgraded_keeps_it_or_finishes_it() {
+    // a database of schema 0 is one without tables
+    let disk = MemoryDisk::new();
+    let volume = Volume::from(&disk);
+    volume.create_dir_all(Path::new("/state")).unwrap();
+    let path = Path::new("/state").join(FILE);
+    let File::Memory(file) = volume.open(&path, How::New).unwrap() else { unreachable!("a disk in memory") };
+    drop(Builder::new().create_with_backend(file).unwrap());
+    volume.sync_parent(&path);
+    let begin = disk.ops();
+    drop(StateStore::open_on(&volume, Path::new("/state")).unwrap());
+    let told = [Told { at: 0, state: None }];
+    let mut history = disk.history();
+    while history.step() {
+        let at = history.at();
+        if at < begin {
+            continue;
+        }
+        for fate in Fate::ALL {
+            let what = format!("power cut after operation {at}, {fate:?}");
+            goes_on(&history.after_power_cut(fate, 3 + at as u64), &told, &what);
+        }
+        goes_on(&history.after_kill(), &told, &format!("kill after operation {at}"));
+    }
 }
