@@ -7,9 +7,9 @@ mod selection;
 
 use address::ApiAddr;
 use selection::{Pick, chosen, pick, pieces, ratio};
-use unchoke_wire::metainfo::{FileEntry, Info, Metainfo};
-use unchoke_wire::metainfo::build::{BuildFile, MetainfoBuilder};
 use std::sync::LazyLock;
+use unchoke_wire::metainfo::build::{BuildFile, MetainfoBuilder};
+use unchoke_wire::metainfo::{FileEntry, Info, Metainfo};
 
 static INFO: LazyLock<Info> = LazyLock::new(|| {
     let names = ["a", "b.txt", "deep/c.txt", "deep/er/\u{e9}"];
@@ -17,7 +17,11 @@ static INFO: LazyLock<Info> = LazyLock::new(|| {
         name: "N".to_owned(),
         files: names
             .iter()
-            .map(|n| BuildFile { path: n.split('/').map(str::to_owned).collect(), length: 1, ..BuildFile::default() })
+            .map(|n| BuildFile {
+                path: n.split('/').map(str::to_owned).collect(),
+                length: 1,
+                ..BuildFile::default()
+            })
             .collect(),
         is_multi_file: true,
         piece_len: 16_384,

@@ -14,7 +14,9 @@ pub fn name_component(data: &[u8]) {
     let as_path = name_of(b"N", Some(data));
     if let Some(name) = &as_name {
         assert!(is_portable(name), "{name:?}");
-        assert_eq!(name_of(name.as_bytes(), None).as_ref(), Some(name), "a safe name is left alone");
+        let is_short = name.len() <= limits::NAME_CUT_LEN;
+        let again = name_of(name.as_bytes(), None);
+        assert!(!is_short || again.as_ref() == Some(name), "a safe name is left alone, not made {again:?}");
     }
     let element = as_path.expect("an element that is nothing becomes something");
     assert!(is_portable(&element), "{element:?}");
@@ -136,7 +138,8 @@ fn tree(steps: &mut Steps<'_>, has_links: bool) -> Vec<u8> {
 
 fn name(steps: &mut Steps<'_>) -> Vec<u8> {
     const NAMES: [&str; 16] = [
-        "a", "A", "b", "a.1", "a.txt", "A.TXT", "\u{e9}", "e\u{301}", "..", ".", "", "a ", "con", "a/b", "a.", "N",
+        "a", "A", "b", "a.1", "a.txt", "A.TXT", "\u{e9}", "e\u{301}", "..", ".", "", "a ", "con", "a/b",
+        "a.", "N",
     ];
     match steps.byte() {
         n @ 0..=127 => NAMES[usize::from(n) % NAMES.len()].as_bytes().to_vec(),

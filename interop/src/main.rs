@@ -16,6 +16,7 @@ mod clients;
 mod compare;
 mod create_agreement;
 mod dht;
+mod disk_faults;
 mod fixtures;
 mod kill9;
 mod lab;
@@ -152,6 +153,7 @@ fn run(args: &Args) -> Result<Summary> {
     cases.extend(load::cases());
     cases.extend(kill9::cases());
     cases.extend(net_faults::cases());
+    cases.extend(disk_faults::cases());
     cases.retain(|case| case.is_wanted(&args.filters));
     if cases.is_empty() {
         bail!("no case has {:?} in its name", args.filters);

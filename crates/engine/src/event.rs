@@ -64,7 +64,16 @@ pub enum Event {
         /// The torrent.
         torrent: TorrentId,
     },
-    /// A torrent stopped since its storage failed. `Resume` tries again.
+    /// A piece that was there could not be read. It is neither served nor fetched until [`crate::Command::Settle`].
+    ReadFailed {
+        /// The torrent.
+        torrent: TorrentId,
+        /// The piece.
+        piece: PieceIndex,
+        /// What went wrong.
+        error: String,
+    },
+    /// A torrent stopped since its storage failed. `Resume` tries again; pieces that could not be written are kept.
     StorageFailed {
         /// The torrent.
         torrent: TorrentId,

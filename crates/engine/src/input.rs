@@ -49,7 +49,7 @@ pub enum Input<'a> {
         /// Bytes, headers counted.
         bytes: u64,
     },
-    /// A block of a plan could not be read. The plan is dropped from that block on: the connection is closed by the
+    /// A block of a plan could not be read: its piece is in doubt from now on. The plan is dropped from that block on: the connection is closed by the
     /// shell, which then says [`Input::Closed`] too.
     ReadFailed {
         /// The torrent.
@@ -139,7 +139,8 @@ pub struct Verified {
     pub piece: PieceIndex,
     /// How it went.
     pub outcome: VerifyOutcome,
-    /// The bytes of the job, whose memory is used again; empty when the shell kept them.
+    /// The bytes of the job, whose memory is used again; empty when the shell kept them. A piece that could not be written
+    /// must come again without them.
     pub data: Box<[u8]>,
 }
 
@@ -308,6 +309,23 @@ pub enum Command {
         torrent: TorrentId,
         /// Bit per piece.
         wanted: Bitfield,
+    },
+    /// Pieces are in doubt, as after [`crate::Event::ReadFailed`]: until [`Command::Settle`] they are neither served nor
+    /// fetched.
+    Doubt {
+        /// The torrent.
+        torrent: TorrentId,
+        /// Bit per piece; those that are not there do not matter.
+        pieces: Bitfield,
+    },
+    /// Pieces that were in doubt were looked at. Others do not matter.
+    Settle {
+        /// The torrent.
+        torrent: TorrentId,
+        /// Bit per piece: there, verified anew.
+        good: Bitfield,
+        /// Bit per piece: not there, to be got if wanted.
+        bad: Bitfield,
     },
     /// Stop all transfers of a torrent and tell its trackers; it stays known.
     Pause(TorrentId),

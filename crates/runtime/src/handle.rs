@@ -72,6 +72,8 @@ pub enum State {
 pub struct Stats {
     /// What it is doing.
     pub state: State,
+    /// What is wrong with it and stops nothing, such as pieces its disk does not give back.
+    pub trouble: Option<String>,
     /// Its name, once known.
     pub name: Option<String>,
     /// Bytes in all, once known.
@@ -310,9 +312,10 @@ impl TorrentHandle {
 
 /// The figures of a torrent, with those of its engine.
 pub(crate) fn stats_of(entry: &Torrent, figures: Option<TorrentStats>) -> Stats {
-    let (phase, is_paused, name, total_len) = {
+    let (phase, is_paused, name, total_len, trouble) = {
         let s = entry.state();
-        (s.phase.clone(), s.is_paused, s.name.as_deref().map(str::to_owned), s.total_len)
+        let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+        (s.phase.clone(), s.is_paused, text(&s.name), s.total_len, text(&s.trouble))
     };
     let state = match (phase, figures.as_ref().map(|f| &f.state)) {
         (Phase::Failed(error), _) => State::Error(error),
@@ -329,6 +332,7 @@ pub(crate) fn stats_of(entry: &Torrent, figures: Option<TorrentStats>) -> Stats 
     let figures = figures.unwrap_or_else(|| nothing(entry.hash));
     Stats {
         state,
+        trouble,
         name,
         total_len,
         pieces: figures.pieces,

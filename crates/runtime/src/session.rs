@@ -2,8 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ use crate::restore::Restore;
 use crate::shard::{self, Io, Links, Shard, ShardMessage};
 use crate::sys::{interfaces, raise_descriptors, share_descriptors};
 use crate::torrent::{Phase, Registry, State, Torrent, locked};
-use crate::workers::Workers;
+use crate::workers::{WorkerThreads, Workers};
 
 /// How long a session may be told to take for its end.
 const END_TIMEOUT_MAX: Duration = Duration::from_secs(86_400);
@@ -71,7 +71,7 @@ pub struct Session {
 struct Threads {
     shards: Vec<JoinHandle<()>>,
     /// They end when the shards have, and no file changes after that: records can be saved.
-    workers: Vec<JoinHandle<()>>,
+    workers: WorkerThreads,
     keeper: JoinHandle<()>,
     hub: JoinHandle<()>,
     others: Vec<JoinHandle<()>>,
@@ -142,6 +142,7 @@ impl Session {
             sink: Arc::clone(&links.sink),
             registry: Arc::clone(&links.registry),
             records: records.clone(),
+            workers: links.workers.as_ref().map(Workers::downgrade),
         };
         let limits = (config.engine.download_limit, config.engine.upload_limit);
         let (kept, checker) = Keeper::new(keeper_links, keeper.clone(), keeper_inbox, limits)?;
@@ -154,8 +155,7 @@ impl Session {
         };
         let Common { hub, sink, registry, .. } = links;
         let (next_shard, threads) = (AtomicUsize::new(0), Some(threads));
-        let families = [SocketAddr::is_ipv4, SocketAddr::is_ipv6];
-        let dht_nodes = families.into_iter().filter(|is_of| config.dht && addrs.iter().any(is_of)).count();
+        let dht_nodes = dht_nodes(&config, &addrs);
         let session =
             Session { addrs, shards, hub, keeper, sink, registry, records, next_shard, dht_nodes, threads };
         session.restore()?;
@@ -348,7 +348,8 @@ impl Session {
             shard.send(ShardMessage::Stop { within });
         }
         threads.shards.into_iter().for_each(join);
-        threads.workers.into_iter().for_each(join);
+        let workers = std::mem::take(&mut *threads.workers.lock().unwrap_or_else(PoisonError::into_inner));
+        workers.into_iter().for_each(join);
         let _ = self.keeper.send(KeeperMessage::Finish);
         join(threads.keeper);
         self.hub.send(HubMessage::Stop);
@@ -464,6 +465,12 @@ impl Starter {
         }
         Ok(threads)
     }
+}
+
+/// How many DHT nodes a session has: one a family it listens on.
+fn dht_nodes(config: &SessionConfig, addrs: &[SocketAddr]) -> usize {
+    let families = [SocketAddr::is_ipv4, SocketAddr::is_ipv6];
+    families.into_iter().filter(|is_of| config.dht && addrs.iter().any(is_of)).count()
 }
 
 /// An address in the form it is compared in: IPv4 written as IPv6 becomes IPv4.

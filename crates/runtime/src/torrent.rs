@@ -44,6 +44,8 @@ pub(crate) struct State {
     pub(crate) name: Option<Box<str>>,
     /// Bytes in all, once known.
     pub(crate) total_len: Option<u64>,
+    /// What is wrong and stops nothing.
+    pub(crate) trouble: Option<Box<str>>,
     /// Why its removal is not on the disk yet.
     pub(crate) unsaved: Option<NotSaved>,
 }
@@ -86,6 +88,7 @@ impl State {
             is_awaited: false,
             name: None,
             total_len: None,
+            trouble: None,
             unsaved: None,
         };
         if let Some(metainfo) = metainfo {
@@ -107,6 +110,7 @@ impl State {
             is_awaited: false,
             name: stored.name.clone().map(String::into_boxed_str),
             total_len: stored.total_len,
+            trouble: None,
             unsaved: None,
         }
     }

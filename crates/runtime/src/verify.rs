@@ -1,17 +1,14 @@
 //! Pieces that came from peers: hashed side by side, written when right.
 
-use std::sync::Arc;
-
 use unchoke_engine::input::{Verified, VerifyOutcome};
 use unchoke_engine::output::VerifyJob;
 use unchoke_hash::sha1_batch;
-use unchoke_storage::Storage;
 use unchoke_wire::BLOCK_LEN;
 
-use crate::workers::guarded;
+use crate::workers::Placed;
 
 /// A piece, and where it goes when it is right.
-pub(crate) type PieceJob = (VerifyJob, Option<Arc<dyn Storage>>);
+pub(crate) type PieceJob = (VerifyJob, Option<Placed>);
 
 /// Hashes all jobs together and writes each good piece through its storage: each is done when it is asked for, in
 /// order. A job without a storage is of a torrent that has gone, and its outcome is of no use to anybody.
@@ -19,20 +16,20 @@ pub(crate) fn verify_batch(jobs: Vec<PieceJob>) -> impl Iterator<Item = Verified
     let mut digests = vec![[0; 20]; jobs.len()];
     let inputs: Vec<&[u8]> = jobs.iter().map(|(job, _)| &*job.data).collect();
     sha1_batch(&inputs, &mut digests);
-    jobs.into_iter().zip(digests).map(|((job, storage), digest)| {
-        let outcome = outcome(&job, storage.as_deref(), digest);
+    jobs.into_iter().zip(digests).map(|((job, place), digest)| {
+        let outcome = outcome(&job, place.as_ref(), digest);
         Verified { torrent: job.torrent, piece: job.piece, outcome, data: job.data }
     })
 }
 
-fn outcome(job: &VerifyJob, storage: Option<&dyn Storage>, digest: [u8; 20]) -> VerifyOutcome {
+fn outcome(job: &VerifyJob, place: Option<&Placed>, digest: [u8; 20]) -> VerifyOutcome {
     if digest != job.expected {
         return VerifyOutcome::Bad { block_hashes: block_hashes(&job.data) };
     }
-    let Some(storage) = storage else {
+    let Some(place) = place else {
         return VerifyOutcome::WriteFailed { error: "the torrent is gone".to_owned() };
     };
-    match guarded(|| storage.write(job.piece, 0, &job.data)) {
+    match place.call(|storage| storage.write(job.piece, 0, &job.data)) {
         Ok(()) => {
             let wants = job.wants_block_hashes;
             VerifyOutcome::Good { block_hashes: if wants { block_hashes(&job.data) } else { Vec::new() } }
@@ -52,9 +49,11 @@ fn block_hashes(data: &[u8]) -> Vec<[u8; 20]> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use unchoke_engine::TorrentId;
-    use unchoke_storage::{FileSpec, MemoryStorage, StorageSpec};
+    use unchoke_storage::{FileSpec, MemoryStorage, Storage, StorageSpec};
     use unchoke_wire::{BlockRef, Layout, PieceIndex};
 
     #[test]
@@ -71,7 +70,7 @@ mod tests {
             let piece = PieceIndex(piece);
             let (data, expected) = (data.into(), expected[0]);
             let job = VerifyJob { torrent, piece, data, expected, wants_block_hashes: false };
-            (job, Some(Arc::clone(&storage)))
+            (job, Some(Placed::new(Arc::clone(&storage))))
         };
         let mut bad = good.clone();
         bad[20_000] = 8;

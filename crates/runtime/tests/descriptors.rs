@@ -19,7 +19,8 @@ fn without_descriptors_connections_are_refused_one_by_one_and_taken_again_afterw
     let session = start(quiet());
     fixture.seed(&session);
     assert_eq!(getrlimit(Resource::Nofile).current, Some(160));
-    let sockets: Vec<Socket> = (0..8).map(|_| Socket::new(Domain::IPV4, Type::STREAM, None).unwrap()).collect();
+    let sockets: Vec<Socket> =
+        (0..8).map(|_| Socket::new(Domain::IPV4, Type::STREAM, None).unwrap()).collect();
     let files: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
     assert!(!files.is_empty());
     for mut socket in sockets {

@@ -295,6 +295,10 @@ fn messages(frame: &Frame, recording: &Recording) -> Vec<Line> {
                 let words = words(trace);
                 let what = words.get(2..).unwrap_or_default().to_owned();
                 if trace.is_sent {
+                    // a new connection: what an earlier one still had under way is lost
+                    if what == "handshake" {
+                        under_way.retain(|(from, to, _), _| (*from, *to) != (here, there));
+                    }
                     under_way.entry((here, there, what)).or_default().push_back(lines.len());
                     let class = Class::of(&words);
                     lines.push(Line { class, from: here, to: there, sent: entry.at, got: None });

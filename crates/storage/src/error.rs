@@ -104,6 +104,9 @@ impl StorageError {
             ErrorKind::Exists => "something else is there and is never overwritten; move it away",
             ErrorKind::Stopped => "it was told to stop",
             ErrorKind::Changed => "something else changed the file; recheck the torrent",
+            ErrorKind::Io if Errno::from_io_error(&self.source) == Some(Errno::IO) => {
+                "the disk reports a failure; look at the disk, then go on"
+            }
             ErrorKind::Io => return self.source.to_string(),
         };
         text.to_owned()
@@ -111,6 +114,11 @@ impl StorageError {
 }
 
 impl ErrorKind {
+    /// Whether there is no room left for this user.
+    pub fn is_full(self) -> bool {
+        matches!(self, ErrorKind::NoSpace | ErrorKind::Quota)
+    }
+
     /// Whether it may end without anybody touching the torrent, and [`crate::Storage::probe`] can tell: room is made, a
     /// disk is mounted, descriptors are given back.
     pub fn may_pass(self) -> bool {

@@ -112,7 +112,8 @@ impl Gate {
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
-    fn pass(&self) {
+    /// Waits until it is open.
+    pub fn pass(&self) {
         let mut state = self.state();
         state.waiting += 1;
         self.0.1.notify_all();
@@ -280,6 +281,7 @@ impl Failure {
 pub struct FaultyStorage {
     inner: Arc<dyn Storage>,
     plan: FaultPlan,
+    disk: Option<u64>,
     /// Stretches written since the last sync, and whether a sync failed: then all fail.
     unsynced: Mutex<(Vec<BlockRef>, bool)>,
 }
@@ -287,7 +289,13 @@ pub struct FaultyStorage {
 impl FaultyStorage {
     /// Wraps `inner`.
     pub fn new(inner: Arc<dyn Storage>, plan: FaultPlan) -> Self {
-        FaultyStorage { inner, plan, unsynced: Mutex::default() }
+        FaultyStorage { inner, plan, disk: None, unsynced: Mutex::default() }
+    }
+
+    /// The same on another disk, by its number.
+    #[must_use]
+    pub fn on_disk(self, disk: u64) -> Self {
+        FaultyStorage { disk: Some(disk), ..self }
     }
 
     /// The plan it follows.
@@ -451,8 +459,12 @@ impl Storage for FaultyStorage {
         self.inner.probe(bytes)
     }
 
+    fn is_there(&self) -> Result<(), StorageError> {
+        self.inner.is_there()
+    }
+
     fn disk(&self) -> u64 {
-        self.inner.disk()
+        self.disk.unwrap_or_else(|| self.inner.disk())
     }
 
     fn set_selection(&self, selected: &[bool]) -> Result<(), StorageError> {

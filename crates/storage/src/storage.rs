@@ -71,6 +71,11 @@ pub trait Storage: Send + Sync {
         Ok(())
     }
 
+    /// Whether the root is still there, and on the disk it was on. May wait for the disk.
+    fn is_there(&self) -> Result<(), StorageError> {
+        Ok(())
+    }
+
     /// A number for the disk all this is on: what waits for one disk should not keep others waiting.
     fn disk(&self) -> u64 {
         0

@@ -83,6 +83,7 @@ pub(crate) fn reason(error: &io::Error) -> String {
     let text = match ErrorKind::of(error) {
         ErrorKind::Missing => "no such file or folder",
         ErrorKind::NoSpace => "no space left on the disk; free some and try again",
+        ErrorKind::Quota => "the disk quota is used up; free some space and try again",
         ErrorKind::ReadOnly => "the file system is read-only; choose another folder",
         ErrorKind::PermissionDenied => "permission denied",
         ErrorKind::NotAFile => "it is a folder",

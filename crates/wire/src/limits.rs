@@ -114,7 +114,7 @@ pub const SCRAPE_HASHES_MAX: usize = 74;
 
 /// Accepted connections whose handshake is not in; for each one more the oldest goes.
 pub const PENDING_HANDSHAKES_MAX: usize = 512;
-/// Of one address: for each one more its oldest goes, so that who is in a flood's network, too, still gets its turn. The
+/// Of one address once places are scarce: for each one more its oldest goes, so that who is in a flood's network, too, still gets its turn. The
 /// loopback address itself, which everybody on this machine shares, has no share of its own.
 pub const PENDING_HANDSHAKES_PER_IP_MAX: usize = 8;
 /// How long a handshake may take, from the first byte to the last: libtorrent's time too.

@@ -274,6 +274,19 @@ fn a_metainfo_is_written_back_with_all_it_holds() {
 
 //= BEP 9: metadata from peers
 #[test]
+fn a_link_that_is_alone_is_refused_and_one_among_files_is_written() {
+    let link = BuildFile { path: strings(&["l"]), symlink: Some(strings(&["a"])), ..BuildFile::default() };
+    let alone = MetainfoBuilder { files: vec![link.clone()], pieces: Vec::new(), ..seed3() };
+    assert!(alone.build().is_err(), "there is nothing it could lead to");
+    let mut files = set().files;
+    let target = files[0].path.clone();
+    files.push(BuildFile { symlink: Some(target.clone()), ..link });
+    let m = Metainfo::parse(&MetainfoBuilder { files, ..set() }.build().unwrap()).unwrap();
+    let linked = m.info.files.last().and_then(|f| f.symlink.clone()).unwrap();
+    assert_eq!(linked[1..], target);
+}
+
+#[test]
 fn the_metadata_of_a_magnet_makes_a_metainfo() {
     let whole = Metainfo::parse(&seed3().build().unwrap()).unwrap();
     let m = Metainfo::from_info(whole.raw_info.clone()).unwrap();

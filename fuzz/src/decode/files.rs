@@ -104,7 +104,7 @@ fn fits_together(info: &Info) {
     let elements = |f: &FileEntry| f.path.iter().chain(f.symlink.iter().flatten()).all(|e| is_safe(e));
     assert!(is_safe(&info.name) && info.files.iter().all(elements));
     let on_disk: Vec<String> =
-        info.files.iter().filter(|f| !f.is_pad).map(|f| f.path.join("/").to_lowercase()).collect();
+        info.files.iter().filter(|f| !f.is_pad).map(|f| f.path.join("/").to_ascii_lowercase()).collect();
     assert!(on_disk.iter().all(|p| !p.is_empty() && p.len() <= 2 * limits::PATH_LEN_MAX));
     assert_eq!(on_disk.iter().collect::<BTreeSet<_>>().len(), on_disk.len(), "no two files share a path");
 }

@@ -36,7 +36,10 @@ pub fn scope(data: &[u8]) {
         }
     }
     if scope::may_use(addr, Teller::Anybody) {
-        assert!(scope::is_global(addr.ip()) && !is_special(addr.ip()), "{addr} is no address of the internet");
+        assert!(
+            scope::is_global(addr.ip()) && !is_special(addr.ip()),
+            "{addr} is no address of the internet"
+        );
         assert!(scope::may_use(addr, at) && scope::may_use(addr, Teller::Torrent));
     }
     if scope::may_use(addr, at) && !scope::is_global(addr.ip()) {

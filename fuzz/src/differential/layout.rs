@@ -32,7 +32,9 @@ pub fn layout(data: &[u8]) {
         .get(usize::from(piece))
         .is_some_and(|p| len > 0 && u64::from(begin) + u64::from(len) <= p.len() as u64);
     assert_eq!(layout.contains(stretch), is_there);
-    assert!(layout.block_index(stretch).is_none_or(|i| is_there && layout.block(stretch.piece, i) == stretch));
+    assert!(
+        layout.block_index(stretch).is_none_or(|i| is_there && layout.block(stretch.piece, i) == stretch)
+    );
     if is_there {
         let due = &pieces[usize::from(piece)][begin as usize..][..len as usize];
         let spans = layout.spans(stretch.piece, begin, len);

@@ -160,7 +160,9 @@ impl World {
                 Reply::Scrape { transaction, stats }
             }
             _ => {
-                let peers = (0..steps.below(5)).map(|_| SocketAddr::from((steps.word().to_be_bytes(), 6881))).collect();
+                let peers = (0..steps.below(5))
+                    .map(|_| SocketAddr::from((steps.word().to_be_bytes(), 6881)))
+                    .collect();
                 let interval = i32::from_be_bytes(steps.word().to_be_bytes());
                 Reply::Announce { transaction, interval, leechers: 1, seeders: 0, peers }
             }
@@ -229,12 +231,14 @@ impl World {
         assert!(!self.is_private || self.is_started || self.http.len() < 64);
     }
 
-    /// Stopped, it tells its trackers and is silent.
+    /// Stopped, it tells its trackers and is silent, once a scrape that is under way is over.
     fn end(&mut self) {
         self.is_started = false;
         self.handle(AnnounceInput::Stop);
         self.wait(Duration::from_secs(10));
-        assert!(self.announcer.is_stopped() && !self.announcer.is_asking(), "it goes on after a stop");
+        assert!(self.announcer.is_stopped(), "it goes on after a stop");
+        self.wait(Duration::from_secs(300));
+        assert!(!self.announcer.is_asking(), "it asks after a stop");
         assert_eq!(self.announcer.next_timeout(), None);
     }
 }

@@ -67,7 +67,11 @@ impl World {
                 let bytes = match steps.byte() % 4 {
                     0 => steps.bytes().to_vec(),
                     part => {
-                        let greeting = Handshake { reserved: Reserved::default(), info_hash: hash, peer_id: PeerId([1; 20]) };
+                        let greeting = Handshake {
+                            reserved: Reserved::default(),
+                            info_hash: hash,
+                            peer_id: PeerId([1; 20]),
+                        };
                         let had = self.waiting[&ticket].bytes.len().min(68);
                         let all = greeting.encode();
                         all[had..(had + 20 * usize::from(part)).min(68)].to_vec()
@@ -89,7 +93,10 @@ impl World {
             8 => self.wait(steps.wait()),
             _ => {
                 let (request, ip) = (steps.pick(&self.requests), steps.address().ip());
-                self.handle(HubInput::Resolved { request: request.unwrap_or(RequestId(99)), addresses: &[ip] });
+                self.handle(HubInput::Resolved {
+                    request: request.unwrap_or(RequestId(99)),
+                    addresses: &[ip],
+                });
             }
         }
     }
@@ -129,7 +136,9 @@ impl World {
             4 => HubCommand::DhtStop { hash },
             5 => HubCommand::LsdAnnounce { torrent, hashes: vec![hash] },
             6 => HubCommand::LsdStop { hashes: vec![hash] },
-            _ => HubCommand::DhtNode { host: String::from_utf8_lossy(steps.bytes()).into_owned(), port: 6881 },
+            _ => {
+                HubCommand::DhtNode { host: String::from_utf8_lossy(steps.bytes()).into_owned(), port: 6881 }
+            }
         };
         self.handle(HubInput::Engine { shard: ShardId(1), command });
     }

@@ -31,7 +31,8 @@ pub fn lsd_machine(data: &[u8]) {
             3 => {
                 let hashes = (0..1 + steps.below(24)).map(|_| hash(steps.byte())).collect();
                 let announce = Announce { port: 6881, hashes, cookie: steps.bytes() };
-                let is_plain = announce.cookie.iter().all(u8::is_ascii_graphic) && announce.cookie.len() <= 64;
+                let is_plain =
+                    announce.cookie.iter().all(u8::is_ascii_graphic) && announce.cookie.len() <= 64;
                 bytes = if is_plain { announce.encode(Family::V4) } else { steps.bytes().to_vec() };
                 Input::Datagram { from: steps.address(), is_on_link: steps.byte() != 0, bytes: &bytes }
             }
@@ -53,15 +54,26 @@ pub fn lsd_machine(data: &[u8]) {
     }
 }
 
-fn check(outputs: Vec<Output>, announced: &BTreeSet<WireHash>, now: Instant, packets: &mut Vec<(Family, Instant)>) {
+fn check(
+    outputs: Vec<Output>,
+    announced: &BTreeSet<WireHash>,
+    now: Instant,
+    packets: &mut Vec<(Family, Instant)>,
+) {
     for output in outputs {
         match output {
             Output::Datagram { family, bytes } => {
                 let announce = Announce::decode(&bytes).expect("what we write we read");
-                assert!(bytes.len() <= limits::LSD_LEN_MAX && announce.hashes.iter().all(|h| announced.contains(h)));
+                assert!(
+                    bytes.len() <= limits::LSD_LEN_MAX
+                        && announce.hashes.iter().all(|h| announced.contains(h))
+                );
                 packets.push((family, now));
                 let minute = |(f, at): &&(Family, Instant)| *f == family && now.since(*at) < PACKET_EVERY;
-                assert!(packets.iter().filter(minute).count() as u64 <= u64::from(BURST), "too many in a minute");
+                assert!(
+                    packets.iter().filter(minute).count() as u64 <= u64::from(BURST),
+                    "too many in a minute"
+                );
             }
             Output::Found { hash, peer } => assert!(announced.contains(&hash) && peer.port() != 0),
         }

@@ -66,7 +66,7 @@ pub fn peer_list(data: &[u8]) {
             10 if what >= 240 => list.forget_told(),
             _ => news(&mut list, &mut busy, what, &mut steps, now),
         }
-        assert!(list.len() <= PEERS_MAX && list.is_empty() == (list.len() == 0));
+        assert!(list.len() <= PEERS_MAX);
         assert!(list.next_dial_time(now).is_none_or(|at| at >= now));
         assert!(busy.iter().all(|key| list.addr(*key).is_some()), "who is connected is known");
     }
@@ -136,12 +136,13 @@ pub fn blame(data: &[u8]) {
         let senders: Vec<(BlockIndex, Option<PeerKey>)> =
             (0..4).map(|b| (BlockIndex(b), steps.pick(&peers))).collect();
         let lies: Vec<bool> =
-            senders.iter().map(|(_, p)| p.is_some_and(is_liar) && steps.byte() % 3 == 0).collect();
+            senders.iter().map(|(_, p)| p.is_some_and(is_liar) && steps.byte().is_multiple_of(3)).collect();
         let hash = |(block, is_lie): (u8, &bool)| if *is_lie { [0x80 | block; 20] } else { [block; 20] };
         let hashes: Vec<[u8; 20]> = (0u8..).zip(&lies).map(hash).collect();
         let guilty = match lies.contains(&true) {
             true => {
-                let liars = senders.iter().zip(&lies).filter(|(_, is_lie)| **is_lie).filter_map(|((_, p), _)| *p);
+                let liars =
+                    senders.iter().zip(&lies).filter(|(_, is_lie)| **is_lie).filter_map(|((_, p), _)| *p);
                 let liars: BTreeSet<PeerKey> = liars.collect();
                 let guilty = ledger.piece_failed(piece, &hashes, &senders);
                 if guilty.is_empty() {

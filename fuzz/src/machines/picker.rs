@@ -167,10 +167,14 @@ impl World {
             return;
         }
         let of_peer: Vec<BlockRef> = peer.asked.iter().chain(&peer.late).copied().collect();
-        let Some(block) = (if is_asked { steps.pick(&of_peer) } else { steps.pick(&self.all_blocks()) }) else { return };
+        let Some(block) = (if is_asked { steps.pick(&of_peer) } else { steps.pick(&self.all_blocks()) })
+        else {
+            return;
+        };
         let key = peer.key;
         let (lacks, is_open) = (!self.blocks.contains(&block), self.picker.is_open(block.piece));
-        let is_needed = lacks && !self.have.contains(&block.piece.0) && (is_open || self.wanted.contains(&block.piece.0));
+        let is_needed =
+            lacks && !self.have.contains(&block.piece.0) && (is_open || self.wanted.contains(&block.piece.0));
         assert_eq!(self.picker.needs(block), is_needed, "{block:?}");
         let others: BTreeSet<PeerKey> =
             self.peers.iter().filter(|p| p.key != key && p.asked.contains(&block)).map(|p| p.key).collect();
@@ -232,7 +236,8 @@ impl World {
     }
 
     fn all_blocks(&self) -> Vec<BlockRef> {
-        let blocks = |p: PieceIndex| (0..self.layout.block_count(p)).map(move |b| self.layout.block(p, BlockIndex(b)));
+        let blocks =
+            |p: PieceIndex| (0..self.layout.block_count(p)).map(move |b| self.layout.block(p, BlockIndex(b)));
         self.layout.pieces().flat_map(blocks).collect()
     }
 

@@ -2,7 +2,6 @@
 
 pub mod model;
 #[path = "../../../crates/runtime/src/dht_file.rs"]
-#[expect(clippy::duplicate_mod, reason = "the file is read as the session reads it")]
 mod saved_nodes;
 
 use crate::steps::Steps;
@@ -11,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use unchoke_engine::hub::DhtState;
 use unchoke_storage::{
-    DecodeError, FileFact, FileSpec, FileStorage, Options, PartialPiece, ResumeRecord, ResumeStore, StateChange,
-    StateStore, Storage, StorageSpec, TorrentEntry,
+    DecodeError, FileFact, FileSpec, FileStorage, Options, PartialPiece, ResumeRecord, ResumeStore,
+    StateChange, StateStore, Storage, StorageSpec, TorrentEntry,
 };
 use unchoke_wire::{Bitfield, InfoHashes, Layout, PieceIndex, WireHash, limits};
 
@@ -114,7 +113,8 @@ fn record(steps: &mut Steps<'_>) -> ResumeRecord {
     record.have = Bitfield::none(pieces);
     (0..pieces).filter(|p| p % 3 == 0).for_each(|p| _ = record.have.set(PieceIndex(p)));
     record.downloaded = u64::from(steps.odd_number());
-    record.facts = vec![FileFact::Present { len: 5, mtime_ns: -1, inode: record.downloaded }, FileFact::Missing];
+    record.facts =
+        vec![FileFact::Present { len: 5, mtime_ns: -1, inode: record.downloaded }, FileFact::Missing];
     record.selection = (0..pieces % 9).map(|n| n % 2 == 0).collect();
     if pieces % 2 == 1 {
         let blocks = Bitfield::all(2);
@@ -190,7 +190,9 @@ pub fn file_names(data: &[u8]) {
     let name = path_element(&mut steps);
     let files: Vec<FileSpec> = (0..1 + steps.below(4))
         .map(|_| FileSpec {
-            path: std::iter::once(name.clone()).chain((0..steps.below(3)).map(|_| path_element(&mut steps))).collect(),
+            path: std::iter::once(name.clone())
+                .chain((0..steps.below(3)).map(|_| path_element(&mut steps)))
+                .collect(),
             len: u64::from(steps.byte() % 3),
             ..FileSpec::default()
         })
@@ -199,7 +201,8 @@ pub fn file_names(data: &[u8]) {
     let spec = StorageSpec { layout, files };
     let Ok(storage) = FileStorage::open(&root, spec, Options::default()) else { return };
     // somebody put a link in the way, which leads out
-    let trap = storage.spec().files[0].path[..1 + steps.below(3).min(storage.spec().files[0].path.len() - 1)].iter();
+    let trap =
+        storage.spec().files[0].path[..1 + steps.below(3).min(storage.spec().files[0].path.len() - 1)].iter();
     let trap = root.join(trap.collect::<PathBuf>());
     if steps.flag() && trap.starts_with(&root) && trap.parent().is_some_and(Path::is_dir) {
         std::os::unix::fs::symlink(&outside, &trap).expect("nothing is there yet");

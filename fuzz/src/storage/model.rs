@@ -3,7 +3,9 @@
 use super::Scratch;
 use crate::steps::Steps;
 use std::path::Path;
-use unchoke_storage::{FilePool, FileSpec, FileStorage, MemoryStorage, Options, PieceRead, Storage, StorageSpec};
+use unchoke_storage::{
+    FilePool, FileSpec, FileStorage, MemoryStorage, Options, PieceRead, Storage, StorageSpec,
+};
 use unchoke_wire::{BlockRef, Layout, PieceIndex};
 
 /// What was written is read, whatever files lie in part files meanwhile, and nothing is left once all is deleted.
@@ -15,7 +17,8 @@ pub fn file_storage(data: &[u8]) {
     let memory = MemoryStorage::new(spec.clone()).expect("the names are safe");
     let mut selection = vec![true; spec.files.len()];
     let mut disk = open(&dir.0, &spec, &selection);
-    let mut written: Vec<Vec<bool>> = layout.pieces().map(|p| vec![false; layout.len_of(p) as usize]).collect();
+    let mut written: Vec<Vec<bool>> =
+        layout.pieces().map(|p| vec![false; layout.len_of(p) as usize]).collect();
     while !steps.is_over() {
         match steps.byte() % 6 {
             0 | 1 => {
@@ -28,7 +31,8 @@ pub fn file_storage(data: &[u8]) {
             }
             2 => {
                 let r = stretch(&layout, &mut steps);
-                let is_written = written[r.piece.0 as usize][r.begin as usize..][..r.len as usize].iter().all(|w| *w);
+                let is_written =
+                    written[r.piece.0 as usize][r.begin as usize..][..r.len as usize].iter().all(|w| *w);
                 let (mut a, mut b) = (vec![3; r.len as usize], vec![4; r.len as usize]);
                 let read = disk.read(r, &mut a);
                 if is_written {
@@ -78,7 +82,7 @@ fn spec(steps: &mut Steps<'_>) -> Option<StorageSpec> {
         .map(|i| FileSpec {
             path: vec!["t".to_owned(), format!("d{}", i % 3), format!("f{i}")],
             len: u64::from(steps.byte() % 50),
-            is_pad: i > 0 && steps.byte() % 5 == 0,
+            is_pad: i > 0 && steps.byte().is_multiple_of(5),
             ..FileSpec::default()
         })
         .collect();

@@ -115,7 +115,8 @@ pub fn metadata_exchange(data: &[u8]) {
         let at = (block as usize * limits::METADATA_BLOCK_LEN as usize).min(info.len());
         let len = block_len(size, block).map_or(0, |n| n as usize);
         let (shift, total) = (usize::from(steps.byte()), size + u32::from(steps.byte() / 250));
-        let part = if shift > 250 { &info[at..at + len.saturating_sub(shift - 250)] } else { &info[at..at + len] };
+        let part =
+            if shift > 250 { &info[at..at + len.saturating_sub(shift - 250)] } else { &info[at..at + len] };
         let message = MetadataMessage::Data { block, total_size: total, data: part };
         let encoded = message.encode();
         let is_right = block_len(total, block).is_some_and(|n| n as usize == part.len());

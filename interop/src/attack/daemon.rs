@@ -33,10 +33,9 @@ impl Daemon {
         options: &[&str],
         descriptors: Option<u32>,
     ) -> Result<Self> {
-        let (state, downloads) = (dir.join("state"), dir.join("downloads"));
+        let downloads = dir.join("downloads");
         fs::create_dir_all(&downloads)?;
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-        let mut command = match descriptors {
+        let command = match descriptors {
             None => Command::new(binary),
             Some(most) => {
                 let mut shell = Command::new("sh");
@@ -44,6 +43,18 @@ impl Daemon {
                 shell
             }
         };
+        Self::start_by(command, dir, downloads, options)
+    }
+
+    /// Starts `command`, which becomes the binary, with the state below `dir`.
+    pub(crate) fn start_by(
+        mut command: Command,
+        dir: &Path,
+        downloads: PathBuf,
+        options: &[&str],
+    ) -> Result<Self> {
+        let state = dir.join("state");
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         command.arg("daemon").arg("--state").arg(&state).arg("--download-dir").arg(&downloads);
         command.args(["--listen", &addr.to_string(), "--no-dht", "--no-lsd"]).args(options);
         let mut process = Process::start(command, &dir.join("log"))?;

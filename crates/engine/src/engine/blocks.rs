@@ -113,18 +113,21 @@ impl Engine {
 
     pub(super) fn verified(&mut self, done: Verified) {
         let Verified { torrent, piece, outcome, data } = done;
-        self.pool.put(data);
-        let Some(t) = self.torrents.get_mut(torrent) else { return };
+        let Some(t) = self.torrents.get_mut(torrent) else { return self.pool.put(data) };
         t.checking -= 1;
         self.touched.torrents.insert(torrent);
         self.touched.requests.insert(torrent);
         match outcome {
-            VerifyOutcome::Good { block_hashes } => self.piece_done(torrent, piece, &block_hashes),
-            VerifyOutcome::Bad { block_hashes } => self.piece_failed(torrent, piece, &block_hashes),
+            VerifyOutcome::Good { block_hashes } => {
+                self.pool.put(data);
+                self.piece_done(torrent, piece, &block_hashes);
+            }
+            VerifyOutcome::Bad { block_hashes } => {
+                self.pool.put(data);
+                self.piece_failed(torrent, piece, &block_hashes);
+            }
             VerifyOutcome::WriteFailed { error } => {
-                if let Some(picker) = &mut t.picker {
-                    picker.failed(piece);
-                }
+                self.keep_unwritten(torrent, piece, data);
                 self.storage_failed(torrent, error);
             }
         }
@@ -205,12 +208,6 @@ impl Engine {
             t.error = Some(error.clone());
             self.stop_running(torrent);
             self.event(Event::StorageFailed { torrent, error });
-        }
-    }
-
-    pub(super) fn read_failed(&mut self, torrent: TorrentId, block: BlockRef, error: String) {
-        if self.torrents.get(torrent).is_some() {
-            self.storage_failed(torrent, format!("reading piece {}: {error}", block.piece.0));
         }
     }
 }

@@ -61,6 +61,8 @@ impl Engine {
             }
             Command::CloseStorage(torrent) => self.close_storage(torrent),
             Command::SetWanted { torrent, wanted } => self.set_wanted(torrent, &wanted),
+            Command::Doubt { torrent, pieces } => self.doubt(torrent, &pieces),
+            Command::Settle { torrent, good, bad } => self.settle_doubt(torrent, &good, &bad),
             Command::Pause(torrent) => self.pause(torrent),
             Command::Resume(torrent) => self.resume(torrent),
             Command::Remove(torrent) => self.remove(torrent),
@@ -353,6 +355,7 @@ impl Engine {
             Some(t) => {
                 t.error = None;
                 self.start_running(torrent);
+                self.write_again(torrent);
             }
             None => self.start_asleep(torrent, Duration::ZERO),
         }

@@ -225,6 +225,8 @@ impl Engine {
         let c = &mut self.conns[conn];
         let t = &self.torrents[c.torrent];
         let verdict = match (&t.info, t.have()) {
+            // it was told of a piece that is gone, and may not have heard of that
+            _ if t.picker.as_ref().is_some_and(|p| p.is_lost(block.piece)) => Verdict::Reject,
             (Some(info), Some(have)) => c.uploads.request(block, &info.layout, have, self.now),
             _ => Verdict::Reject,
         };

@@ -8,6 +8,7 @@ mod blocks;
 mod check;
 mod commands;
 mod connections;
+mod doubt;
 mod exchange;
 mod extended;
 mod memory;

@@ -169,6 +169,20 @@ impl Uploads {
         true
     }
 
+    /// Takes back all requests for a piece.
+    pub fn drop_piece(&mut self, piece: PieceIndex) -> Vec<BlockRef> {
+        let mut dropped = Vec::new();
+        self.queue.retain(|run| {
+            let stays = run.first.piece != piece;
+            if !stays {
+                dropped.extend((0..run.count).map(|n| run.block(n)));
+            }
+            stays
+        });
+        self.queued -= dropped.len();
+        dropped
+    }
+
     /// The block to send next.
     pub fn next(&self) -> Option<BlockRef> {
         self.queue.front().map(|run| run.first)
@@ -272,6 +286,9 @@ mod tests {
         assert!(cancelled.iter().all(|b| uploads.cancel(*b)));
         assert!(!cancelled.iter().any(|b| uploads.cancel(*b)) && !uploads.cancel(block(3, 1, BLOCK_LEN)));
         asked.retain(|b| !cancelled.contains(b));
+        let of_piece_5: Vec<BlockRef> = asked.iter().copied().filter(|b| b.piece.0 == 5).collect();
+        assert_eq!(uploads.drop_piece(PieceIndex(5)), of_piece_5);
+        asked.retain(|b| b.piece.0 != 5);
         let sent: Vec<BlockRef> = core::iter::from_fn(|| uploads.pop()).collect();
         assert_eq!(sent, asked);
         assert!(uploads.is_empty() && uploads.next().is_none());

@@ -31,6 +31,10 @@ pub struct Picker {
     wanted: Bitfield,
     /// Wanted and not there.
     missing: Bitfield,
+    /// Was there, and is in doubt: neither there nor missing.
+    doubtful: BTreeSet<PieceIndex>,
+    /// Was there and is not there again.
+    lost: BTreeSet<PieceIndex>,
     order: Order,
     open: BTreeMap<PieceIndex, Open>,
     partial: Partials,
@@ -121,6 +125,8 @@ impl Picker {
             have,
             wanted: Bitfield::none(count),
             missing: Bitfield::none(count),
+            doubtful: BTreeSet::new(),
+            lost: BTreeSet::new(),
             open: BTreeMap::new(),
             partial: Partials::default(),
             open_bytes: 0,
@@ -212,6 +218,8 @@ impl Picker {
         let contributors = self.close(piece);
         self.order.remove(piece);
         self.have.set(piece);
+        self.doubtful.remove(&piece);
+        self.lost.remove(&piece);
         if self.missing.clear(piece) {
             self.left_bytes -= u64::from(self.layout.len_of(piece));
         }
@@ -225,6 +233,42 @@ impl Picker {
             self.order.insert(piece);
         }
         contributors
+    }
+
+    /// A piece that is there is in doubt: it is not there any more, and not to be got before it is [missed](Self::missed).
+    pub fn doubted(&mut self, piece: PieceIndex) {
+        if self.have.clear(piece) {
+            self.doubtful.insert(piece);
+            self.lost.insert(piece);
+        }
+    }
+
+    /// A piece was in doubt without need: `true` if it is there again.
+    pub fn restored(&mut self, piece: PieceIndex) -> bool {
+        let was_doubtful = self.doubtful.remove(&piece);
+        if was_doubtful {
+            self.lost.remove(&piece);
+            self.have.set(piece);
+        }
+        was_doubtful
+    }
+
+    /// A piece that was in doubt is not there: it is to be got if it is wanted.
+    pub fn missed(&mut self, piece: PieceIndex) {
+        if self.doubtful.remove(&piece) && self.wanted.has(piece) && self.missing.set(piece) {
+            self.left_bytes += u64::from(self.layout.len_of(piece));
+            self.order.insert(piece);
+        }
+    }
+
+    /// Whether this piece was there once and is not there now, so that peers may ask for it in good faith.
+    pub fn is_lost(&self, piece: PieceIndex) -> bool {
+        self.lost.contains(&piece)
+    }
+
+    /// Begun pieces that have all their blocks.
+    pub fn whole(&self) -> Vec<PieceIndex> {
+        self.open.iter().filter(|(_, open)| open.is_complete()).map(|(p, _)| *p).collect()
     }
 
     /// The blocks of a piece that are there, not verified, and who sent them.
@@ -262,7 +306,7 @@ impl Picker {
         self.missing = Bitfield::none(wanted.len());
         self.left_bytes = 0;
         for piece in self.layout.pieces() {
-            if wanted.has(piece) && !self.have.has(piece) {
+            if wanted.has(piece) && !self.have.has(piece) && !self.doubtful.contains(&piece) {
                 self.missing.set(piece);
                 self.left_bytes += u64::from(self.layout.len_of(piece));
                 if !self.open.contains_key(&piece) {

@@ -4,6 +4,7 @@
 
 mod choking;
 mod dht;
+mod disk;
 mod exchange;
 mod fast;
 mod gate;

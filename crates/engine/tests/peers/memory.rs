@@ -3,6 +3,7 @@
 use crate::net::{Content, Net, Puppet, modern};
 use unchoke_engine::Settings;
 use unchoke_engine::input::TorrentSource;
+use unchoke_wire::limits::METADATA_IN_FLIGHT_MAX;
 use unchoke_wire::time::Duration;
 use unchoke_wire::ut_metadata::MetadataMessage;
 use unchoke_wire::{
@@ -41,7 +42,7 @@ fn used(net: &Net, name: &str) -> (u64, u64) {
     (part.used.unwrap(), part.cap)
 }
 
-//= F3
+//= B4
 #[test]
 fn metadata_in_flight_is_bounded_over_all_magnets_and_nobody_waits_for_ever() {
     let mut net = Net::new();
@@ -60,6 +61,24 @@ fn metadata_in_flight_is_bounded_over_all_magnets_and_nobody_waits_for_ever() {
     net.close(first);
     net.run_for(Duration::from_secs(2));
     assert_eq!(asked(&mut net, second), 2);
+}
+
+//= B4
+#[test]
+fn a_second_fetch_of_metadata_begins_only_where_the_first_leaves_a_byte() {
+    assert_eq!(Settings::default().metadata_bytes, METADATA_IN_FLIGHT_MAX);
+    for (metadata_bytes, asks) in [(1 << 20, 0), ((1 << 20) + 1, 2)] {
+        let mut net = Net::new();
+        net.add_host(Settings { metadata_bytes, ..Settings::default() });
+        let contents = ["a", "b"].map(|name| Content::new(name, 40_000, 16_384, false));
+        for content in &contents {
+            net.add_source(0, TorrentSource::Magnet(Box::new(Magnet::new(content.metainfo.info_hashes))));
+        }
+        let first = large(&mut net, &contents[0], 1);
+        assert_eq!(asked(&mut net, first), 2);
+        let second = large(&mut net, &contents[1], 2);
+        assert_eq!(asked(&mut net, second), asks, "with room for {metadata_bytes} bytes");
+    }
 }
 
 /// Asks for every block of three pieces and takes none of them: the shell is left with the plan.

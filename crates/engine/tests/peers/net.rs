@@ -353,8 +353,17 @@ impl Net {
         self.settle();
     }
 
-    pub fn verified(&mut self, host: usize, job: &VerifyJob, outcome: VerifyOutcome) {
-        self.todo.push_back(Todo::Verified(host, job.torrent, job.piece, outcome));
+    /// A job is done whose piece could not be written; the shell gives `data` back.
+    pub fn failed_write(&mut self, host: usize, job: &VerifyJob, data: Box<[u8]>) {
+        let outcome = VerifyOutcome::WriteFailed { error: "the disk is full".into() };
+        let done = vec![Verified { torrent: job.torrent, piece: job.piece, outcome, data }];
+        self.engine(host, Input::Verified { done });
+        self.settle();
+    }
+
+    /// Something else happens.
+    pub fn input(&mut self, host: usize, input: Input<'_>) {
+        self.engine(host, input);
         self.settle();
     }
 

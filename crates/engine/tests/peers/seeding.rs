@@ -113,25 +113,3 @@ fn a_removal_waits_for_the_piece_that_is_being_written() {
     net.verify_held(1);
     assert!(net.hosts[1].events.contains(&Event::Removed { torrent }));
 }
-
-#[test]
-fn a_failed_write_stops_the_torrent_and_a_resume_fetches_the_piece_again() {
-    use unchoke_engine::input::VerifyOutcome;
-    let (mut net, content) = (Net::new(), Content::small());
-    net.add_host(settings());
-    net.add(0, &content, &Bitfield::all(3));
-    net.add_host(settings());
-    let torrent = net.add(1, &content, &Bitfield::none(3));
-    net.hosts[1].holds_jobs = true;
-    net.connect(1, torrent, 0);
-    let jobs = core::mem::take(&mut net.hosts[1].held);
-    for job in &jobs {
-        net.verified(1, job, VerifyOutcome::WriteFailed { error: "the disk is full".into() });
-    }
-    let failed = net.hosts[1].events.iter().filter(|e| matches!(e, Event::StorageFailed { .. }));
-    assert_eq!(failed.count(), 1);
-    net.hosts[1].holds_jobs = false;
-    net.command(1, Command::Resume(torrent));
-    net.run_for(unchoke_wire::time::Duration::from_secs(70));
-    assert!(net.has_all(1, torrent));
-}

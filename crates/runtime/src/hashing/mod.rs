@@ -10,10 +10,10 @@ mod plan;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use unchoke_hash::{Sha1Digest, Sha1Stream};
-use unchoke_storage::{Storage, StorageError};
+use unchoke_storage::{ErrorKind, Storage, StorageError};
 use unchoke_wire::PieceIndex;
 
 use plan::Plan;
@@ -35,6 +35,37 @@ pub fn hash_pieces(
     progress: &(dyn Fn(u64) + Sync),
     cancel: &AtomicBool,
 ) -> Result<Vec<Option<Sha1Digest>>, StorageError> {
+    hash_all(storage, pieces, progress, cancel, None)
+}
+
+/// As [`hash_pieces`], but that pieces which the disk does not give back are no failure: they have no digest, and are
+/// named, ascending.
+///
+/// # Errors
+/// The first failure of another kind.
+///
+/// # Panics
+/// When a piece is not of the torrent.
+pub(crate) fn hash_readable_pieces(
+    storage: &dyn Storage,
+    pieces: &[PieceIndex],
+    progress: &(dyn Fn(u64) + Sync),
+    cancel: &AtomicBool,
+) -> Result<(Vec<Option<Sha1Digest>>, Vec<PieceIndex>), StorageError> {
+    let unreadable = Mutex::default();
+    let digests = hash_all(storage, pieces, progress, cancel, Some(&unreadable))?;
+    let mut unreadable = unreadable.into_inner().unwrap_or_else(PoisonError::into_inner);
+    unreadable.sort_unstable();
+    Ok((digests, unreadable))
+}
+
+fn hash_all(
+    storage: &dyn Storage,
+    pieces: &[PieceIndex],
+    progress: &(dyn Fn(u64) + Sync),
+    cancel: &AtomicBool,
+    unreadable: Option<&Mutex<Vec<PieceIndex>>>,
+) -> Result<Vec<Option<Sha1Digest>>, StorageError> {
     let layout = &storage.spec().layout;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let plan = Plan::new(layout.piece_len(), pieces.len(), storage.is_rotational(), cores);
@@ -43,6 +74,7 @@ pub fn hash_pieces(
         pieces,
         progress,
         cancel,
+        unreadable,
         turn: plan.is_by_turns.then(Mutex::default),
         plan,
         taken: AtomicUsize::new(0),
@@ -67,6 +99,8 @@ struct Job<'a> {
     pieces: &'a [PieceIndex],
     progress: &'a (dyn Fn(u64) + Sync),
     cancel: &'a AtomicBool,
+    /// Where pieces are named that cannot be read; `None` when one of them is the end.
+    unreadable: Option<&'a Mutex<Vec<PieceIndex>>>,
     plan: Plan,
     /// Held by the thread that reads, when only one may.
     turn: Option<Mutex<()>>,
@@ -117,6 +151,15 @@ impl<'a> Job<'a> {
     fn take_ahead(&self) -> Option<Group<'a>> {
         let left = self.pieces.len().saturating_sub(self.taken.load(Ordering::Relaxed));
         if left / self.plan.group_len > self.plan.threads { self.take() } else { None }
+    }
+
+    /// Takes in that a piece could not be read, unless that is the end of it all.
+    fn note_unreadable(&self, piece: PieceIndex, error: StorageError) -> Result<(), StorageError> {
+        let Some(unreadable) = self.unreadable.filter(|_| error.kind == ErrorKind::Io) else {
+            return Err(error);
+        };
+        unreadable.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
+        Ok(())
     }
 
     fn is_over(&self) -> bool {

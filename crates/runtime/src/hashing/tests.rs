@@ -182,3 +182,26 @@ fn what_is_in_memory_is_hashed_too() {
     due[0] = None;
     assert_eq!(hashed(&storage, &pieces).0, due);
 }
+
+//= H3e-2
+#[test]
+fn pieces_the_disk_does_not_give_back_are_named_and_the_others_hashed() {
+    for piece_len in [100_000, 1 << 20] {
+        let dir = tempfile::tempdir().unwrap();
+        let spec = spec(piece_len, &[20_000_000]);
+        let (storage, all) = written(dir.path(), &spec);
+        let pieces: Vec<PieceIndex> = spec.layout.pieces().collect();
+        let mut due: Vec<_> = all.chunks(bytes(piece_len)).map(digest).collect();
+        let plan = unchoke_storage::FaultPlan::new();
+        let bad = [PieceIndex(0), PieceIndex(7), PieceIndex(8)];
+        for piece in bad {
+            plan.unreadable(piece);
+            due[bytes(piece.0)] = None;
+        }
+        let faulty = unchoke_storage::FaultyStorage::new(std::sync::Arc::new(storage), plan);
+        let no = AtomicBool::new(false);
+        let (found, unreadable) = hash_readable_pieces(&faulty, &pieces, &|_| (), &no).unwrap();
+        assert!(found == due && unreadable == bad, "{piece_len}: {unreadable:?}");
+        assert!(hash_pieces(&faulty, &pieces, &|_| (), &no).is_err());
+    }
+}

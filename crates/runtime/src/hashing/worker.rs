@@ -130,11 +130,32 @@ impl<'a> Worker<'a> {
             let data = self.found[from..].iter().take_while(is_data).count();
             let end = end_of_run(pieces, from).min(from + data);
             let stretch = self.place(pieces, from).start..self.place(pieces, end - 1).end;
-            if !self.reader.read(pieces[from], 0, &mut self.buf[stretch])? {
+            match self.reader.read(pieces[from], 0, &mut self.buf[stretch]) {
+                Ok(true) => {}
                 // cut short since it was looked at; which of them it was does not matter
-                self.found[from..end].fill(PieceRead::Missing);
+                Ok(false) => self.found[from..end].fill(PieceRead::Missing),
+                Err(error) if self.job.unreadable.is_none() => return Err(error),
+                Err(_) => self.read_each(pieces, from..end)?,
             }
             from = end;
+        }
+        Ok(())
+    }
+
+    /// Reads pieces one by one, as one of them cannot be read.
+    fn read_each(&mut self, pieces: &[PieceIndex], which: Range<usize>) -> Result<(), StorageError> {
+        for at in which {
+            let stretch = self.place(pieces, at);
+            let is_there = match self.reader.read(pieces[at], 0, &mut self.buf[stretch]) {
+                Ok(is_there) => is_there,
+                Err(error) => {
+                    self.job.note_unreadable(pieces[at], error)?;
+                    false
+                }
+            };
+            if !is_there {
+                self.found[at] = PieceRead::Missing;
+            }
         }
         Ok(())
     }
@@ -199,8 +220,15 @@ impl<'a> Worker<'a> {
                 let len = AHEAD_LEN.min(lane.len - ahead);
                 self.reader.read_ahead(lane.piece, ahead, u64::from(len))?;
             }
-            if lane.stream.is_some() && !self.reader.read(lane.piece, begin, slot)? {
-                lane.stream = None;
+            if lane.stream.is_some() {
+                let is_there = match self.reader.read(lane.piece, begin, slot) {
+                    Ok(is_there) => is_there,
+                    Err(error) => {
+                        self.job.note_unreadable(lane.piece, error)?;
+                        false
+                    }
+                };
+                lane.stream = lane.stream.take().filter(|_| is_there);
             }
             if let Some(stream) = &mut lane.stream {
                 work.push((stream, &*slot));

@@ -7,12 +7,12 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender};
 use unchoke_storage::Storage;
 use unchoke_wire::metainfo::Metainfo;
-use unchoke_wire::{Bitfield, PieceIndex};
+use unchoke_wire::{Bitfield, FileIndex, PieceIndex};
 
 use super::KeeperMessage;
 use crate::error::SessionError;
 use crate::event::{EventSink, SessionEvent};
-use crate::hashing::hash_pieces;
+use crate::hashing::hash_readable_pieces;
 use crate::torrent::{Phase, Torrent};
 use crate::workers::guarded;
 
@@ -22,7 +22,20 @@ pub(super) struct CheckJob {
     pub(super) metainfo: Arc<Metainfo>,
     pub(super) storage: Arc<dyn Storage>,
     pub(super) pieces: Bitfield,
+    /// Files to be taken for what they are now.
+    pub(super) renew: Vec<FileIndex>,
     pub(super) cancel: Arc<AtomicBool>,
+}
+
+/// What a check found.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// The pieces that were checked.
+    pub(super) pieces: Bitfield,
+    /// Those that are good.
+    pub(super) good: Bitfield,
+    /// Those that the disk does not give back.
+    pub(super) unreadable: Vec<PieceIndex>,
 }
 
 /// Starts the thread. It ends when the sender is dropped.
@@ -50,14 +63,16 @@ fn run(jobs: &Receiver<CheckJob>, keeper: &Sender<KeeperMessage>, sink: &EventSi
     }
 }
 
-/// The pieces of the job that are good.
-fn check(job: &CheckJob, sink: &EventSink) -> Result<Bitfield, String> {
+fn check(job: &CheckJob, sink: &EventSink) -> Result<Checked, String> {
     let info = &job.metainfo.info;
     let pieces: Vec<PieceIndex> = job.pieces.iter().collect();
     let progress =
         Progress { job, sink, total: job.pieces.count(), bytes: AtomicU64::new(0), told: Mutex::default() };
     progress.tell(0);
-    let digests = guarded(|| hash_pieces(&*job.storage, &pieces, &|n| progress.add(n), &job.cancel))?;
+    let (digests, unreadable) = guarded(|| {
+        job.storage.renew(&job.renew);
+        hash_readable_pieces(&*job.storage, &pieces, &|n| progress.add(n), &job.cancel)
+    })?;
     progress.tell(progress.total);
     let mut good = Bitfield::none(info.layout.piece_count());
     for (piece, digest) in pieces.into_iter().zip(digests) {
@@ -65,7 +80,7 @@ fn check(job: &CheckJob, sink: &EventSink) -> Result<Bitfield, String> {
             good.set(piece);
         }
     }
-    Ok(good)
+    Ok(Checked { pieces: job.pieces.clone(), good, unreadable })
 }
 
 /// Tells of every percent once, whichever thread comes to it.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam_channel::Sender;
 use unchoke_engine::{Command, TorrentId};
 use unchoke_storage::{
-    ErrorKind, FileFact, Found, PlaceError, Relocation, ResumeRecord, StateChange, StorageError, StorageSpec,
+    FileFact, Found, PlaceError, Relocation, ResumeRecord, StateChange, StorageError, StorageSpec,
 };
 use unchoke_wire::WireHash;
 
@@ -503,5 +503,5 @@ fn carry(record: &mut ResumeRecord, found: &Found, now: &[FileFact]) {
 
 /// The kind of error that tells a full disk.
 pub(super) fn is_full(error: &unchoke_storage::StateError) -> bool {
-    matches!(error, unchoke_storage::StateError::Storage(e) if e.kind == ErrorKind::NoSpace)
+    matches!(error, unchoke_storage::StateError::Storage(e) if e.kind.is_full())
 }

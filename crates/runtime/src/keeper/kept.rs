@@ -5,16 +5,17 @@ use std::sync::atomic::AtomicBool;
 
 use unchoke_engine::input::{PartialPiece, Totals};
 use unchoke_storage::{
-    FilePool, FileStorage, Options, ResumeLock, ResumeRecord, Storage, StorageSpec, TorrentEntry,
+    FileFact, FilePool, FileStorage, Options, ResumeLock, ResumeRecord, Storage, StorageSpec, TorrentEntry,
 };
 use unchoke_wire::metainfo::{Info, Metainfo};
 use unchoke_wire::{Bitfield, FileIndex, Magnet, PieceIndex};
 
 use super::errand::Errand;
+use super::trouble::Doubts;
 use crate::add::{AddTorrent, Place};
 use crate::error::SessionError;
 use crate::torrent::Torrent;
-use crate::workers::guarded;
+use crate::workers::{Placed, guarded};
 
 /// A torrent of the keeper.
 pub(super) struct Kept {
@@ -27,9 +28,13 @@ pub(super) struct Kept {
     pub(super) _lock: Option<ResumeLock>,
     /// What an earlier run left, until the torrent is ready.
     pub(super) record: Option<ResumeRecord>,
-    pub(super) storage: Option<Arc<dyn Storage>>,
+    pub(super) storage: Option<Placed>,
     /// Pieces that are verified and written.
     pub(super) have: Bitfield,
+    /// What the disk said of its files when they were known to be right last.
+    pub(super) facts: Vec<FileFact>,
+    /// What is wrong with its pieces.
+    pub(super) doubts: Doubts,
     pub(super) partials: Vec<PartialPiece>,
     pub(super) totals: Totals,
     /// Whether pieces or files changed since the record was saved.
@@ -70,6 +75,8 @@ impl Kept {
             record,
             storage: None,
             have: Bitfield::default(),
+            facts: Vec::new(),
+            doubts: Doubts::default(),
             partials: Vec::new(),
             totals,
             is_dirty: false,
@@ -168,8 +175,8 @@ impl Kept {
     pub(super) fn to_record(&self) -> Result<ResumeRecord, String> {
         let mut record = ResumeRecord::new(self.entry.hash, self.entry.hashes);
         let metainfo = self.metainfo();
-        if let (Some(storage), Some(metainfo)) = (&self.storage, &metainfo) {
-            guarded(|| record.claim(self.have.clone(), &**storage))?;
+        if let (Some(place), Some(metainfo)) = (&self.storage, &metainfo) {
+            place.call(|storage| record.claim(self.have.clone(), storage))?;
             record.selection = self.selection(&metainfo.info).unwrap_or_default();
             record.info = (self.magnet.is_some() && self.stored.is_none()).then(|| metainfo.raw_info.clone());
         }

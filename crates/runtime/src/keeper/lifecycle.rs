@@ -10,7 +10,7 @@ use unchoke_storage::{ResumeRecord, StateChange, check_facts};
 use unchoke_wire::metainfo::Metainfo;
 use unchoke_wire::{Bitfield, WireHash};
 
-use super::check::CheckJob;
+use super::check::{CheckJob, Checked};
 use super::errand::Errand;
 use super::kept::{Kept, complete};
 use super::sleep::stored_of;
@@ -19,7 +19,7 @@ use crate::event::SessionEvent;
 use crate::hub::HubMessage;
 use crate::shard::ShardMessage;
 use crate::torrent::Phase;
-use crate::workers::guarded;
+use crate::workers::{Placed, guarded};
 
 impl Keeper {
     /// Reads the record and hands the torrent to its engine.
@@ -152,12 +152,13 @@ impl Keeper {
         let (pieces, checks_all) = (metainfo.info.layout.piece_count(), kept.checks_all);
         let opened = kept.open(&metainfo.info, &self.pool).and_then(|storage| {
             let empty = ResumeRecord::new(hash, kept.entry.hashes);
-            let mut resume = check_facts(kept.record.as_ref().unwrap_or(&empty), &*storage);
+            let storage = Placed::new(storage);
+            let mut resume = check_facts(kept.record.as_ref().unwrap_or(&empty), &*storage.storage);
             if checks_all || resume.is_storage_missing && kept.add.begins_anew {
-                resume = check_facts(&empty, &*storage);
+                resume = check_facts(&empty, &*storage.storage);
             }
             if !resume.is_storage_missing && !kept.add.seed_only {
-                guarded(|| storage.prepare())?;
+                storage.call(|s| s.prepare())?;
             }
             Ok((storage, resume))
         });
@@ -169,8 +170,9 @@ impl Keeper {
             let error = "its files are gone: mount their disk, or recheck it to begin anew";
             return self.fail(hash, error.to_owned());
         }
-        kept.storage = Some(Arc::clone(&storage));
+        kept.storage = Some(storage.clone());
         (kept.have, kept.checks_all) = (resume.trusted, false);
+        kept.forget_doubts();
         if kept.add.trust && !checks_all {
             let recorded = kept.record.as_ref().map(|r| r.have.clone()).filter(|h| h.len() == pieces);
             kept.have = recorded.unwrap_or_else(|| Bitfield::all(pieces));
@@ -180,21 +182,30 @@ impl Keeper {
             kept.cancel = Arc::new(AtomicBool::new(false));
             let (entry, cancel) = (Arc::clone(&kept.entry), Arc::clone(&kept.cancel));
             // the checker outlives the keeper
-            let _ = self.checks.send(CheckJob { entry, metainfo, storage, pieces: resume.doubtful, cancel });
+            let storage = storage.storage;
+            let (pieces, renew) = (resume.doubtful, Vec::new());
+            let _ = self.checks.send(CheckJob { entry, metainfo, storage, pieces, renew, cancel });
             return;
         }
         self.ready(hash, &metainfo);
     }
 
     /// The doubtful pieces were checked.
-    pub(super) fn checked(&mut self, hash: WireHash, result: Result<Bitfield, String>) {
+    pub(super) fn checked(&mut self, hash: WireHash, result: Result<Checked, String>) {
         let Some(kept) = self.torrents.get_mut(&hash) else { return };
+        if kept.errand.is_some() {
+            return;
+        }
+        if kept.is_ready {
+            return self.rechecked(hash, result);
+        }
         let Some(metainfo) = kept.metainfo() else { return };
         match result {
-            Ok(good) => {
-                for piece in good.iter() {
+            Ok(checked) => {
+                for piece in checked.good.iter() {
                     kept.have.set(piece);
                 }
+                self.unreadable(hash, &checked.unreadable);
                 self.dirty(hash);
                 self.ready(hash, &metainfo);
             }
@@ -205,13 +216,17 @@ impl Keeper {
     /// Lets the engine begin.
     pub(super) fn ready(&mut self, hash: WireHash, metainfo: &Metainfo) {
         let Some(kept) = self.torrents.get_mut(&hash).filter(|k| k.removing.is_none()) else { return };
-        let Some((torrent, storage)) = kept.entry.state().id.zip(kept.storage.clone()) else { return };
+        let Some((torrent, place)) = kept.entry.state().id.zip(kept.storage.clone()) else { return };
+        kept.facts = kept.record.as_ref().map(|r| r.facts.clone()).unwrap_or_default();
+        if kept.facts.len() != metainfo.info.files.len() {
+            kept.facts = place.storage.facts();
+        }
         let (have, partials) = (kept.have.clone(), kept.recorded_partials(&metainfo.info));
         let (count, pieces) = (have.count(), have.len());
         let wanted = kept.wanted(&metainfo.info);
         (kept.is_ready, kept.record) = (true, None);
         kept.entry.change(|s| s.phase = Phase::Running);
-        kept.entry.shard.send(ShardMessage::Storage { torrent, storage });
+        kept.entry.shard.send(ShardMessage::Storage { torrent, place });
         kept.entry.shard.send(ShardMessage::Command(Command::StorageReady {
             torrent,
             have,
@@ -234,9 +249,9 @@ impl Keeper {
             return;
         }
         if !kept.add.seed_only
-            && let Err(e) = guarded(|| storage.finish())
+            && let Err(e) = storage.call(|s| s.finish())
         {
-            return self.fail(hash, e);
+            return self.sync_failed(hash, e);
         }
         self.ask_totals(hash);
         self.save(hash);
@@ -264,12 +279,9 @@ impl Keeper {
         let Some(torrent) = id else { return };
         let command = if is_paused { Command::Pause(torrent) } else { Command::Resume(torrent) };
         kept.entry.shard.send(ShardMessage::Command(command));
-        if has_failed && !is_paused {
-            let is_ready = kept.is_ready;
-            kept.entry.change(|s| s.phase = if is_ready { Phase::Running } else { Phase::Starting });
-            if !is_ready {
-                self.open(hash);
-            }
+        match has_failed && !is_paused {
+            true => self.try_again(hash),
+            false => self.troubles.forget(hash),
         }
     }
 
@@ -285,7 +297,7 @@ impl Keeper {
             return;
         }
         let (Some(metainfo), Some(storage)) = (kept.metainfo(), kept.storage.clone()) else { return };
-        if let Err(e) = guarded(|| storage.set_selection(&selection)) {
+        if let Err(e) = storage.call(|s| s.set_selection(&selection)) {
             return self.fail(hash, e);
         }
         let wanted = kept.wanted(&metainfo.info);
@@ -370,7 +382,7 @@ impl Keeper {
                 self.warn(hash, e);
             }
             // that of a torrent which sleeps is not open
-            let opened = kept.storage.clone().map(Ok);
+            let opened = kept.storage.as_ref().map(|place| Ok(Arc::clone(&place.storage)));
             let opened = opened.or_else(|| Some(kept.open(&kept.metainfo()?.info, &self.pool)));
             if let Some(storage) = opened {
                 result = storage.and_then(|storage| guarded(|| storage.delete()));

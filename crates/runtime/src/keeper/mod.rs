@@ -8,6 +8,7 @@ mod kept;
 mod lifecycle;
 mod records;
 mod sleep;
+mod trouble;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use unchoke_engine::{Command, Event, ShardId};
 use unchoke_storage::{FilePool, ResumeLock, StateChange, TorrentEntry};
-use unchoke_wire::{Bitfield, PieceIndex, WireHash};
+use unchoke_wire::{PieceIndex, WireHash};
 
 use crate::add::AddTorrent;
 use crate::error::{NotSaved, SessionError};
@@ -27,12 +28,14 @@ use crate::hub::HubMessage;
 use crate::mailbox::Mailbox;
 use crate::shard::ShardMessage;
 use crate::torrent::{Phase, Registry, Torrent, locked};
-use check::CheckJob;
+use crate::workers::WeakWorkers;
+use check::{CheckJob, Checked};
 use errand::{Errand, Moved};
 use kept::Kept;
 use records::Pending;
 pub(crate) use records::Records;
 pub(crate) use sleep::add_of;
+use trouble::{Look, Troubles};
 
 /// How long a finished piece may wait for its record.
 const SAVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -55,7 +58,9 @@ pub(crate) enum KeeperMessage {
     /// Pieces of it were verified and written.
     Pieces { hash: WireHash, pieces: Vec<PieceIndex> },
     /// Its files were checked.
-    Checked { hash: WireHash, result: Result<Bitfield, String> },
+    Checked { hash: WireHash, result: Result<Checked, String> },
+    /// A disk was looked at for a torrent.
+    Looked { hash: WireHash, look: Look },
     /// The owner wants it to rest, or to go on.
     Pause { hash: WireHash, is_paused: bool },
     /// The owner chose other files.
@@ -108,7 +113,8 @@ pub(crate) struct Keeper {
     freeze: Option<(Instant, Sender<()>)>,
     /// What is on its way to the state store.
     pending: Pending,
-    /// The way to ourselves, for threads that move files.
+    troubles: Troubles,
+    /// The way to ourselves, for threads that use disks.
     own: Sender<KeeperMessage>,
     /// Those that may still be at it.
     movers: Vec<std::thread::JoinHandle<()>>,
@@ -124,6 +130,8 @@ pub(crate) struct KeeperLinks {
     pub(crate) sink: Arc<EventSink>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) records: Records,
+    /// Who looks at disks; `None`: the keeper itself.
+    pub(crate) workers: Option<WeakWorkers>,
 }
 
 impl Keeper {
@@ -148,6 +156,7 @@ impl Keeper {
             keep_took: Duration::ZERO,
             freeze: None,
             pending: Pending::default(),
+            troubles: Troubles::default(),
             own,
             movers: Vec::new(),
             is_ending: false,
@@ -159,7 +168,8 @@ impl Keeper {
     pub(crate) fn run(mut self) {
         loop {
             let freeze = self.freeze.as_ref().map(|(at, _)| *at);
-            let message = match [self.next_save, self.next_keep, freeze].into_iter().flatten().min() {
+            let looks = self.troubles.next_look();
+            let message = match [self.next_save, self.next_keep, freeze, looks].into_iter().flatten().min() {
                 Some(at) => self.inbox.recv_deadline(at),
                 None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
@@ -179,6 +189,7 @@ impl Keeper {
                 self.keep_generation();
             }
             self.look_at_freeze();
+            self.look_at_disks();
         }
         for hash in self.hashes() {
             if self.torrents[&hash].is_behind() {
@@ -204,6 +215,7 @@ impl Keeper {
             KeeperMessage::Event { hash, event } => self.event(hash, event),
             KeeperMessage::Pieces { hash, pieces } => self.pieces(hash, &pieces),
             KeeperMessage::Checked { hash, result } => self.checked(hash, result),
+            KeeperMessage::Looked { hash, look } => self.looked(hash, look),
             KeeperMessage::Pause { hash, is_paused } => self.pause(hash, is_paused),
             KeeperMessage::Select { hash, selection } => self.select(hash, selection),
             KeeperMessage::Move { hash, to, done } => self.relocate(hash, to, done),
@@ -234,8 +246,10 @@ impl Keeper {
             Event::StorageFailed { error, .. } => {
                 if let Some(kept) = self.torrents.get(&hash) {
                     kept.entry.change(|s| s.phase = Phase::Failed(error));
+                    self.watch(hash);
                 }
             }
+            Event::ReadFailed { piece, error, .. } => self.read_failed(hash, piece, error),
             Event::Partials { partials, totals, .. } => {
                 if let Some(kept) = self.torrents.get_mut(&hash) {
                     (kept.partials, kept.totals, kept.is_saving) = (partials, totals, false);
@@ -329,8 +343,9 @@ impl Keeper {
         }
         let record = match kept.to_record() {
             Ok(record) => record,
-            Err(e) => return self.fail(hash, e),
+            Err(e) => return self.sync_failed(hash, e),
         };
+        kept.facts.clone_from(&record.facts);
         let result = match &self.links.records {
             Records::Files(store) => store.save(&record),
             Records::State(_) | Records::None => {
@@ -357,8 +372,14 @@ impl Keeper {
     /// Stops a torrent for a reason of its storage.
     fn fail(&mut self, hash: WireHash, error: String) {
         let Some(kept) = self.torrents.get(&hash) else { return };
-        let id = kept.entry.state().id;
-        kept.entry.change(|s| s.phase = Phase::Failed(error.clone()));
+        let failed = Phase::Failed(error.clone());
+        let (id, is_told) = {
+            let state = kept.entry.state();
+            (state.id, state.phase == failed)
+        };
+        kept.entry.change(|s| s.phase = failed);
+        self.watch(hash);
+        let Some(kept) = self.torrents.get(&hash).filter(|_| !is_told) else { return };
         if let Some(torrent) = id {
             kept.entry.shard.send(ShardMessage::Command(Command::Pause(torrent)));
             let event = Event::StorageFailed { torrent, error };
@@ -425,6 +446,7 @@ impl Keeper {
 
     /// Takes a torrent out of the session.
     fn forget(&mut self, hash: WireHash) {
+        self.troubles.forget(hash);
         if let Some(kept) = self.torrents.remove(&hash) {
             let entry = Arc::clone(&kept.entry);
             // the lock goes before anybody hears that the torrent may be added anew

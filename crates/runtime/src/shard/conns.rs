@@ -2,7 +2,6 @@
 
 use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use mio::event::Event;
 use mio::net::TcpStream;
@@ -197,15 +196,15 @@ impl Io {
         let Some(c) = self.conns.get_mut(conn) else { return };
         assert!(c.upload.is_none(), "the engine waits for SendReady before the next plan");
         let torrent = plan.torrent;
-        let storage = self.storages.get(torrent);
-        let mut upload = Upload::new(plan, storage.map(|s| &**s), self.buffers.pop().unwrap_or_default());
+        let place = self.storages.get(torrent);
+        let storage = place.map(|p| &*p.storage);
+        let mut upload = Upload::new(plan, storage, self.buffers.pop().unwrap_or_default());
         let cold = upload.take_cold();
         c.upload = Some(upload);
-        match (cold, storage) {
+        match (cold, place) {
             (None, _) => {}
-            (Some(cold), Some(storage)) => {
-                let storage = Arc::clone(storage);
-                let task = ReadTask { conn, cold, storage, reply: self.links.own.clone() };
+            (Some(cold), Some(place)) => {
+                let task = ReadTask { conn, cold, place: place.clone(), reply: self.links.own.clone() };
                 match &self.links.workers {
                     Some(workers) => workers.read(task),
                     None => task.run(),

@@ -9,7 +9,6 @@ use mio::net::TcpStream;
 use mio::{Registry, Token};
 use slotmap::SecondaryMap;
 use unchoke_engine::{ConnId, ShardId, Ticket, TorrentId};
-use unchoke_storage::Storage;
 use unchoke_wire::time::Instant;
 use unchoke_wire::{PieceIndex, WireHash};
 
@@ -23,7 +22,7 @@ use crate::listen::Datagrams;
 use crate::mailbox::Mailbox;
 use crate::resolver::Resolver;
 use crate::torrent;
-use crate::workers::Workers;
+use crate::workers::{Placed, Workers};
 
 /// The ways to the other threads.
 #[derive(Clone, Debug)]
@@ -56,7 +55,7 @@ pub(crate) struct Io {
     pub(super) pending: VecDeque<Pending>,
     /// Buffers for the blocks of plans, those not in use.
     pub(super) buffers: Vec<Vec<u8>>,
-    pub(super) storages: SecondaryMap<TorrentId, Arc<dyn Storage>>,
+    pub(super) storages: SecondaryMap<TorrentId, Placed>,
     pub(super) hashes: SecondaryMap<TorrentId, WireHash>,
     /// Pieces to hash and write.
     pub(super) verifies: Verifies,

@@ -9,7 +9,6 @@ mod io;
 mod outputs;
 mod verifies;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
@@ -19,7 +18,6 @@ use unchoke_engine::engine::{Engine, MemoryPart, PeerInfo, TorrentStats};
 use unchoke_engine::id::RequestId;
 use unchoke_engine::input::{HttpReply, PeerSource, Verified};
 use unchoke_engine::{Command, ConnId, Input, Ticket, TorrentId};
-use unchoke_storage::Storage;
 use unchoke_wire::time::Instant;
 use unchoke_wire::{Bitfield, BlockRef};
 
@@ -28,7 +26,7 @@ use crate::http::Reply;
 use crate::mailbox::Inbox;
 use crate::names::Addresses;
 use crate::resolver::Asker;
-use crate::workers::ReadResult;
+use crate::workers::{Placed, ReadResult};
 use conns::Read;
 pub(crate) use io::{Io, Links};
 
@@ -74,7 +72,7 @@ pub(crate) enum ShardMessage {
     /// Others see us at this address.
     OwnAddress { ip: std::net::IpAddr },
     /// Where the pieces of a torrent are from now on.
-    Storage { torrent: TorrentId, storage: Arc<dyn Storage> },
+    Storage { torrent: TorrentId, place: Placed },
     /// A command for the engine.
     Command(Command),
     /// Figures of a torrent.
@@ -262,8 +260,8 @@ impl Shard {
                 self.input(Input::Command(Command::AddressesChanged(own)));
             }
             ShardMessage::OwnAddress { ip } => self.input(Input::OwnAddress { ip }),
-            ShardMessage::Storage { torrent, storage } => {
-                self.io.storages.insert(torrent, storage);
+            ShardMessage::Storage { torrent, place } => {
+                self.io.storages.insert(torrent, place);
             }
             ShardMessage::Command(command) => self.input(Input::Command(command)),
             // nobody may be waiting any more

@@ -1,5 +1,6 @@
 //! What the engine says, done.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use unchoke_engine::output::{HttpRequest, Output, Trace};
@@ -12,6 +13,7 @@ use crate::event::SessionEvent;
 use crate::hub::HubMessage;
 use crate::keeper::KeeperMessage;
 use crate::torrent::locked;
+use crate::verify::PieceJob;
 use crate::workers::{VerifyBatch, run_verifies};
 
 impl Io {
@@ -55,10 +57,16 @@ impl Io {
         // asked for only when there is something to hash: the first who asks has it measured
         let lanes = self.links.workers.as_ref().map_or(1, |_| unchoke_hash::lanes());
         let Some(jobs) = self.verifies.take(lanes, now) else { return };
-        let batch = VerifyBatch { jobs, reply: self.links.own.clone() };
-        match &self.links.workers {
-            Some(workers) => workers.verify(batch),
-            None => run_verifies(vec![batch]),
+        let reply = self.links.own.clone();
+        let Some(workers) = &self.links.workers else {
+            return run_verifies(vec![VerifyBatch { jobs, reply }]);
+        };
+        let mut of_disks: BTreeMap<u64, Vec<PieceJob>> = BTreeMap::new();
+        for job in jobs {
+            of_disks.entry(job.1.as_ref().map_or(0, |place| place.disk)).or_default().push(job);
+        }
+        for (disk, jobs) in of_disks {
+            workers.verify(disk, VerifyBatch { jobs, reply: reply.clone() });
         }
     }
 
@@ -111,6 +119,7 @@ impl Io {
                 | Event::MetadataReceived { .. }
                 | Event::Completed { .. }
                 | Event::StorageFailed { .. }
+                | Event::ReadFailed { .. }
                 | Event::Partials { .. }
                 | Event::Removed { .. }
                 | Event::Wake { .. }
@@ -153,6 +162,7 @@ fn torrent_of(event: &Event) -> Option<TorrentId> {
         | Event::PieceFailed { torrent, .. }
         | Event::Completed { torrent }
         | Event::StorageFailed { torrent, .. }
+        | Event::ReadFailed { torrent, .. }
         | Event::PeerConnected { torrent, .. }
         | Event::PeerDisconnected { torrent, .. }
         | Event::PeerBanned { torrent, .. }

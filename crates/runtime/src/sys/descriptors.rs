@@ -32,7 +32,7 @@ pub(crate) fn share_descriptors(limit: u64) -> (usize, usize) {
 mod tests {
     use super::*;
 
-    //= H3g-cgroup
+    //= H3g-9
     #[test]
     fn connections_leave_descriptors_for_files() {
         assert_eq!(share_descriptors(256), (32, 96));

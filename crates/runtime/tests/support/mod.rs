@@ -63,6 +63,12 @@ impl Fixture {
         Fixture { dir, metainfo, builder }
     }
 
+    /// All bytes, in the order of the files.
+    pub fn bytes(&self) -> Vec<u8> {
+        let files = &self.metainfo.info.files;
+        files.iter().flat_map(|f| std::fs::read(self.dir.path().join(f.display_path())).unwrap()).collect()
+    }
+
     /// Two files, two folders deep, one empty, eleven pieces.
     pub fn small(salt: u64) -> Self {
         let files = [("a.bin", 100_000), ("sub/b.bin", 70_000), ("sub/deep/empty", 0), ("z", 1)];

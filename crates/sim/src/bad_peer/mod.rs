@@ -106,7 +106,7 @@ pub struct BadPeer {
 /// Something it will do.
 #[derive(Debug)]
 enum Timed {
-    Dial,
+    Dial(SocketAddr),
     Bytes(usize, Vec<u8>),
     Block,
     Unchoke(usize),
@@ -150,7 +150,7 @@ impl BadPeer {
     pub fn dial(&mut self, target: SocketAddr, now: Instant) -> Vec<Act> {
         self.target = Some(target);
         let Dials { after, count, apart } = self.manner.dials;
-        (0..count).map(|n| self.later(now + after + apart * n, Timed::Dial)).collect()
+        (0..count).map(|n| self.later(now + after + apart * n, Timed::Dial(target))).collect()
     }
 
     /// A connection was made, by a dial of its own or by the other side. `pipe` is its name from here on.
@@ -224,8 +224,8 @@ impl BadPeer {
     }
 
     fn redial(&mut self, now: Instant) -> Option<Act> {
-        let rest = self.manner.redials.filter(|_| self.target.is_some())?;
-        Some(self.later(now + rest, Timed::Dial))
+        let (rest, target) = self.manner.redials.zip(self.target)?;
+        Some(self.later(now + rest, Timed::Dial(target)))
     }
 
     fn later(&mut self, at: Instant, timed: Timed) -> Act {
@@ -239,7 +239,7 @@ impl BadPeer {
         let mut acts = Vec::new();
         while let Some(entry) = self.timed.first_entry().filter(|e| e.key().0 <= now) {
             match entry.remove() {
-                Timed::Dial => acts.extend(self.target.map(Act::Dial)),
+                Timed::Dial(target) => acts.push(Act::Dial(target)),
                 Timed::Bytes(pipe, bytes) => acts.extend(self.send(pipe, bytes)),
                 Timed::Block => {
                     if let Some((pipe, block)) = self.line.pop_front() {

@@ -17,7 +17,7 @@ use unchoke_wire::{Bitfield, HostPort};
 /// The scenarios of this file.
 pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
     name: "swarm",
-    what: "a swarm under faults of every kind, then healed (--peers, 30)",
+    what: "a swarm under faults of every kind, then healed (--peers, 12)",
     run: swarm,
 }];
 
@@ -59,7 +59,7 @@ struct Swarm {
 }
 
 fn swarm(setup: &Setup) -> Result<Played, String> {
-    let n = setup.peers.unwrap_or(30).max(3);
+    let n = setup.peers.unwrap_or(12).max(3);
     let mut s = Swarm::new(setup.seed, n);
     s.safety();
     s.world.verdict()?;

@@ -26,7 +26,7 @@ fn long_path(setup: &Setup) -> Result<Played, String> {
     let engine = Settings { dht: false, ..Settings::default() };
     let settings = || HostSettings { link: link.clone(), engine: engine.clone(), ..HostSettings::default() };
     let (a, b) = (world.add_host(settings()), world.add_host(settings()));
-    let len = 48 << 20;
+    let len = 32 << 20;
     let content = Content::random(setup.seed, len, 256 << 10, About::default());
     swarm::add(&mut world, b, &content, Bitfield::all(content.pieces()), BY_HAND);
     let of_a = swarm::add(&mut world, a, &content, Bitfield::none(content.pieces()), BY_HAND);

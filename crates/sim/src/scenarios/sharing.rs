@@ -14,7 +14,7 @@ use unchoke_wire::time::Duration;
 
 /// The scenarios of this file.
 pub(super) const SCENARIOS: &[Scenario] = &[
-    Scenario { name: "single-seed", what: "a swarm completes from one seed (--peers, 20)", run: single_seed },
+    Scenario { name: "single-seed", what: "a swarm completes from one seed (--peers, 12)", run: single_seed },
     Scenario { name: "fairness", what: "a seed gives everybody a share", run: fairness },
     Scenario {
         name: "flash-crowd",
@@ -53,7 +53,7 @@ fn all_complete(world: &World, members: &[(HostId, TorrentId)]) -> bool {
 }
 
 fn single_seed(setup: &Setup) -> Result<Played, String> {
-    let n = setup.peers.unwrap_or(20).max(2);
+    let n = setup.peers.unwrap_or(12).max(2);
     let mut world = World::new(setup.seed, true);
     let content = Content::random(setup.seed, 1 << 20, 32 << 10, About::default());
     let members = crowd(&mut world, &content, n);
@@ -89,12 +89,12 @@ fn single_seed(setup: &Setup) -> Result<Played, String> {
 }
 
 fn fairness(setup: &Setup) -> Result<Played, String> {
-    let n = setup.peers.unwrap_or(24).max(2);
+    let n = setup.peers.unwrap_or(12).max(2);
     let mut world = World::new(setup.seed, false);
-    let content = Content::random(setup.seed, 8 << 20, 64 << 10, About::default());
+    let content = Content::random(setup.seed, 4 << 20, 64 << 10, About::default());
     // every leech of the same make, connected to the seed alone
     let seed = world.add_host(HostSettings {
-        engine: Settings { dht: false, pex: false, upload_limit: Some(200_000), ..Settings::default() },
+        engine: Settings { dht: false, pex: false, upload_limit: Some(100_000), ..Settings::default() },
         ..HostSettings::default()
     });
     let of_seed = swarm::add(&mut world, seed, &content, Bitfield::all(content.pieces()), BY_HAND);
@@ -106,7 +106,7 @@ fn fairness(setup: &Setup) -> Result<Played, String> {
         swarm::introduce(&mut world, host, torrent, seed);
         leeches.push((host, torrent));
     }
-    world.run_for(Duration::from_secs(900));
+    world.run_for(Duration::from_secs(400));
     let got: Vec<u64> = leeches
         .iter()
         .map(|(h, t)| world.host(*h).engine.torrent_stats(*t).map_or(0, |s| s.totals.downloaded))

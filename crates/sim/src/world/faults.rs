@@ -122,7 +122,6 @@ impl World {
             Pending::Datagram(_, to, _) => *self.by_ip.get(&to.ip())?,
             Pending::Dial(..)
             | Pending::ScriptWake(_)
-            | Pending::Finished(_)
             | Pending::FaultBegins(_)
             | Pending::FaultEnds(_)
             | Pending::ResetAgain(_) => return None,

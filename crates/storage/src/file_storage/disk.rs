@@ -120,13 +120,13 @@ impl FileStorage {
 
     /// Whether the root may be made and never was there.
     pub(super) fn may_make_root(&self) -> bool {
-        self.options.may_create_root && self.root_device.get().is_none()
+        self.options.may_create_root && self.root_id.get().is_none()
     }
 
     /// The number of the file system the root is on; 0 while that is not known.
     pub(super) fn device(&self) -> u64 {
         let _ = self.open_root(false);
-        self.root_device.get().copied().unwrap_or_default()
+        self.root_id.get().map_or(0, |(device, _)| *device)
     }
 
     /// A failed sync of this file counts no more.
@@ -134,7 +134,7 @@ impl FileStorage {
         self.dirty().lost.remove(&number);
     }
 
-    /// The root folder. It is made if that is allowed and `create`. On another file system than before it is missing.
+    /// The root folder. It is made if that is allowed and `create`. Another folder than before is none.
     pub(super) fn open_root(&self, create: bool) -> Result<Dir, StorageError> {
         let missing = |e: io::Error| match e.kind() {
             io::ErrorKind::NotFound => {
@@ -155,8 +155,8 @@ impl FileStorage {
             other => other.map_err(missing),
         }?;
         // under a mount that went away lies the empty folder it was mounted on: nothing may be made there
-        let device = volume::device(&root).map_err(missing)?;
-        match *self.root_device.get_or_init(|| device) == device {
+        let id = volume::folder_id(&root).map_err(missing)?;
+        match *self.root_id.get_or_init(|| id) == id {
             true => Ok(root),
             false => Err(missing(io::ErrorKind::NotFound.into())),
         }

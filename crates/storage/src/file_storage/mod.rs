@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use unchoke_wire::layout::FileSpan;
 use unchoke_wire::{BlockRef, FileIndex, PieceIndex};
 
-use crate::error::StorageError;
+use crate::error::{ErrorKind, StorageError};
 use crate::spec::StorageSpec;
 use crate::storage::{FileFact, PieceReader, Storage, check_stretch};
 use crate::volume::{self, Volume};
@@ -77,8 +77,8 @@ pub struct FileStorage {
     witness: Witness,
     /// Held during a sync. Locked after `part`, before `dirty`.
     syncing: Mutex<()>,
-    /// The file system the root was on when it was opened first.
-    root_device: OnceLock<rustix::fs::Dev>,
+    /// The root as it was opened first: its file system, and its number there.
+    root_id: OnceLock<(rustix::fs::Dev, u64)>,
     /// The longest file the file system takes, once asked.
     file_len_max: OnceLock<u64>,
     /// Descriptors that readers hold for checks.
@@ -122,7 +122,7 @@ impl FileStorage {
             dirty: Mutex::default(),
             witness: Witness::default(),
             syncing: Mutex::default(),
-            root_device: OnceLock::new(),
+            root_id: OnceLock::new(),
             file_len_max: OnceLock::new(),
             checking: AtomicUsize::new(0),
             is_spinning: OnceLock::new(),
@@ -246,6 +246,14 @@ impl Storage for FileStorage {
         self.probe_root(bytes)
     }
 
+    fn is_there(&self) -> Result<(), StorageError> {
+        match self.open_root(false) {
+            Err(e) if matches!(e.kind, ErrorKind::MissingRoot | ErrorKind::NotADirectory) => Err(e),
+            // what else is wrong is seen by who uses it
+            _ => Ok(()),
+        }
+    }
+
     fn disk(&self) -> u64 {
         self.device()
     }
@@ -282,10 +290,10 @@ fn part_len(len: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
     use crate::spec::FileSpec;
     use unchoke_wire::Layout;
 
+    //= H3e-6
     #[test]
     fn nothing_is_made_where_a_mount_went_away() {
         let dir = tempfile::tempdir().unwrap();
@@ -293,10 +301,11 @@ mod tests {
         let spec = StorageSpec { layout: Layout::new(5, [5]).unwrap(), files: vec![file] };
         let options = Options { may_create_root: true, ..Options::default() };
         let storage = FileStorage::open(dir.path(), spec, options).unwrap();
-        storage.root_device.set(rustix::fs::Dev::MAX).unwrap();
+        storage.root_id.set((rustix::fs::Dev::MAX, 1)).unwrap();
         let error = storage.write(PieceIndex(0), 0, b"bytes").unwrap_err();
         assert_eq!(error.kind, ErrorKind::MissingRoot);
         assert_eq!(storage.facts(), [FileFact::Missing]);
+        assert_eq!(storage.is_there().unwrap_err().kind, ErrorKind::MissingRoot);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

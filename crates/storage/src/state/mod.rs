@@ -18,7 +18,7 @@ use redb::backends::FileBackend;
 use redb::{Builder, Database};
 use unchoke_wire::WireHash;
 
-use crate::error::{ErrorKind, StorageError};
+use crate::error::StorageError;
 use crate::resume::{DecodeError, Loaded, Refused, ResumeRecord};
 use crate::volume::{self, File, How, Volume};
 pub use entry::{Discovery, TorrentEntry};
@@ -219,7 +219,7 @@ impl StateStore {
         let result = self.with("write", |db| tables::commit(db, &changes));
         match &result {
             Err(StateError::Storage(e))
-                if e.kind == ErrorKind::NoSpace && generation::release(&self.volume, &self.dir) =>
+                if e.kind.is_full() && generation::release(&self.volume, &self.dir) =>
             {
                 self.with("write", |db| tables::commit(db, &changes))
             }

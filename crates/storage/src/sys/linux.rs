@@ -59,11 +59,6 @@ pub(super) fn kind_of_file_system(dir: impl AsFd) -> Option<u64> {
     u64::try_from(rustix::fs::fstatfs(dir).ok()?.f_type).ok()
 }
 
-/// Has the kernel forget what it holds of a file in memory, as far as that is on the disk.
-pub(crate) fn drop_cache(file: &File) {
-    let _ = rustix::fs::fadvise(file, 0, None, Advice::DontNeed);
-}
-
 /// Reads from `offset` as much as is in memory, and says how many bytes that were. Ends early at the end of the file and
 /// on errors, and reads nothing where the file system cannot read without waiting.
 pub(crate) fn read_now(file: &File, buf: &mut [u8], offset: u64, is_in_memory: bool) -> usize {

@@ -19,14 +19,14 @@ use rustix::io::Errno;
 #[cfg(target_os = "linux")]
 pub use linux::is_rotational;
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{allocate, data_from, drop_cache, is_in_memory, read_now, will_need, wont_need};
+pub(crate) use linux::{allocate, data_from, is_in_memory, read_now, will_need, wont_need};
 #[cfg(target_os = "linux")]
 use linux::{kind_of_file_system, open_beneath, rename_exclusive};
 pub(crate) use moves::{Beneath, copy_link, copy_looks, create_new, link_new, link_target, rename_new};
 #[cfg(not(target_os = "linux"))]
 pub use portable::is_rotational;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use portable::{allocate, data_from, drop_cache, is_in_memory, read_now, will_need, wont_need};
+pub(crate) use portable::{allocate, data_from, is_in_memory, read_now, will_need, wont_need};
 #[cfg(not(target_os = "linux"))]
 use portable::{kind_of_file_system, open_beneath, rename_exclusive};
 
@@ -35,9 +35,10 @@ pub(crate) fn open_root(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(CWD, path, dir_flags(), Mode::empty())?)
 }
 
-/// The file system a folder is on.
-pub(crate) fn device(dir: impl AsFd) -> io::Result<rustix::fs::Dev> {
-    Ok(rustix::fs::fstat(dir)?.st_dev)
+/// The file system a folder is on, and its number there.
+pub(crate) fn folder_id(dir: impl AsFd) -> io::Result<(rustix::fs::Dev, u64)> {
+    let stat = rustix::fs::fstat(dir)?;
+    Ok((stat.st_dev, stat.st_ino))
 }
 
 /// What a file system says of itself.

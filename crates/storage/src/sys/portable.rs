@@ -36,9 +36,6 @@ pub(super) fn kind_of_file_system(_dir: impl AsFd) -> Option<u64> {
     None
 }
 
-/// A hint that has no effect here.
-pub(crate) fn drop_cache(_file: &File) {}
-
 /// Bytes that can be read without waiting: none that are known.
 pub(crate) fn read_now(_file: &File, _buf: &mut [u8], _offset: u64, _is_in_memory: bool) -> usize {
     0

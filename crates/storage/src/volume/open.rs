@@ -122,11 +122,11 @@ pub(crate) fn open_root(volume: &Volume, path: &Path) -> io::Result<Dir> {
     }
 }
 
-/// The file system a folder is on.
-pub(crate) fn device(dir: &Dir) -> io::Result<rustix::fs::Dev> {
+/// The file system a folder is on, and its number there.
+pub(crate) fn folder_id(dir: &Dir) -> io::Result<(rustix::fs::Dev, u64)> {
     match dir {
-        Dir::Machine(dir) => sys::device(dir),
-        Dir::Memory(_) => Ok(0),
+        Dir::Machine(dir) => sys::folder_id(dir),
+        Dir::Memory(_) => Ok((0, 0)),
     }
 }
 
@@ -155,7 +155,7 @@ pub(crate) fn facts_of(file: &File) -> io::Result<OpenFacts> {
 /// Lets go of what of a file is in memory, as far as the disk has it.
 pub(crate) fn drop_cache(file: &File) {
     if let File::Machine(file) = file {
-        sys::drop_cache(file);
+        sys::wont_need(file);
     }
 }
 

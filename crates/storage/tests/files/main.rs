@@ -1,7 +1,7 @@
 //! Storage through its public interface, on real files.
 
+mod bad_names;
 mod changes;
-mod corpus;
 mod hostile;
 mod layout;
 mod lifecycle;

@@ -51,14 +51,14 @@ impl ApiError {
             | SessionError::Selection { .. }
             | SessionError::MissingFolder(_) => StatusCode::BAD_REQUEST,
             SessionError::NotSaved(why) if why.is_disk_full => StatusCode::INSUFFICIENT_STORAGE,
-            SessionError::State(StateError::Storage(e)) if e.kind == ErrorKind::NoSpace => {
+            SessionError::State(StateError::Storage(e)) if e.kind.is_full() => {
                 StatusCode::INSUFFICIENT_STORAGE
             }
             SessionError::Storage(e) if e.kind == ErrorKind::Exists => StatusCode::CONFLICT,
             SessionError::Occupied | SessionError::NoMetadata => StatusCode::CONFLICT,
             SessionError::Fetch { .. } => StatusCode::BAD_GATEWAY,
             SessionError::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
-            SessionError::Storage(e) if e.kind == ErrorKind::NoSpace => StatusCode::INSUFFICIENT_STORAGE,
+            SessionError::Storage(e) if e.kind.is_full() => StatusCode::INSUFFICIENT_STORAGE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, without_number(&error.to_string()))

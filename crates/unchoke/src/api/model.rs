@@ -100,6 +100,8 @@ pub(crate) struct Torrent {
     pub(crate) state: String,
     /// Why it stopped.
     pub(crate) error: Option<String>,
+    /// What is wrong and stops nothing.
+    pub(crate) warning: Option<String>,
     /// Bytes in all, once known.
     pub(crate) total_size: Option<u64>,
     /// Bytes left to get, once known.

@@ -233,6 +233,7 @@ fn torrent(hash: WireHash, stats: Stats) -> Torrent {
         name: stats.name,
         state: state.to_owned(),
         error,
+        warning: stats.trouble,
         total_size: stats.total_len,
         left: stats.left,
         down_rate: stats.rates.0,

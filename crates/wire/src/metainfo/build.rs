@@ -105,6 +105,9 @@ impl MetainfoBuilder {
         if let Some(source) = &self.source {
             d.bytes(b"source", source.as_bytes());
         }
+        if let ([BuildFile { symlink: Some(target), .. }], false) = (&self.files[..], self.is_multi_file) {
+            write_strings(d.key(b"symlink path"), target);
+        }
     }
 }
 
@@ -186,9 +189,9 @@ fn write_file(d: &mut DictWriter<'_>, file: &BuildFile, is_listed: bool) {
     d.int(b"length", i64::try_from(file.length.min(limits::TORRENT_LEN_MAX)).expect("2^48 fits"));
     if is_listed {
         write_strings(d.key(b"path"), &file.path);
-    }
-    if let Some(target) = &file.symlink {
-        write_strings(d.key(b"symlink path"), target);
+        if let Some(target) = &file.symlink {
+            write_strings(d.key(b"symlink path"), target);
+        }
     }
 }
 

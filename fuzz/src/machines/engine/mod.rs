@@ -12,7 +12,9 @@ use std::net::SocketAddr;
 use std::sync::LazyLock;
 use unchoke_engine::input::{AddAsleep, AddTorrent, ClosedBy, Discovery, TorrentSource, Totals};
 use unchoke_engine::output::{SendPart, VerifyJob};
-use unchoke_engine::{Command, ConnId, Engine, Event, Input, Output, RequestId, Settings, ShardId, Ticket, TorrentId};
+use unchoke_engine::{
+    Command, ConnId, Engine, Event, Input, Output, RequestId, Settings, ShardId, Ticket, TorrentId,
+};
 use unchoke_wire::metainfo::build::{BuildFile, MetainfoBuilder};
 use unchoke_wire::time::{Duration, Instant};
 use unchoke_wire::{Bitfield, InfoHashes, Magnet, Metainfo, PieceIndex, WireHash};
@@ -257,15 +259,19 @@ impl World {
     fn output(&mut self, output: Output) {
         match output {
             Output::Adopt { ticket, conn } => {
-                let addr = self.tickets.remove(&ticket).expect("a ticket is answered once");
-                self.model.opened(conn, addr);
+                self.tickets.remove(&ticket).expect("a ticket is answered once");
+                self.model.opened(conn, None);
                 self.add_peer(conn, Stage::Greeting);
             }
             Output::Refuse { ticket } => _ = self.tickets.remove(&ticket).expect("a ticket is answered once"),
             Output::Connect { conn, addr, timeout } => {
-                assert!(addr.port() != 0 && timeout > Duration::ZERO && !self.settings.own_addresses.contains(&addr));
-                assert!(!self.model.is_connected(addr), "{addr} is dialled twice");
-                self.model.opened(conn, addr);
+                assert!(
+                    addr.port() != 0
+                        && timeout > Duration::ZERO
+                        && !self.settings.own_addresses.contains(&addr)
+                );
+                assert!(!self.model.is_dialled(addr), "{addr} is dialled twice");
+                self.model.opened(conn, Some(addr));
                 self.add_peer(conn, Stage::Dialling);
             }
             Output::WantSend { conn } => self.peer(conn).wants_send = true,

@@ -7,7 +7,7 @@ use unchoke_engine::ConnId;
 use unchoke_engine::output::{Trace, TraceMessage, VerifyJob};
 use unchoke_wire::message::{Message, parse_piece_header};
 use unchoke_wire::scope::canonical;
-use unchoke_wire::{BLOCK_LEN, Bitfield, BlockRef, Handshake, PieceIndex, Reserved};
+use unchoke_wire::{BLOCK_LEN, Bitfield, BlockRef, Extension, Handshake, PieceIndex, Reserved, lt_donthave};
 
 /// Requests out to one peer at most.
 const OUT_MAX: usize = 2000;
@@ -27,7 +27,7 @@ pub struct Model {
 /// One connection.
 #[derive(Default)]
 struct Conn {
-    addr: Option<SocketAddr>,
+    dialled: Option<SocketAddr>,
     /// What the peer and we speak, once both said so.
     reserved: [Option<Reserved>; 2],
     sent: u32,
@@ -41,6 +41,8 @@ struct Conn {
     fast_for_us: BTreeSet<u32>,
     fast_for_it: BTreeSet<u32>,
     requests: BTreeSet<BlockRef>,
+    /// The block that began to arrive last.
+    arriving: Option<BlockRef>,
     /// Requests of the peer and how often each waits for an answer.
     asked: BTreeMap<BlockRef, u32>,
 }
@@ -74,17 +76,19 @@ impl Model {
         self.have.is_some()
     }
 
-    pub fn opened(&mut self, conn: ConnId, addr: SocketAddr) {
-        let addr = Some(canonical(addr));
-        assert!(self.conns.insert(conn, Conn { addr, ..Conn::default() }).is_none());
+    /// A connection begins; `dialled`: with whom, if we began it.
+    pub fn opened(&mut self, conn: ConnId, dialled: Option<SocketAddr>) {
+        let dialled = dialled.map(canonical);
+        assert!(self.conns.insert(conn, Conn { dialled, ..Conn::default() }).is_none());
     }
 
     pub fn closed(&mut self, conn: ConnId) {
         self.conns.remove(&conn).expect("a connection is closed once");
     }
 
-    pub fn is_connected(&self, addr: SocketAddr) -> bool {
-        self.conns.values().any(|c| c.addr == Some(canonical(addr)))
+    /// Whether a connection is there that we dialled this address for.
+    pub fn is_dialled(&self, addr: SocketAddr) -> bool {
+        self.conns.values().any(|c| c.dialled == Some(canonical(addr)))
     }
 
     /// Requests that are out to a peer.
@@ -135,7 +139,11 @@ impl Model {
         if let Ok(Some(block)) = parse_piece_header(bytes) {
             match trace.is_sent {
                 true => self.block_sent(trace, block),
-                false => _ = self.conn(trace).requests.remove(&block),
+                false => {
+                    let c = self.conn(trace);
+                    c.requests.remove(&block);
+                    c.arriving = Some(block);
+                }
             }
             return;
         }
@@ -179,7 +187,11 @@ impl Model {
         }
         let is_fast_message = matches!(
             message,
-            Message::HaveAll | Message::HaveNone | Message::Reject(_) | Message::AllowedFast(_) | Message::Suggest(_)
+            Message::HaveAll
+                | Message::HaveNone
+                | Message::Reject(_)
+                | Message::AllowedFast(_)
+                | Message::Suggest(_)
         );
         assert!(!is_fast_message || is_fast(c), "{message:?} to a peer without the fast extension");
     }
@@ -231,7 +243,10 @@ impl Model {
                 }
             }
             Message::Request(block) => _ = c.requests.insert(*block),
-            Message::Cancel(block) => assert!(c.requests.remove(block), "{block:?} is cancelled and was not asked for"),
+            Message::Cancel(block) => {
+                let is_out = c.requests.remove(block) || c.arriving == Some(*block);
+                assert!(is_out, "{block:?} is cancelled and was not asked for");
+            }
             Message::Reject(block) => answered(c, *block, "rejected"),
             Message::AllowedFast(piece) => _ = c.fast_for_it.insert(piece.0),
             Message::Bitfield(_) | Message::HaveAll | Message::HaveNone => c.has_told = true,
@@ -286,6 +301,22 @@ fn received(c: &mut Conn, message: &Message<'_>) {
         Message::Reject(block) => _ = c.requests.remove(block),
         Message::AllowedFast(piece) => _ = c.fast_for_us.insert(piece.0),
         Message::Request(block) => *c.asked.entry(*block).or_default() += 1,
+        Message::Extended { id, payload } if *id == Extension::LtDonthave.local_id() => {
+            if let Ok(piece) = lt_donthave::decode(payload) {
+                lost(c, piece);
+            }
+        }
         _ => {}
+    }
+}
+
+/// The peer has a piece no more. One that rejects nothing will not send what it was asked for of it.
+fn lost(c: &mut Conn, piece: PieceIndex) {
+    if std::mem::take(&mut c.is_all) {
+        c.has = (0..CONTENT.metainfo.info.layout.piece_count()).collect();
+    }
+    c.has.remove(&piece.0);
+    if !is_fast(c) {
+        c.requests.retain(|b| b.piece != piece);
     }
 }

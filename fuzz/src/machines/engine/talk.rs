@@ -8,7 +8,8 @@ use unchoke_wire::message::Message;
 use unchoke_wire::ut_metadata::MetadataMessage;
 use unchoke_wire::ut_pex::{PexFlags, PexMessage, PexPeer};
 use unchoke_wire::{
-    BlockRef, Extension, ExtensionHandshake, ExtensionIds, Handshake, PeerId, PieceIndex, Reserved, lt_donthave,
+    BlockRef, Extension, ExtensionHandshake, ExtensionIds, Handshake, PeerId, PieceIndex, Reserved,
+    lt_donthave,
 };
 
 /// What an engine wrote so far is a handshake and whole messages.
@@ -162,7 +163,9 @@ fn any_block(steps: &mut Steps<'_>) -> BlockRef {
             begin: steps.odd_number(),
             len: steps.odd_number(),
         },
-        240..250 => BlockRef { begin: u32::from(steps.byte()), len: u32::from(steps.byte()), ..sound_block(steps) },
+        240..250 => {
+            BlockRef { begin: u32::from(steps.byte()), len: u32::from(steps.byte()), ..sound_block(steps) }
+        }
         _ => sound_block(steps),
     }
 }
@@ -180,7 +183,7 @@ fn extension_handshake(steps: &mut Steps<'_>) -> ExtensionHandshake {
         port: (choice & 2 == 2).then(|| 6881 + u16::from(steps.byte() % 2)),
         metadata_size: match choice >> 2 & 3 {
             0 => None,
-            1 => Some(1 + steps.odd_number()),
+            1 => Some(steps.odd_number()),
             _ => Some(size),
         },
         request_queue_len: (choice & 16 == 16).then(|| 1 + u32::from(steps.byte())),
@@ -204,14 +207,15 @@ fn metadata(steps: &mut Steps<'_>) -> Vec<u8> {
             if let (3, Some(byte)) = (kind, data.get_mut(usize::from(steps.byte()))) {
                 *byte ^= 1;
             }
-            let total_size = if kind == 4 { 1 + steps.odd_number() & 0xff_ffff } else { size };
+            let total_size = if kind == 4 { 1 + (steps.odd_number() & 0xff_ffff) } else { size };
             MetadataMessage::Data { block, total_size, data: &data }.encode()
         }
     }
 }
 
 fn pex(steps: &mut Steps<'_>) -> PexMessage {
-    let added = (0..steps.below(6)).map(|_| PexPeer { addr: steps.address(), flags: PexFlags::from_bits(steps.byte()) });
+    let added = (0..steps.below(6))
+        .map(|_| PexPeer { addr: steps.address(), flags: PexFlags::from_bits(steps.byte()) });
     let added: Vec<PexPeer> = added.filter(|p| p.addr.port() != 0).collect();
     let dropped = (0..steps.below(4)).map(|_| steps.address()).filter(|a| a.port() != 0).collect();
     PexMessage { added, dropped, surplus: 0 }

@@ -100,7 +100,6 @@ pub(super) const ROWS: &[Row] = &[
     },
     // the suite would have the bits masked; BEP 3 asks for the connection to be dropped, which is stricter
     //= H3b-20
-    //= S33
     Row {
         number: 20,
         name: "hostile/20-spare-bits",

@@ -97,7 +97,7 @@ fn ten_thousand_torrents_added_at_once_are_all_there_or_none_of_them() {
     let every = (disk.ops() - begin) / 16;
     while history.step() {
         let at = history.at();
-        if at >= begin && (at - begin) % every == 0 {
+        if at >= begin && (at - begin).is_multiple_of(every) {
             let fate = Fate::ALL[at % Fate::ALL.len()];
             let known = &told[usize::from(at >= told[1].at)..];
             goes_on(
