@@ -1,7 +1,5 @@
 //! The files of a torrent (BEP 3), with their attributes (BEP 47).
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::names::{SUBSTITUTE, safe_element};
 use super::{MetainfoError, names};
 use crate::bencode::{Dict, Value};
@@ -146,27 +144,23 @@ pub(super) fn settle(files: &mut [FileEntry], name: &str) -> Result<(), Metainfo
     Ok(())
 }
 
-/// Every path a link may lead to.
-struct Places<'f> {
-    files: BTreeMap<&'f [String], &'f FileEntry>,
-    dirs: BTreeSet<&'f [String]>,
-}
+/// Every path a link may lead to: those of the files in their order, where a directory's files come right after it.
+struct Places<'f>(Vec<&'f FileEntry>);
 
 impl<'f> Places<'f> {
     fn of(files: &'f [FileEntry]) -> Self {
-        let files = || files.iter().filter(|f| !f.is_pad);
-        Places {
-            files: files().map(|f| (&f.path[..], f)).collect(),
-            dirs: files().flat_map(|f| (1..f.path.len()).map(|n| &f.path[..n])).collect(),
-        }
+        let mut files: Vec<&FileEntry> = files.iter().filter(|f| !f.is_pad).collect();
+        files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        Places(files)
     }
 
     /// Whether following `target` ends at a file that is no link, or at a directory.
     fn reach(&self, mut target: &'f [String]) -> bool {
         for _ in 0..LINK_HOPS_MAX {
-            match self.files.get(target) {
-                None => return self.dirs.contains(target),
-                Some(file) if !file.is_link => return true,
+            let at = self.0.partition_point(|f| f.path[..] < *target);
+            match self.0.get(at).filter(|f| f.path.starts_with(target)) {
+                None => return false,
+                Some(file) if file.path.len() > target.len() || !file.is_link => return true,
                 Some(link) => match &link.symlink {
                     Some(next) => target = next,
                     None => return false,
