@@ -19,6 +19,7 @@ const SOURCES: u8 = 200;
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// A flood that goes on until it is ended.
+//= H3g-7
 pub(crate) struct Flood {
     shared: Arc<(AtomicBool, AtomicU64)>,
     thread: JoinHandle<()>,

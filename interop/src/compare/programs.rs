@@ -18,6 +18,8 @@ const IDLE: [u32; 2] = [10_000, 100_000];
 const SECONDS: &str = "30";
 
 /// Torrents that nobody asks for.
+//= H3g-1
+//= H3g-2
 pub(super) fn idle(_bench: &Bench) -> Vec<Contender<'_>> {
     IDLE.iter()
         .map(|count| {

@@ -14,6 +14,7 @@ use crate::attack::raw::{Raw, stranger};
 use crate::attack::rows::torrent_of;
 
 /// Connects so many peers, spread over torrents, and asks for blocks meanwhile.
+//= H3g-3
 pub(super) fn run(binary: &Path, dir: &Path, size: &Size) -> Result<()> {
     let most = (size.peers + 100).to_string();
     let mut daemon = Daemon::start(binary, &dir.join("daemon"), &["--max-connections", &most], None)?;

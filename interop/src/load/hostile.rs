@@ -30,6 +30,7 @@ struct Seen {
 }
 
 /// Lets so many hostile peers play for so long.
+//= H3g-6
 pub(super) fn run(binary: &Path, dir: &Path, size: &Size) -> Result<()> {
     let mut pair = Pair::start(binary, dir)?;
     let steady = Daemon::start(binary, &dir.join("steady"), &["--limit-up", STEADY_RATE], None)?;

@@ -18,6 +18,7 @@ use crate::attack::raw::{Raw, stranger};
 use crate::attack::rows::torrent_of;
 
 /// Lets so many peers ask for small blocks at [`OFFERED_PER_S`] together.
+//= H3g-4
 pub(super) fn run(binary: &Path, dir: &Path, size: &Size) -> Result<()> {
     let mut daemon = Daemon::start(binary, &dir.join("daemon"), &[], None)?;
     let content = Content::random(8000, 4 << 20, 16 << 10, About::default());

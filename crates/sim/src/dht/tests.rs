@@ -140,6 +140,7 @@ fn a_victim_gets_no_more_than_ten_times_what_the_amplifier_sends() {
     assert!(reflected.reflected <= reflected.sent * 10, "{reflected:?}");
 }
 
+//= H3f-10
 #[test]
 fn dead_bootstraps_are_survived() {
     let report = attacked(Attack::Bootstrap);
