@@ -235,8 +235,12 @@ mod tests {
         let many = |i| u8::try_from(i / limits::PENDING_HANDSHAKES_PER_IP_MAX).unwrap();
         assert_eq!(waiting(all, many), (Vec::new(), all));
         assert_eq!(waiting(all + 1, many), (vec![Ticket(0)], all));
-        assert_eq!(waiting(of_one, |_| 7), (Vec::new(), of_one));
-        assert_eq!(waiting(of_one + 1, |_| 7), (vec![Ticket(0)], of_one));
+        // an address after so many others that places are scarce
+        let scarce = all / SCARCE_FROM_ONE_IN;
+        let late = |i| u8::try_from(i.min(limits::PENDING_HANDSHAKES_MAX / SCARCE_FROM_ONE_IN)).unwrap();
+        assert_eq!(waiting(scarce + of_one, late), (Vec::new(), scarce + of_one));
+        let first_of_it = Ticket(u64::try_from(scarce).unwrap());
+        assert_eq!(waiting(scarce + of_one + 1, late), (vec![first_of_it], scarce + of_one));
     }
 
     //= H3b-8
