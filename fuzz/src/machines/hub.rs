@@ -3,7 +3,7 @@
 use crate::steps::{BEGIN, Steps};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use unchoke_engine::hub::{DhtState, Hub, HubInput, HubOutput, HubSettings};
+use unchoke_engine::hub::{DhtState, Hub, HubInput, HubOutput, HubSettings, PENDING_MAX, PENDING_PER_IP_MAX};
 use unchoke_engine::output::HubCommand;
 use unchoke_engine::{RequestId, ShardId, Ticket, TorrentId};
 use unchoke_wire::handshake::PREFIX_LEN;
@@ -108,7 +108,8 @@ impl World {
         self.handle(HubInput::Accepted { ticket, remote });
         let ip = remote.ip().to_canonical();
         let of_ip = self.waiting.values().filter(|w| w.remote.ip().to_canonical() == ip).count();
-        assert!(ip.is_loopback() || of_ip <= 8, "one address takes more than its share");
+        let share = PENDING_MAX / 4 + PENDING_PER_IP_MAX;
+        assert!(ip.is_loopback() || of_ip <= share, "one address takes more than its share");
     }
 
     fn bytes(&mut self, ticket: Ticket, bytes: &[u8]) {

@@ -12,6 +12,7 @@ use unchoke_engine::hub::HubInput;
 use unchoke_engine::input::PeerSource;
 use unchoke_engine::{Command, Input, TorrentId};
 use unchoke_storage::Storage;
+use unchoke_wire::Bitfield;
 use unchoke_wire::time::{Duration, Instant};
 
 /// An answer over HTTP, or none.
@@ -95,8 +96,18 @@ impl World {
         }
     }
 
-    /// The owner of torrents that stopped on a failed disk tries again.
+    /// The owner of torrents whose disk had failed looks at the pieces that could not be read, and tries again with those
+    /// that stopped.
     pub fn resume_failed(&mut self, host: HostId) {
+        let settled = self.hosts[host.0].stored.iter().map(|(torrent, stored)| {
+            let good = stored.content.held(&stored.storage);
+            let mut bad = Bitfield::none(good.len());
+            for piece in good.missing() {
+                bad.set(piece);
+            }
+            Command::Settle { torrent: *torrent, good, bad }
+        });
+        settled.collect::<Vec<_>>().into_iter().for_each(|settle| self.command(host, settle));
         let engine = &self.hosts[host.0].engine;
         let is_failed = |t: &TorrentId| {
             engine.torrent_stats(*t).is_some_and(|s| matches!(s.state, TorrentState::Failed(_)))
