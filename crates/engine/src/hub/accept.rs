@@ -237,7 +237,8 @@ mod tests {
         assert_eq!(waiting(all + 1, many), (vec![Ticket(0)], all));
         // an address after so many others that places are scarce
         let scarce = all / SCARCE_FROM_ONE_IN;
-        let late = |i| u8::try_from(i.min(limits::PENDING_HANDSHAKES_MAX / SCARCE_FROM_ONE_IN)).unwrap();
+        let late =
+            |i: usize| u8::try_from(i.min(limits::PENDING_HANDSHAKES_MAX / SCARCE_FROM_ONE_IN)).unwrap();
         assert_eq!(waiting(scarce + of_one, late), (Vec::new(), scarce + of_one));
         let first_of_it = Ticket(u64::try_from(scarce).unwrap());
         assert_eq!(waiting(scarce + of_one + 1, late), (vec![first_of_it], scarce + of_one));
