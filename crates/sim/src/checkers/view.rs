@@ -7,7 +7,7 @@ use std::rc::Rc;
 use unchoke_engine::output::{Trace, TraceMessage};
 use unchoke_engine::{ConnId, TorrentId};
 use unchoke_wire::message::Message;
-use unchoke_wire::{Bitfield, BlockRef, Handshake, PieceIndex};
+use unchoke_wire::{Bitfield, BlockRef, Extension, Handshake, PieceIndex, lt_donthave};
 
 /// One torrent of a host.
 #[derive(Debug)]
@@ -180,6 +180,9 @@ impl HostView {
             return;
         }
         received(c, message);
+        if let Some(t) = self.torrents.get(&c.torrent) {
+            lost(c, t, message);
+        }
         let is_claim =
             matches!(message, Message::Have(_) | Message::Bitfield(_) | Message::HaveAll | Message::HaveNone);
         if is_claim || matches!(message, Message::Extended { .. }) {
@@ -203,6 +206,21 @@ fn sent(c: &mut ConnView, message: &Message<'_>) {
         }
         Message::Bitfield(_) | Message::HaveAll | Message::HaveNone => c.has_told = true,
         _ => {}
+    }
+}
+
+//= BEP 54: lt_donthave
+/// Takes back what a peer says it has no more.
+fn lost(c: &mut ConnView, torrent: &TorrentView, message: &Message<'_>) {
+    let Message::Extended { id, payload } = message else { return };
+    if Extension::from_local_id(*id) != Some(Extension::LtDonthave) {
+        return;
+    }
+    if let Ok(piece) = lt_donthave::decode(payload) {
+        if core::mem::take(&mut c.is_all) {
+            c.has = (0..torrent.have.len()).collect();
+        }
+        c.has.remove(&piece.0);
     }
 }
 
