@@ -152,17 +152,26 @@ impl FileStorage {
             .filled()
             .filter(|i| parted.is_none_or(|p| !p[at(FileIndex(table.segment(*i).file))]))
             .collect();
-        let mut buf = Vec::new();
+        let (mut buf, mut held) = (Vec::new(), Vec::new());
         for index in &moving {
             let segment = table.segment(*index);
             let part = self.file_by_number(PART, true)?;
             buf.resize(part_len(segment.len), 0);
-            let read = table.read(&part, *index, segment.file_offset, &mut buf);
-            read.map_err(|e| self.failed_number("read", PART, e))?;
+            match table.read(&part, *index, segment.file_offset, &mut buf) {
+                Ok(()) => {}
+                // a power cut kept the flag and lost the bytes
+                Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => continue,
+                Err(e) => return Err(self.failed_number("read", PART, e)),
+            }
             let file = self.file_by_number(segment.file, true)?;
-            let write = || volume::write_at(&file, &buf, segment.file_offset);
-            let written = self.writing(segment.file, write);
-            written.map_err(|e| self.failed_number("write", segment.file, e))?;
+            held.resize(buf.len(), 0);
+            let is_moved = volume::read_at(&file, &mut held, segment.file_offset).is_ok() && held == buf;
+            // an earlier run may have moved it: writing it again would put a whole file in doubt
+            if !is_moved {
+                let write = || volume::write_at(&file, &buf, segment.file_offset);
+                let written = self.writing(segment.file, write);
+                written.map_err(|e| self.failed_number("write", segment.file, e))?;
+            }
             self.note_written(segment.file);
         }
         if moving.is_empty() {
