@@ -175,9 +175,8 @@ fn goes_on_when_it_can_be_written(lab: &Lab, dir: &Path) -> Result<()> {
     daemon.stop()
 }
 
-//= H3e-6
-//= F3
-fn waits_for_its_mount(lab: &Lab, dir: &Path) -> Result<()> {
+/// A daemon that has completed its download on a disk that is mounted at the data folder; where that disk is.
+fn complete_on_a_mount(lab: &Lab, dir: &Path) -> Result<(Mounts, PathBuf, Stage, Daemon)> {
     let mounts = Mounts::new(dir)?;
     let disk = mounts.place("disk")?;
     mounts.mount(&["-t", "tmpfs", "none"], &disk)?;
@@ -186,6 +185,13 @@ fn waits_for_its_mount(lab: &Lab, dir: &Path) -> Result<()> {
     let daemon = stage.daemon(lab, dir, &mounts)?;
     stage.add(&daemon)?;
     stage.complete(&daemon, &mounts)?;
+    Ok((mounts, disk, stage, daemon))
+}
+
+//= H3e-6
+//= F3
+fn waits_for_its_mount(lab: &Lab, dir: &Path) -> Result<()> {
+    let (mounts, disk, stage, daemon) = complete_on_a_mount(lab, dir)?;
     // the mount goes away while it seeds
     mounts.unmount(&mounts.data())?;
     let why = stopped(&daemon)?;
@@ -207,14 +213,7 @@ fn waits_for_its_mount(lab: &Lab, dir: &Path) -> Result<()> {
 //= H3e-6
 //= F3
 fn begins_nothing_where_its_mount_is_missing(lab: &Lab, dir: &Path) -> Result<()> {
-    let mounts = Mounts::new(dir)?;
-    let disk = mounts.place("disk")?;
-    mounts.mount(&["-t", "tmpfs", "none"], &disk)?;
-    mounts.mount(&["--bind", &disk.to_string_lossy()], &mounts.data())?;
-    let stage = Stage::new(lab, dir)?;
-    let daemon = stage.daemon(lab, dir, &mounts)?;
-    stage.add(&daemon)?;
-    stage.complete(&daemon, &mounts)?;
+    let (mounts, disk, stage, daemon) = complete_on_a_mount(lab, dir)?;
     daemon.stop()?;
     mounts.unmount(&mounts.data())?;
     // it sleeps until somebody wants it
