@@ -162,7 +162,8 @@ impl Searches {
     ) {
         let Some(search) = self.by_target.get_mut(&target) else { return };
         search.running = None;
-        search.finished = Some(now);
+        // a round that had nobody to ask was none: the first node that appears is asked at once
+        search.finished = (table.live_nodes > 0).then_some(now);
         search.closest = Contacts::new(closest);
         let interval = search.interval(rng);
         let is_table_small = table.live_nodes <= SMALL_TABLE;
@@ -351,6 +352,21 @@ mod tests {
         s.finish_round(key(1), 0, &[node(1)], SETTLED, rng, now);
         let pause = s.next_due(0).expect("one").since(now).as_secs() / 60;
         assert!((21..=26).contains(&pause), "{pause}");
+    }
+
+    #[test]
+    fn a_search_begun_before_any_node_is_known_asks_the_first_at_once_and_the_next_a_second_later() {
+        let (rng, now) = (&mut ChaCha12Rng::from_seed([1; 32]), Instant::ZERO);
+        let mut s = Searches::default();
+        s.start(key(1), Some(ANNOUNCE), true, now);
+        s.pop_due(0, now);
+        s.finish_round(key(1), 0, &[], TableState { live_nodes: 0, is_settling: true }, rng, now);
+        let joined = now + Duration::from_millis(3);
+        s.on_new_node(&node(1), joined);
+        assert_eq!((s.next_due(0), s.pop_due(0, joined)), (Some(joined), Some(key(1))));
+        s.finish_round(key(1), 0, &[node(1)], TableState { live_nodes: 200, is_settling: false }, rng, joined);
+        s.on_new_node(&node(2), joined);
+        assert_eq!(s.next_due(0), Some(joined + PROVOKED_PAUSE));
     }
 
     #[test]
