@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use unchoke_engine::Settings;
 use unchoke_wire::HostPort;
@@ -14,6 +15,9 @@ pub const DHT_ROUTERS: [(&str, u16); 5] = [
     ("router.bittorrent.com", 6881),
     ("relay.pkarr.org", 6881),
 ];
+
+/// How long a disk that does nothing may keep a session from ending, unless its owner says otherwise.
+const DISK_WAIT: Duration = Duration::from_secs(15);
 
 /// What a session takes part in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -58,6 +62,9 @@ pub struct SessionConfig {
     pub shards: Option<u8>,
     /// Threads that hash and use the disk. With none the shards do it themselves, and wait for the disk.
     pub workers: usize,
+    /// How long a disk that does nothing may keep the session from ending. What is not saved by then is told, and is as
+    /// after a crash.
+    pub disk_wait: Duration,
     /// Settings of the engines, as for one engine. Limits hold for the whole session: they are split evenly over
     /// the shards that have torrents. Port, addresses, `dht` and `trace` are set by the session.
     pub engine: Settings,
@@ -83,6 +90,7 @@ impl Default for SessionConfig {
             state_reserve_len: 0,
             shards: None,
             workers: cores(),
+            disk_wait: DISK_WAIT,
             engine: Settings::default(),
             trace: false,
         }

@@ -44,6 +44,8 @@ use crate::workers::{WorkerThreads, Workers};
 const END_TIMEOUT_MAX: Duration = Duration::from_secs(86_400);
 /// How long a torrent of a state store stays awake for nobody, unless the owner says otherwise.
 const SLEEP_AFTER: unchoke_wire::time::Duration = unchoke_wire::time::Duration::from_secs(180);
+/// How often it is looked whether a thread has ended.
+const JOIN_TICK: Duration = Duration::from_millis(2);
 /// How long dropping a session may take.
 const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -75,6 +77,8 @@ struct Threads {
     keeper: JoinHandle<()>,
     hub: JoinHandle<()>,
     others: Vec<JoinHandle<()>>,
+    /// How long a disk that does nothing is waited for.
+    disk_wait: Duration,
 }
 
 /// What one shard's thread is made of.
@@ -145,13 +149,14 @@ impl Session {
             workers: links.workers.as_ref().map(Workers::downgrade),
         };
         let limits = (config.engine.download_limit, config.engine.upload_limit);
-        let (kept, checker) = Keeper::new(keeper_links, keeper.clone(), keeper_inbox, limits)?;
+        let kept = Keeper::new(keeper_links, keeper.clone(), keeper_inbox, limits, config.disk_wait);
         let threads = Threads {
             shards: starter.shards(&config, &addrs, parts, &links, open_max)?,
             keeper: spawn("keeper", move || kept.run())?,
             hub: spawn("hub", move || hub.run())?,
             workers: worker_threads,
-            others: vec![requests, checker],
+            others: vec![requests],
+            disk_wait: config.disk_wait,
         };
         let Common { hub, sink, registry, .. } = links;
         let (next_shard, threads) = (AtomicUsize::new(0), Some(threads));
@@ -329,7 +334,8 @@ impl Session {
     }
 
     /// Tells trackers that we stop, saves records, partly received pieces and DHT nodes, and ends all threads.
-    /// Trackers and peers are given about `timeout`; saving takes the time it takes.
+    /// Trackers and peers are given about `timeout`; saving takes the time it takes, as long as the disks get on with it:
+    /// see [`SessionConfig::disk_wait`].
     pub fn shutdown(mut self, timeout: Duration) {
         self.end(timeout);
     }
@@ -349,7 +355,7 @@ impl Session {
         }
         threads.shards.into_iter().for_each(join);
         let workers = std::mem::take(&mut *threads.workers.lock().unwrap_or_else(PoisonError::into_inner));
-        workers.into_iter().for_each(join);
+        join_until(Instant::now() + threads.disk_wait, workers);
         let _ = self.keeper.send(KeeperMessage::Finish);
         join(threads.keeper);
         self.hub.send(HubMessage::Stop);
@@ -503,6 +509,19 @@ fn new_mailbox<T>(token: mio::Token) -> Result<(Poll, Mailbox<T>, Inbox<T>), Ses
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, SessionError> {
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
     thread.map_err(|source| SessionError::System { action: "start a thread", source })
+}
+
+/// Waits for threads that may hang in a disk. Those that do are left behind.
+pub(crate) fn join_until(deadline: Instant, threads: impl IntoIterator<Item = JoinHandle<()>>) {
+    for thread in threads {
+        while !thread.is_finished() && Instant::now() < deadline {
+            std::thread::park_timeout(JOIN_TICK);
+        }
+        match thread.is_finished() {
+            true => join(thread),
+            false => tracing::warn!("a disk does not answer; what it was told last may be lost"),
+        }
+    }
 }
 
 fn join(thread: JoinHandle<()>) {

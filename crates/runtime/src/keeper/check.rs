@@ -1,16 +1,13 @@
-//! The thread that checks files: one torrent after another, since two would only fight over the disk.
+//! Checks of files: on each disk one torrent after another, since two would only fight over it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender};
 use unchoke_storage::Storage;
 use unchoke_wire::metainfo::Metainfo;
 use unchoke_wire::{Bitfield, FileIndex, PieceIndex};
 
 use super::KeeperMessage;
-use crate::error::SessionError;
 use crate::event::{EventSink, SessionEvent};
 use crate::hashing::hash_readable_pieces;
 use crate::torrent::{Phase, Torrent};
@@ -38,28 +35,12 @@ pub(crate) struct Checked {
     pub(super) unreadable: Vec<PieceIndex>,
 }
 
-/// Starts the thread. It ends when the sender is dropped.
-pub(super) fn start(
-    keeper: Sender<KeeperMessage>,
-    sink: Arc<EventSink>,
-) -> Result<(Sender<CheckJob>, JoinHandle<()>), SessionError> {
-    let (jobs, waiting) = crossbeam_channel::unbounded();
-    let thread = std::thread::Builder::new()
-        .name("checker".to_owned())
-        .spawn(move || run(&waiting, &keeper, &sink))
-        .map_err(|source| SessionError::System { action: "start the checker", source })?;
-    Ok((jobs, thread))
-}
-
-fn run(jobs: &Receiver<CheckJob>, keeper: &Sender<KeeperMessage>, sink: &EventSink) {
-    for job in jobs {
-        if job.cancel.load(Ordering::Relaxed) {
-            continue;
-        }
-        let result = check(&job, sink);
-        if !job.cancel.load(Ordering::Relaxed) {
-            let _ = keeper.send(KeeperMessage::Checked { hash: job.entry.hash, result });
-        }
+impl CheckJob {
+    /// Checks the pieces; nothing comes of it when it is not wanted any more.
+    pub(super) fn run(self, sink: &EventSink) -> Option<KeeperMessage> {
+        let is_wanted = || !self.cancel.load(Ordering::Relaxed);
+        let result = is_wanted().then(|| check(&self, sink))?;
+        is_wanted().then(|| KeeperMessage::Checked { hash: self.entry.hash, result })
     }
 }
 

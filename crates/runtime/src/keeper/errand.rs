@@ -78,17 +78,28 @@ impl Keeper {
     /// The owner wants its files in another folder.
     pub(super) fn relocate(&mut self, hash: WireHash, to: PathBuf, done: Done) {
         match self.can_move(hash, &to) {
-            Ok(true) => self.start_errand(hash, Errand::Move(Moving::new(to, Some(done)))),
-            Ok(false) => {
+            // two disks are looked at
+            Ok(Some(relocation)) => self.in_own_lane(
+                hash,
+                move || relocation.check(),
+                move |keeper, checked| match checked {
+                    Ok(()) => keeper.start_errand(hash, Errand::Move(Moving::new(to, Some(done)))),
+                    Err(error) => keeper.end_in_vain(hash, &done, Err(error.into())),
+                },
+            ),
+            Ok(None) => {
                 let result = self.move_nothing(hash, to);
-                self.let_sleep(hash);
-                let _ = done.send(result);
+                self.end_in_vain(hash, &done, result);
             }
-            Err(error) => {
-                self.let_sleep(hash);
-                let _ = done.send(Err(error));
-            }
+            Err(error) => self.end_in_vain(hash, &done, Err(error)),
         }
+    }
+
+    /// No file is moved.
+    fn end_in_vain(&mut self, hash: WireHash, done: &Done, result: Result<(), SessionError>) {
+        self.let_sleep(hash);
+        // who waited may have gone
+        let _ = done.send(result);
     }
 
     /// The owner wants all its files checked.
@@ -109,8 +120,8 @@ impl Keeper {
         }
     }
 
-    /// Whether there are files to move, if it may be moved.
-    fn can_move(&mut self, hash: WireHash, to: &PathBuf) -> Result<bool, SessionError> {
+    /// The way of its files, if it has any to be moved and may be moved.
+    fn can_move(&mut self, hash: WireHash, to: &PathBuf) -> Result<Option<Relocation>, SessionError> {
         self.recall(hash).map_err(SessionError::Stopped)?;
         let kept = self.torrents.get(&hash).filter(|k| k.removing.is_none()).ok_or(SessionError::Gone)?;
         if kept.errand.is_some() {
@@ -122,10 +133,8 @@ impl Keeper {
         if stored.moving_to.is_some() || stored.moved_from.is_some() {
             return Err(SessionError::Occupied);
         }
-        let Some(metainfo) = kept.metainfo().filter(|_| from != to) else { return Ok(false) };
-        let relocation = Relocation::new(StorageSpec::from(&metainfo.info), from, to)?;
-        relocation.check()?;
-        Ok(true)
+        let Some(metainfo) = kept.metainfo().filter(|_| from != to) else { return Ok(None) };
+        Ok(Some(Relocation::new(StorageSpec::from(&metainfo.info), from, to)?))
     }
 
     /// Moves one that has no files, or is there already.
@@ -137,19 +146,22 @@ impl Keeper {
     }
 
     fn start_errand(&mut self, hash: WireHash, errand: Errand) {
-        let Some(kept) = self.torrents.get_mut(&hash) else { return };
+        let Some(kept) = self.torrents.get_mut(&hash).filter(|k| k.removing.is_none()) else { return };
         kept.errand = Some(errand);
         kept.cancel.store(true, Ordering::Relaxed);
         let id = kept.entry.state().id;
-        match id.filter(|_| kept.is_ready) {
-            Some(torrent) => {
-                // whoever changes its record meanwhile changes one that says all
-                kept.record = kept.to_record().ok().or(kept.record.take());
-                kept.is_ready = false;
-                kept.entry.shard.send(ShardMessage::Command(Command::CloseStorage(torrent)));
+        let Some(torrent) = id.filter(|_| kept.is_ready) else { return self.begin_errand(hash) };
+        let record = kept.to_record();
+        self.on_disk(hash, record, move |keeper, record| {
+            let Some(kept) = keeper.torrents.get_mut(&hash) else { return };
+            // whoever changes its record meanwhile changes one that says all
+            if let Ok(record) = record {
+                keeper.pending.put(StateChange::Record(record.clone()));
+                (kept.record, kept.has_chosen) = (Some(record), false);
             }
-            None => self.begin_errand(hash),
-        }
+            kept.is_ready = false;
+            kept.entry.shard.send(ShardMessage::Command(Command::CloseStorage(torrent)));
+        });
     }
 
     /// Its engine lets its storage be.
@@ -158,7 +170,14 @@ impl Keeper {
         if kept.storage.is_none() {
             return;
         }
-        match kept.to_record() {
+        let record = kept.to_record();
+        self.on_disk(hash, record, move |keeper, record| keeper.synced(hash, record));
+    }
+
+    /// All that was written to a storage that is closed is on the disk, or is not.
+    fn synced(&mut self, hash: WireHash, record: Result<ResumeRecord, String>) {
+        let Some(kept) = self.torrents.get_mut(&hash) else { return };
+        match record {
             Ok(mut record) => {
                 // files may have been chosen meanwhile
                 if let Some(selection) = kept.add.selection.clone() {
@@ -310,7 +329,7 @@ impl Keeper {
             return;
         }
         match result {
-            Moved::Placed(found) => self.placed(hash, &found),
+            Moved::Placed(found) => self.placed(hash, found),
             Moved::NotPlaced(error, true) => {
                 if let Some(stored) = self.torrents.get_mut(&hash).and_then(|k| k.stored.as_mut()) {
                     stored.moving_to = None;
@@ -335,17 +354,23 @@ impl Keeper {
     }
 
     /// All files are in the new folder: from now on that is where the torrent is.
-    fn placed(&mut self, hash: WireHash, found: &Found) {
+    fn placed(&mut self, hash: WireHash, found: Box<Found>) {
         let Some(kept) = self.torrents.get_mut(&hash) else { return };
         let Some(to) = kept.stored.as_ref().and_then(|s| s.moving_to.clone()) else { return };
         let from = kept.settle_in(&to);
         if let Some(stored) = &mut kept.stored {
             (stored.moved_from, stored.moving_to) = (from, None);
         }
-        let metainfo = kept.metainfo();
-        let storage = metainfo.and_then(|m| kept.open(&m.info, &self.pool).ok());
-        if let (Some(record), Some(storage)) = (&mut kept.record, storage) {
-            carry(record, found, &storage.facts());
+        let opening = kept.metainfo().map(|m| kept.opening(&m.info, &self.pool));
+        let facts = move || opening.and_then(|o| o.open().ok()).map(|storage| storage.facts());
+        self.in_own_lane(hash, facts, move |keeper, facts| keeper.settled(hash, &found, facts));
+    }
+
+    /// What the disk says of the files in their new place is known.
+    fn settled(&mut self, hash: WireHash, found: &Found, facts: Option<Vec<FileFact>>) {
+        let Some(kept) = self.torrents.get_mut(&hash) else { return };
+        if let (Some(record), Some(facts)) = (&mut kept.record, facts) {
+            carry(record, found, &facts);
             self.pending.put(StateChange::Record(record.clone()));
         }
         self.put_entry(hash);
@@ -405,7 +430,12 @@ impl Keeper {
         let Some(kept) = self.torrents.get(&hash) else { return };
         let may_go = kept.errand.is_none() && kept.removing.is_none() && !kept.is_ready;
         let is_asleep = kept.entry.state().is_asleep;
-        if is_asleep && may_go && kept.entry.state().id.is_some() && !self.pending.has_failed {
+        if is_asleep
+            && may_go
+            && !self.is_busy(hash)
+            && kept.entry.state().id.is_some()
+            && !self.pending.has_failed
+        {
             kept.entry.change(|s| s.metainfo = None);
             self.torrents.remove(&hash);
         }
@@ -463,12 +493,15 @@ impl Kept {
         Some(Relocation::new(StorageSpec::from(&metainfo.info), from, to))
     }
 
-    /// Makes one folder of two before its data is deleted.
-    pub(super) fn tidy_move(&self) -> Result<(), String> {
-        let Some(relocation) = self.relocation() else { return Ok(()) };
+    /// What makes one folder of two before its data is deleted.
+    pub(super) fn tidying(&self) -> impl FnOnce() -> Result<(), String> + Send + 'static {
+        let relocation = self.relocation();
         let is_placed = self.stored.as_ref().is_some_and(|s| s.moved_from.is_some());
-        let tidied = relocation.and_then(|r| if is_placed { r.clear_source() } else { r.undo() });
-        tidied.map_err(|e| e.to_string())
+        move || {
+            let Some(relocation) = relocation else { return Ok(()) };
+            let tidied = relocation.and_then(|r| if is_placed { r.clear_source() } else { r.undo() });
+            tidied.map_err(|e| e.to_string())
+        }
     }
 }
 

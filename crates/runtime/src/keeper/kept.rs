@@ -39,6 +39,8 @@ pub(super) struct Kept {
     pub(super) totals: Totals,
     /// Whether pieces or files changed since the record was saved.
     pub(super) is_dirty: bool,
+    /// Whether files were chosen since.
+    pub(super) has_chosen: bool,
     /// What the state store has of it; `None` without one.
     pub(super) stored: Option<Box<TorrentEntry>>,
     /// The totals of the record on disk; `None` when there is none.
@@ -80,6 +82,7 @@ impl Kept {
             partials: Vec::new(),
             totals,
             is_dirty: false,
+            has_chosen: false,
             stored: None,
             saved_totals,
             is_ready: false,
@@ -129,13 +132,8 @@ impl Kept {
         }
     }
 
-    /// Opens the storage, without touching the disk.
-    pub(super) fn open(&self, info: &Info, pool: &Arc<FilePool>) -> Result<Arc<dyn Storage>, String> {
-        let spec = StorageSpec::from(info);
-        let dir = match &self.add.place {
-            Place::Custom(factory) => return guarded(|| factory(spec)),
-            Place::Dir(dir) => dir,
-        };
+    /// What its storage is opened with.
+    pub(super) fn opening(&self, info: &Info, pool: &Arc<FilePool>) -> Opening {
         let claims = self.record.as_ref().is_some_and(|r| r.have.count() > 0);
         let options = Options {
             allocation: self.add.allocation,
@@ -145,8 +143,17 @@ impl Kept {
             pool: Arc::clone(pool),
             ..Options::default()
         };
-        let storage = FileStorage::open(dir, spec, options).map_err(|e| e.to_string())?;
-        Ok(Arc::new(storage))
+        Opening { place: self.add.place.clone(), spec: StorageSpec::from(info), options }
+    }
+
+    /// What the record of an earlier run says of the files.
+    pub(super) fn recorded(&self) -> ResumeRecord {
+        let mut claims = ResumeRecord::new(self.entry.hash, self.entry.hashes);
+        if let Some(record) = &self.record {
+            claims.have.clone_from(&record.have);
+            claims.facts.clone_from(&record.facts);
+        }
+        claims
     }
 
     /// Partly received pieces of the record that still fit.
@@ -171,12 +178,13 @@ impl Kept {
         self.is_dirty || self.saved_totals != Some(self.totals) || !self.partials.is_empty()
     }
 
-    /// Syncs the data, then makes a record of what is true of it. Call [`Self::saved`] when that is kept.
-    pub(super) fn to_record(&self) -> Result<ResumeRecord, String> {
+    /// What syncs the data, then makes a record of what is true of it at present. Call [`Self::saved`] when that is kept.
+    pub(super) fn to_record(&self) -> impl FnOnce() -> Result<ResumeRecord, String> + Send + 'static {
         let mut record = ResumeRecord::new(self.entry.hash, self.entry.hashes);
         let metainfo = self.metainfo();
-        if let (Some(place), Some(metainfo)) = (&self.storage, &metainfo) {
-            place.call(|storage| record.claim(self.have.clone(), storage))?;
+        let mut place = None;
+        if let (Some(open), Some(metainfo)) = (&self.storage, &metainfo) {
+            place = Some((open.clone(), self.have.clone()));
             record.selection = self.selection(&metainfo.info).unwrap_or_default();
             record.info = (self.magnet.is_some() && self.stored.is_none()).then(|| metainfo.raw_info.clone());
         }
@@ -189,12 +197,17 @@ impl Kept {
             })
             .collect();
         (record.downloaded, record.uploaded) = (self.totals.downloaded, self.totals.uploaded);
-        Ok(record)
+        move || {
+            if let Some((place, have)) = place {
+                place.call(|storage| record.claim(have, storage))?;
+            }
+            Ok(record)
+        }
     }
 
     /// The record says all that is known.
     pub(super) fn saved(&mut self) {
-        (self.is_dirty, self.saved_totals) = (false, Some(self.totals));
+        (self.is_dirty, self.has_chosen, self.saved_totals) = (false, false, Some(self.totals));
     }
 
     /// What the state store shall have of it.
@@ -225,6 +238,27 @@ impl Kept {
             stored.completed_at.get_or_insert_with(super::sleep::now);
         }
         Some((**stored).clone())
+    }
+}
+
+/// What the storage of a torrent is opened with.
+pub(super) struct Opening {
+    place: Place,
+    spec: StorageSpec,
+    options: Options,
+}
+
+impl Opening {
+    /// Opens it, which touches the disk only where the owner's own storage does.
+    pub(super) fn open(self) -> Result<Arc<dyn Storage>, String> {
+        let Opening { place, spec, options } = self;
+        match place {
+            Place::Custom(factory) => guarded(|| factory(spec)),
+            Place::Dir(dir) => {
+                let storage = FileStorage::open(&dir, spec, options).map_err(|e| e.to_string())?;
+                Ok(Arc::new(storage))
+            }
+        }
     }
 }
 

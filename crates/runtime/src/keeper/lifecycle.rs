@@ -6,20 +6,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use unchoke_engine::input::{AddTorrent, PeerSource, TorrentSource};
 use unchoke_engine::output::HubCommand;
 use unchoke_engine::{Command, Event, TorrentId};
-use unchoke_storage::{ResumeRecord, StateChange, check_facts};
+use unchoke_storage::{FileFact, Resume, ResumeRecord, StateChange, check_facts};
 use unchoke_wire::metainfo::Metainfo;
-use unchoke_wire::{Bitfield, WireHash};
+use unchoke_wire::{Bitfield, FileIndex, WireHash};
 
 use super::check::{CheckJob, Checked};
 use super::errand::Errand;
-use super::kept::{Kept, complete};
+use super::kept::{Kept, Opening, complete};
+use super::lanes::Lane;
 use super::sleep::stored_of;
+use super::trouble::WELL_AGAIN;
 use super::{Adding, Keeper, Records};
+use crate::add::Place;
 use crate::event::SessionEvent;
 use crate::hub::HubMessage;
 use crate::shard::ShardMessage;
 use crate::torrent::Phase;
 use crate::workers::{Placed, guarded};
+
+/// The storage of a torrent, and what was found in it.
+struct Opened {
+    place: Placed,
+    resume: Resume,
+    facts: Vec<FileFact>,
+}
 
 impl Keeper {
     /// Reads the record and hands the torrent to its engine.
@@ -147,47 +157,82 @@ impl Keeper {
         if self.goes_on_moving(hash) {
             return;
         }
-        let Some(kept) = self.torrents.get_mut(&hash).filter(|k| k.errand.is_none()) else { return };
+        let Some(kept) = self.torrents.get(&hash).filter(|k| k.errand.is_none()) else { return };
         let Some(metainfo) = kept.metainfo() else { return };
-        let (pieces, checks_all) = (metainfo.info.layout.piece_count(), kept.checks_all);
-        let opened = kept.open(&metainfo.info, &self.pool).and_then(|storage| {
-            let empty = ResumeRecord::new(hash, kept.entry.hashes);
-            let storage = Placed::new(storage);
-            let mut resume = check_facts(kept.record.as_ref().unwrap_or(&empty), &*storage.storage);
-            if checks_all || resume.is_storage_missing && kept.add.begins_anew {
-                resume = check_facts(&empty, &*storage.storage);
+        let opening = kept.opening(&metainfo.info, &self.pool);
+        let (claims, empty) = (kept.recorded(), ResumeRecord::new(hash, kept.entry.hashes));
+        let (checks_all, begins_anew, seed_only) =
+            (kept.checks_all, kept.add.begins_anew, kept.add.seed_only);
+        let files = metainfo.info.files.len();
+        let open = move || {
+            let place = Placed::new(opening.open()?);
+            let mut resume = check_facts(&claims, &*place.storage);
+            if checks_all || resume.is_storage_missing && begins_anew {
+                resume = check_facts(&empty, &*place.storage);
             }
-            if !resume.is_storage_missing && !kept.add.seed_only {
-                storage.call(|s| s.prepare())?;
+            if !resume.is_storage_missing && !seed_only {
+                place.call(|s| s.prepare())?;
             }
-            Ok((storage, resume))
-        });
-        let (storage, resume) = match opened {
-            Ok(opened) => opened,
-            Err(e) => return self.fail(hash, e),
+            let facts = if claims.facts.len() == files { claims.facts } else { place.storage.facts() };
+            Ok(Opened { place, resume, facts })
         };
+        self.on_disk(hash, open, move |keeper, opened| match opened {
+            Ok(opened) => keeper.opened(hash, &metainfo, opened),
+            Err(error) => keeper.fail(hash, error),
+        });
+    }
+
+    /// Its storage is open.
+    fn opened(&mut self, hash: WireHash, metainfo: &Arc<Metainfo>, opened: Opened) {
+        let Opened { place, resume, facts } = opened;
+        let Some(kept) = self.torrents.get_mut(&hash) else { return };
+        if let Place::Dir(dir) = &kept.add.place {
+            self.disks.insert(dir.clone(), place.disk);
+        }
         if resume.is_storage_missing {
             let error = "its files are gone: mount their disk, or recheck it to begin anew";
             return self.fail(hash, error.to_owned());
         }
-        kept.storage = Some(storage.clone());
-        (kept.have, kept.checks_all) = (resume.trusted, false);
+        let (pieces, checks_all) = (metainfo.info.layout.piece_count(), kept.checks_all);
+        kept.storage = Some(place.clone());
+        (kept.have, kept.facts, kept.checks_all) = (resume.trusted, facts, false);
         kept.forget_doubts();
+        if self.troubles.is_well(hash) {
+            self.warn(hash, WELL_AGAIN.to_owned());
+        }
+        let Some(kept) = self.torrents.get_mut(&hash) else { return };
         if kept.add.trust && !checks_all {
             let recorded = kept.record.as_ref().map(|r| r.have.clone()).filter(|h| h.len() == pieces);
             kept.have = recorded.unwrap_or_else(|| Bitfield::all(pieces));
         } else if resume.doubtful.count() > 0 {
             let total = resume.doubtful.count();
             kept.entry.change(|s| s.phase = Phase::Checking { done: 0, total });
-            kept.cancel = Arc::new(AtomicBool::new(false));
-            let (entry, cancel) = (Arc::clone(&kept.entry), Arc::clone(&kept.cancel));
-            // the checker outlives the keeper
-            let storage = storage.storage;
-            let (pieces, renew) = (resume.doubtful, Vec::new());
-            let _ = self.checks.send(CheckJob { entry, metainfo, storage, pieces, renew, cancel });
-            return;
+            return self.check(hash, &place, metainfo, resume.doubtful, Vec::new());
         }
-        self.ready(hash, &metainfo);
+        self.ready(hash, metainfo);
+    }
+
+    /// Has pieces checked, after the other checks on this disk.
+    pub(super) fn check(
+        &mut self,
+        hash: WireHash,
+        place: &Placed,
+        metainfo: &Arc<Metainfo>,
+        pieces: Bitfield,
+        renew: Vec<FileIndex>,
+    ) {
+        let Some(kept) = self.torrents.get_mut(&hash) else { return };
+        kept.cancel = Arc::new(AtomicBool::new(self.is_ending || kept.removing.is_some()));
+        let job = CheckJob {
+            entry: Arc::clone(&kept.entry),
+            metainfo: Arc::clone(metainfo),
+            storage: Arc::clone(&place.storage),
+            pieces,
+            renew,
+            cancel: Arc::clone(&kept.cancel),
+        };
+        let sink = Arc::clone(&self.links.sink);
+        self.lanes.run(Lane::Check(place.disk), Box::new(move || job.run(&sink)));
     }
 
     /// The doubtful pieces were checked.
@@ -217,10 +262,6 @@ impl Keeper {
     pub(super) fn ready(&mut self, hash: WireHash, metainfo: &Metainfo) {
         let Some(kept) = self.torrents.get_mut(&hash).filter(|k| k.removing.is_none()) else { return };
         let Some((torrent, place)) = kept.entry.state().id.zip(kept.storage.clone()) else { return };
-        kept.facts = kept.record.as_ref().map(|r| r.facts.clone()).unwrap_or_default();
-        if kept.facts.len() != metainfo.info.files.len() {
-            kept.facts = place.storage.facts();
-        }
         let (have, partials) = (kept.have.clone(), kept.recorded_partials(&metainfo.info));
         let (count, pieces) = (have.count(), have.len());
         let wanted = kept.wanted(&metainfo.info);
@@ -248,14 +289,25 @@ impl Keeper {
         if kept.entry.state().is_complete || !kept.is_complete(&metainfo.info) {
             return;
         }
-        if !kept.add.seed_only
-            && let Err(e) = storage.call(|s| s.finish())
-        {
-            return self.sync_failed(hash, e);
+        if kept.add.seed_only {
+            return self.finished(hash, torrent);
         }
+        let finish = move || storage.call(|s| s.finish());
+        self.on_disk(hash, finish, move |keeper, result| match result {
+            Ok(()) => keeper.finished(hash, torrent),
+            Err(e) => keeper.sync_failed(hash, e),
+        });
+    }
+
+    /// The files of a complete torrent are as they should be.
+    fn finished(&mut self, hash: WireHash, torrent: TorrentId) {
         self.ask_totals(hash);
-        self.save(hash);
-        let Some(kept) = self.torrents.get(&hash) else { return };
+        self.save_then(hash, move |keeper| keeper.tell_complete(hash, torrent));
+    }
+
+    fn tell_complete(&mut self, hash: WireHash, torrent: TorrentId) {
+        self.pending.is_urgent = true;
+        let Some(kept) = self.torrents.get(&hash).filter(|k| k.removing.is_none()) else { return };
         if !matches!(kept.entry.state().phase, Phase::Failed(_)) {
             kept.entry.change(|s| s.is_complete = true);
             let event = Event::Completed { torrent };
@@ -296,10 +348,19 @@ impl Keeper {
             self.select_later(hash, selection);
             return;
         }
-        let (Some(metainfo), Some(storage)) = (kept.metainfo(), kept.storage.clone()) else { return };
-        if let Err(e) = storage.call(|s| s.set_selection(&selection)) {
-            return self.fail(hash, e);
-        }
+        let Some(storage) = kept.storage.clone() else { return };
+        kept.has_chosen = true;
+        let select = move || storage.call(|s| s.set_selection(&selection));
+        self.on_disk(hash, select, move |keeper, result| match result {
+            Ok(()) => keeper.selected(hash),
+            Err(e) => keeper.fail(hash, e),
+        });
+    }
+
+    /// Its storage has files or room for what was chosen.
+    fn selected(&mut self, hash: WireHash) {
+        let Some(kept) = self.torrents.get_mut(&hash) else { return };
+        let Some(metainfo) = kept.metainfo() else { return };
         let wanted = kept.wanted(&metainfo.info);
         if let (Some(torrent), Some(wanted), true) = (kept.entry.state().id, wanted, kept.is_ready) {
             kept.entry.shard.send(ShardMessage::Command(Command::SetWanted { torrent, wanted }));
@@ -375,24 +436,35 @@ impl Keeper {
                 self.warn(hash, e.why);
             }
         }
-        let Some(kept) = self.torrents.get(&hash) else { return };
-        let mut result = Ok(());
-        if delete_data {
-            if let Err(e) = kept.tidy_move() {
-                self.warn(hash, e);
+        let Some(kept) = self.torrents.get(&hash).filter(|_| delete_data) else {
+            return self.let_gone(hash, torrent);
+        };
+        let tidy = kept.tidying();
+        // that of a torrent which sleeps is not open
+        let open = kept.storage.as_ref().map(|place| Arc::clone(&place.storage));
+        let opening = kept.metainfo().map(|m| kept.opening(&m.info, &self.pool));
+        let delete = move || {
+            let tidied = tidy();
+            let opened = open.map(Ok).or_else(|| opening.map(Opening::open));
+            let deleted = opened.map(|storage| storage.and_then(|storage| guarded(|| storage.delete())));
+            [tidied, deleted.unwrap_or(Ok(()))]
+        };
+        self.on_disk(hash, delete, move |keeper, results| {
+            for error in results.into_iter().filter_map(Result::err) {
+                keeper.warn(hash, error);
             }
-            // that of a torrent which sleeps is not open
-            let opened = kept.storage.as_ref().map(|place| Ok(Arc::clone(&place.storage)));
-            let opened = opened.or_else(|| Some(kept.open(&kept.metainfo()?.info, &self.pool)));
-            if let Some(storage) = opened {
-                result = storage.and_then(|storage| guarded(|| storage.delete()));
-            }
-        }
-        if let Records::Files(store) = &self.links.records {
-            result = result.and(store.remove(hash).map_err(|e| e.to_string()));
-        }
-        if let Err(e) = result {
-            self.warn(hash, e);
+            keeper.let_gone(hash, torrent);
+        });
+    }
+
+    /// Its files were deleted, or stay: what is stored of it goes.
+    fn let_gone(&mut self, hash: WireHash, torrent: Option<TorrentId>) {
+        // whatever is under way would write down what is to be forgotten
+        self.forget_work(hash);
+        if let Records::Files(store) = &self.links.records
+            && let Err(e) = store.remove(hash)
+        {
+            self.warn(hash, e.to_string());
         }
         if self.links.records.state().is_some() {
             self.pending.put(StateChange::Remove(hash));

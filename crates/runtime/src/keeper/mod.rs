@@ -1,12 +1,16 @@
 //! The thread that looks after torrents' lives: records read, storage opened, files checked, pieces made durable.
 //!
-//! It may wait for the disk; shards and hub never wait for it.
+//! It waits for the disk of the state store alone: other disks are used by threads of their own, a torrent's messages
+//! waiting for its disk meanwhile. Shards and hub never wait for it.
 
 mod check;
+mod disk;
 mod errand;
 mod kept;
+mod lanes;
 mod lifecycle;
 mod records;
+mod save;
 mod sleep;
 mod trouble;
 
@@ -18,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use unchoke_engine::{Command, Event, ShardId};
-use unchoke_storage::{FilePool, ResumeLock, StateChange, TorrentEntry};
+use unchoke_storage::{FilePool, ResumeLock, TorrentEntry};
 use unchoke_wire::{PieceIndex, WireHash};
 
 use crate::add::AddTorrent;
@@ -26,12 +30,15 @@ use crate::error::{NotSaved, SessionError};
 use crate::event::{EventSink, SessionEvent};
 use crate::hub::HubMessage;
 use crate::mailbox::Mailbox;
+use crate::session::join_until;
 use crate::shard::ShardMessage;
 use crate::torrent::{Phase, Registry, Torrent, locked};
 use crate::workers::WeakWorkers;
-use check::{CheckJob, Checked};
+use check::Checked;
+use disk::{Busy, Then};
 use errand::{Errand, Moved};
 use kept::Kept;
+use lanes::{Lane, Lanes};
 use records::Pending;
 pub(crate) use records::Records;
 pub(crate) use sleep::add_of;
@@ -39,6 +46,8 @@ use trouble::{Look, Troubles};
 
 /// How long a finished piece may wait for its record.
 const SAVE_INTERVAL: Duration = Duration::from_secs(30);
+/// How long changes nobody waits for may wait for others to come.
+const COMMIT_WAIT: Duration = Duration::from_secs(1);
 /// Changes that make a transaction even while more are coming.
 const CHANGES_MAX: usize = 1024;
 /// How long after a change the state store is copied at the earliest...
@@ -59,6 +68,12 @@ pub(crate) enum KeeperMessage {
     Pieces { hash: WireHash, pieces: Vec<PieceIndex> },
     /// Its files were checked.
     Checked { hash: WireHash, result: Result<Checked, String> },
+    /// Something was done with the disk of a torrent.
+    Done { hash: WireHash, job: u64, then: Then },
+    /// The work of a lane that was under way is done, and came to this.
+    LaneDone { lane: Lane, outcome: Option<Box<KeeperMessage>> },
+    /// All torrents of a disk were looked at.
+    LookedRound { disk: u64 },
     /// A disk was looked at for a torrent.
     Looked { hash: WireHash, look: Look },
     /// The owner wants it to rest, or to go on.
@@ -100,7 +115,15 @@ pub(crate) struct Keeper {
     torrents: BTreeMap<WireHash, Kept>,
     pub(crate) links: KeeperLinks,
     inbox: Receiver<KeeperMessage>,
-    checks: Sender<CheckJob>,
+    /// Threads for disks.
+    lanes: Lanes,
+    /// Torrents of which something is under way with a disk.
+    busy: BTreeMap<WireHash, Busy>,
+    jobs_begun: u64,
+    /// What disk a folder of torrents is on.
+    disks: BTreeMap<PathBuf, u64>,
+    /// How long a disk that does nothing may keep the end waiting.
+    disk_wait: Duration,
     /// Open files of all torrents.
     pool: Arc<FilePool>,
     limits: (Option<u64>, Option<u64>),
@@ -135,19 +158,22 @@ pub(crate) struct KeeperLinks {
 }
 
 impl Keeper {
-    /// Starts the checker as well; its thread ends with the keeper.
     pub(crate) fn new(
         links: KeeperLinks,
         own: Sender<KeeperMessage>,
         inbox: Receiver<KeeperMessage>,
         limits: (Option<u64>, Option<u64>),
-    ) -> Result<(Self, std::thread::JoinHandle<()>), SessionError> {
-        let (checks, checker) = check::start(own.clone(), Arc::clone(&links.sink))?;
-        let keeper = Keeper {
+        disk_wait: Duration,
+    ) -> Self {
+        Keeper {
             torrents: BTreeMap::new(),
             links,
             inbox,
-            checks,
+            lanes: Lanes::new(own.clone()),
+            busy: BTreeMap::new(),
+            jobs_begun: 0,
+            disks: BTreeMap::new(),
+            disk_wait,
             pool: FilePool::new(FilePool::OPEN_DEFAULT),
             limits,
             counts: BTreeMap::new(),
@@ -160,8 +186,7 @@ impl Keeper {
             own,
             movers: Vec::new(),
             is_ending: false,
-        };
-        Ok((keeper, checker))
+        }
     }
 
     /// Runs until told to finish.
@@ -169,7 +194,9 @@ impl Keeper {
         loop {
             let freeze = self.freeze.as_ref().map(|(at, _)| *at);
             let looks = self.troubles.next_look();
-            let message = match [self.next_save, self.next_keep, freeze, looks].into_iter().flatten().min() {
+            let commit = self.pending.waits_until();
+            let next = [self.next_save, self.next_keep, freeze, looks, commit].into_iter().flatten().min();
+            let message = match next {
                 Some(at) => self.inbox.recv_deadline(at),
                 None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
@@ -178,10 +205,7 @@ impl Keeper {
                 Ok(message) => self.message(message),
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            if self.pending.is_waiting() && (self.inbox.is_empty() || self.pending.len() >= CHANGES_MAX) {
-                // who waits is told, and it is tried again
-                let _ = self.commit();
-            }
+            self.look_at_pending();
             if self.next_save.is_some_and(|at| at <= Instant::now()) {
                 self.save_dirty();
             }
@@ -191,26 +215,30 @@ impl Keeper {
             self.look_at_freeze();
             self.look_at_disks();
         }
-        for hash in self.hashes() {
-            if self.torrents[&hash].is_behind() {
-                self.save(hash);
-            }
-        }
+        self.save_all();
         // what failed was told
         let _ = self.commit();
         self.keep_generation();
         // they were told to stop, and take back what they have begun
-        for mover in self.movers.drain(..) {
-            let _ = mover.join();
-        }
+        join_until(Instant::now() + self.disk_wait, self.movers.drain(..));
+        self.lanes.end();
         // who still waits for one of them waits in vain
         for entry in locked(&self.links.registry).values() {
             entry.change(|s| s.phase = Phase::Gone);
         }
     }
 
-    fn message(&mut self, message: KeeperMessage) {
+    /// What is done with a message, whatever is under way.
+    fn take(&mut self, message: KeeperMessage) {
         match message {
+            KeeperMessage::Done { hash, job, then } => self.done(hash, job, then),
+            KeeperMessage::LaneDone { lane, outcome } => {
+                self.lanes.done(&lane);
+                if let Some(message) = outcome {
+                    self.message(*message);
+                }
+            }
+            KeeperMessage::LookedRound { disk } => self.looked_round(disk),
             KeeperMessage::Add(adding) => self.add(*adding),
             KeeperMessage::Event { hash, event } => self.event(hash, event),
             KeeperMessage::Pieces { hash, pieces } => self.pieces(hash, &pieces),
@@ -274,94 +302,6 @@ impl Keeper {
 
     fn hashes(&self) -> Vec<WireHash> {
         self.torrents.keys().copied().collect()
-    }
-
-    /// Notes that a record is behind.
-    fn dirty(&mut self, hash: WireHash) {
-        if let Some(kept) = self.torrents.get_mut(&hash) {
-            kept.is_dirty = true;
-            self.save_later();
-        }
-    }
-
-    fn save_later(&mut self) {
-        self.next_save.get_or_insert_with(|| Instant::now() + SAVE_INTERVAL);
-    }
-
-    /// Somebody wants to know when what the owner wanted of a torrent is durable.
-    fn saved(&mut self, hash: WireHash, done: Sender<Result<(), NotSaved>>) {
-        if self.torrents.get(&hash).is_some_and(|k| k.is_dirty) {
-            self.save(hash);
-        }
-        self.pending.waiters.push(done);
-    }
-
-    fn save_dirty(&mut self) {
-        self.next_save = None;
-        for hash in self.hashes() {
-            if self.torrents[&hash].is_dirty {
-                self.ask_totals(hash);
-                self.save(hash);
-            }
-        }
-        if self.pending.len() > 0 {
-            // it is told where it failed, and tried again
-            let _ = self.commit();
-        }
-    }
-
-    /// Copies the state store, for the day it is damaged.
-    fn keep_generation(&mut self) {
-        self.next_keep = None;
-        let Some(store) = self.links.records.state() else { return };
-        let began = Instant::now();
-        if let Err(error) = store.keep_generation() {
-            tracing::warn!(%error, "no copy of the state store");
-        }
-        self.keep_took = began.elapsed();
-    }
-
-    fn ask_totals(&mut self, hash: WireHash) {
-        let Some(kept) = self.torrents.get_mut(&hash) else { return };
-        let Some(torrent) = kept.entry.state().id else { return };
-        let (reply, answer) = crossbeam_channel::bounded(1);
-        kept.entry.shard.send(ShardMessage::Stats { torrent, reply });
-        if let Ok(stats) = answer.recv_timeout(FIGURES_TIMEOUT) {
-            kept.totals = stats.totals;
-        }
-    }
-
-    /// Makes a torrent durable. Data that cannot be synced stops it.
-    fn save(&mut self, hash: WireHash) {
-        let Some(kept) = self.torrents.get_mut(&hash) else { return };
-        if matches!(self.links.records, Records::None) {
-            return;
-        }
-        // before it is ready, what it has is not known, and the record of an earlier run says more
-        if !kept.is_ready || kept.removing.is_some() {
-            return;
-        }
-        let record = match kept.to_record() {
-            Ok(record) => record,
-            Err(e) => return self.sync_failed(hash, e),
-        };
-        kept.facts.clone_from(&record.facts);
-        let result = match &self.links.records {
-            Records::Files(store) => store.save(&record),
-            Records::State(_) | Records::None => {
-                self.pending.put(StateChange::Record(record));
-                Ok(())
-            }
-        };
-        match result {
-            Ok(()) => kept.saved(),
-            Err(e) => {
-                self.warn(hash, e.to_string());
-                // the record of before holds until there is room for this one
-                self.dirty(hash);
-            }
-        }
-        self.put_entry(hash);
     }
 
     fn warn(&self, hash: WireHash, text: String) {
@@ -447,6 +387,7 @@ impl Keeper {
     /// Takes a torrent out of the session.
     fn forget(&mut self, hash: WireHash) {
         self.troubles.forget(hash);
+        self.forget_work(hash);
         if let Some(kept) = self.torrents.remove(&hash) {
             let entry = Arc::clone(&kept.entry);
             // the lock goes before anybody hears that the torrent may be added anew

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
 use unchoke_engine::TorrentId;
 use unchoke_storage::{Loaded, ResumeLock, ResumeStore, StateChange, StateStore, TorrentEntry};
 use unchoke_wire::WireHash;
 
+use super::COMMIT_WAIT;
 use crate::config::SessionConfig;
 use crate::error::{NotSaved, SessionError};
 
@@ -80,6 +82,10 @@ pub(super) struct Pending {
     pub(super) removed: Vec<(WireHash, Option<TorrentId>)>,
     /// Whether the store did not take them the last time.
     pub(super) has_failed: bool,
+    /// Whether they should not wait for others, though nobody waits for them.
+    pub(super) is_urgent: bool,
+    /// When the first of them came.
+    since: Option<Instant>,
 }
 
 impl Pending {
@@ -97,6 +103,7 @@ impl Pending {
             }
         }
         self.changes.insert((hash, kind), change);
+        self.since.get_or_insert_with(Instant::now);
     }
 
     /// The entry of a torrent that is to be stored.
@@ -109,11 +116,23 @@ impl Pending {
 
     /// All changes in the order they are made.
     pub(super) fn take(&mut self) -> Vec<StateChange> {
+        (self.since, self.is_urgent) = (None, false);
         std::mem::take(&mut self.changes).into_values().collect()
     }
 
     pub(super) fn len(&self) -> usize {
         self.changes.len()
+    }
+
+    /// When they wait for others no longer; `None` when nothing is to be committed.
+    pub(super) fn waits_until(&self) -> Option<Instant> {
+        self.since.filter(|_| self.is_waiting()).map(|since| since + COMMIT_WAIT)
+    }
+
+    /// Whether they have waited long enough for others.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        let is_awaited = !self.waiters.is_empty() || !self.removed.is_empty() || self.is_urgent;
+        is_awaited || self.waits_until().is_some_and(|at| at <= now)
     }
 
     /// Whether something waits for a commit.

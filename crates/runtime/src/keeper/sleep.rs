@@ -59,12 +59,21 @@ impl Keeper {
         }
         kept.entry.change(|s| s.is_asleep = true);
         self.ask_totals(hash);
-        if self.torrents.get(&hash).is_some_and(Kept::is_behind) {
-            self.save(hash);
+        match self.torrents.get(&hash).is_some_and(Kept::is_behind) {
+            true => self.save_then(hash, move |keeper| keeper.let_go(hash)),
+            false => self.let_go(hash),
         }
+    }
+
+    /// Lets go of a torrent that is asleep, once all that is known of it is durable.
+    fn let_go(&mut self, hash: WireHash) {
         // where it fails nothing is let go
         let _ = self.commit();
-        let Some(kept) = self.torrents.get(&hash).filter(|k| !k.is_behind()) else { return };
+        let may_go = |k: &&Kept| !k.is_behind() && k.removing.is_none();
+        let Some(kept) = self.torrents.get(&hash).filter(may_go) else { return };
+        if self.is_busy(hash) {
+            return;
+        }
         if !self.pending.has_failed && !matches!(kept.entry.state().phase, Phase::Failed(_)) {
             kept.entry.change(|s| s.metainfo = None);
             self.torrents.remove(&hash);

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use unchoke_engine::Command;
@@ -10,7 +9,7 @@ use unchoke_storage::{ErrorKind, FileFact, Resume, ResumeRecord, Storage, check_
 use unchoke_wire::metainfo::Info;
 use unchoke_wire::{Bitfield, FileIndex, PieceIndex, WireHash};
 
-use super::check::{CheckJob, Checked};
+use super::check::Checked;
 use super::kept::Kept;
 use super::{Keeper, KeeperMessage};
 use crate::shard::ShardMessage;
@@ -23,6 +22,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const LOOK_WAIT_MAX: Duration = Duration::from_secs(300);
 /// A torrent that ran so long had not gone on in vain.
 const WELL_AFTER: Duration = Duration::from_secs(60);
+/// What the owner is told of a torrent that waited for its disk.
+pub(super) const WELL_AGAIN: &str = "goes on, as its disk is well again";
 /// Pieces the disk does not give back, from which on its owner is told whenever they look.
 const UNREADABLE_FLAG: usize = 3;
 
@@ -32,6 +33,8 @@ pub(super) struct Troubles {
     waiting: BTreeMap<WireHash, Trouble>,
     /// When the roots of all others are looked at.
     next_round: Option<Instant>,
+    /// Disks on which that is under way.
+    rounds: BTreeSet<u64>,
 }
 
 /// One that waits, or went on.
@@ -89,6 +92,11 @@ impl Troubles {
         self.waiting.remove(&hash);
     }
 
+    /// Whether a torrent that could not be opened waited for its disk, which is well.
+    pub(super) fn is_well(&mut self, hash: WireHash) -> bool {
+        self.waiting.get_mut(&hash).is_some_and(|t| t.next.take().is_some())
+    }
+
     /// A torrent waits from now on.
     fn wait(&mut self, hash: WireHash) {
         let in_vain = |t: &&Trouble| t.well_since.is_some_and(|at| at.elapsed() < WELL_AFTER);
@@ -96,6 +104,13 @@ impl Troubles {
         let wait = before.map_or(LOOK_EVERY, |t| (t.wait * 2).min(LOOK_WAIT_MAX));
         let next = Some(Instant::now() + wait);
         self.waiting.insert(hash, Trouble { next, wait, well_since: None });
+    }
+
+    /// It is looked at once more after its time.
+    fn look_later(&mut self, hash: WireHash) {
+        if let Some(trouble) = self.waiting.get_mut(&hash) {
+            trouble.next = Some(Instant::now() + trouble.wait);
+        }
     }
 
     /// The torrents for which it is time to look.
@@ -113,27 +128,30 @@ impl Keeper {
     /// A torrent failed. If its disk may get well, that is waited for.
     pub(super) fn watch(&mut self, hash: WireHash) {
         let Some(kept) = self.torrents.get(&hash).filter(|k| k.removing.is_none()) else { return };
-        let may_pass = match &kept.storage {
-            Some(place) => {
-                let passing = |kind: ErrorKind| kind.may_pass();
-                let failure = place.take_failure();
-                failure.is_some_and(passing)
-                    || place.storage.probe(kept.room()).is_err_and(|e| passing(e.kind))
+        let passing = |kind: ErrorKind| kind.may_pass();
+        let wait = move |keeper: &mut Keeper, may_pass: bool| {
+            let is_ill = |k: &Kept| k.removing.is_none() && matches!(k.entry.state().phase, Phase::Failed(_));
+            if may_pass && keeper.torrents.get(&hash).is_some_and(is_ill) {
+                keeper.troubles.wait(hash);
             }
-            None => self.is_unfit(kept),
         };
-        if may_pass {
-            self.troubles.wait(hash);
+        if let Some(place) = kept.storage.clone() {
+            if place.take_failure().is_some_and(passing) {
+                return self.troubles.wait(hash);
+            }
+            let room = kept.room();
+            self.on_disk(hash, move || place.storage.probe(room).is_err_and(|e| passing(e.kind)), wait);
+        } else if let Some(metainfo) = kept.metainfo() {
+            // its disk is not there, or not fit for it
+            let (opening, claims) = (kept.opening(&metainfo.info, &self.pool), kept.recorded());
+            let is_unfit = move || {
+                opening.open().is_ok_and(|storage| {
+                    storage.probe(0).is_err_and(|e| passing(e.kind))
+                        || check_facts(&claims, &*storage).is_storage_missing
+                })
+            };
+            self.on_disk(hash, is_unfit, wait);
         }
-    }
-
-    /// Whether the disk of a torrent that could not be opened is not there, or not fit for it.
-    fn is_unfit(&self, kept: &Kept) -> bool {
-        let Some(metainfo) = kept.metainfo() else { return false };
-        let Ok(storage) = kept.open(&metainfo.info, &self.pool) else { return false };
-        let is_missing =
-            || kept.record.as_ref().is_some_and(|r| check_facts(r, &*storage).is_storage_missing);
-        storage.probe(0).is_err_and(|e| e.kind.may_pass()) || is_missing()
     }
 
     /// Looks at the disks for which it is time.
@@ -151,6 +169,9 @@ impl Keeper {
     }
 
     fn look(&mut self, hash: WireHash) {
+        if self.is_busy(hash) {
+            return self.troubles.look_later(hash);
+        }
         let is_due = |k: &&Kept| k.removing.is_none() && k.errand.is_none();
         let Some(kept) = self.torrents.get(&hash).filter(is_due) else {
             return self.troubles.forget(hash);
@@ -160,11 +181,11 @@ impl Keeper {
             return self.looked(hash, Look::Well);
         };
         let (room, known) = (kept.room(), kept.known());
-        let anew = kept.open(&metainfo.info, &self.pool);
+        let anew = kept.opening(&metainfo.info, &self.pool);
         let disk = place.disk;
         let look = move || match place.storage.probe(room) {
             Ok(()) => Look::Well,
-            Err(e) if e.kind == ErrorKind::MissingRoot => match anew {
+            Err(e) if e.kind == ErrorKind::MissingRoot => match anew.open() {
                 Ok(storage) => is_back(storage, &known, room),
                 Err(_) => Look::Ill,
             },
@@ -174,17 +195,22 @@ impl Keeper {
     }
 
     /// Looks whether the roots of torrents that run are still there, all of a disk in one go.
-    fn look_at_roots(&self) {
+    fn look_at_roots(&mut self) {
         let mut of_disks: BTreeMap<u64, Vec<(WireHash, Placed)>> = BTreeMap::new();
         for (hash, kept) in &self.torrents {
             let has_failed = matches!(kept.entry.state().phase, Phase::Failed(_));
-            if let Some(place) = kept.storage.clone().filter(|_| kept.is_ready && !has_failed) {
+            let is_looked_at = |place: &&Placed| {
+                // where the last look hangs another would, too
+                kept.is_ready && !has_failed && !self.troubles.rounds.contains(&place.disk)
+            };
+            if let Some(place) = kept.storage.as_ref().filter(is_looked_at).cloned() {
                 of_disks.entry(place.disk).or_default().push((*hash, place));
             }
         }
         for (disk, torrents) in of_disks {
+            self.troubles.rounds.insert(disk);
             let own = self.own.clone();
-            self.on_disk(disk, move || {
+            self.look_on(disk, move || {
                 for (hash, place) in torrents {
                     if let Err(e) = place.storage.is_there() {
                         let look = Look::Gone(e.to_string());
@@ -192,19 +218,25 @@ impl Keeper {
                         let _ = own.send(KeeperMessage::Looked { hash, look });
                     }
                 }
+                let _ = own.send(KeeperMessage::LookedRound { disk });
             });
         }
     }
 
+    /// All torrents of a disk were looked at.
+    pub(super) fn looked_round(&mut self, disk: u64) {
+        self.troubles.rounds.remove(&disk);
+    }
+
     fn have_looked(&self, disk: u64, hash: WireHash, look: impl FnOnce() -> Look + Send + 'static) {
         let own = self.own.clone();
-        self.on_disk(disk, move || {
+        self.look_on(disk, move || {
             let _ = own.send(KeeperMessage::Looked { hash, look: look() });
         });
     }
 
-    /// Does something that may wait for a disk where only that disk's work waits.
-    fn on_disk(&self, disk: u64, work: impl FnOnce() + Send + 'static) {
+    /// Looks where only that disk's work waits.
+    fn look_on(&self, disk: u64, work: impl FnOnce() + Send + 'static) {
         match &self.links.workers {
             Some(workers) => workers.run(disk, Box::new(work)),
             None => work(),
@@ -219,28 +251,20 @@ impl Keeper {
             Look::Gone(error) if !has_failed(&kept) => return self.fail(hash, error),
             Look::Gone(_) => return,
             _ if !has_failed(&kept) => return,
-            Look::Ill => {
-                if let Some(trouble) = self.troubles.waiting.get_mut(&hash) {
-                    trouble.next = Some(Instant::now() + trouble.wait);
-                }
-                return;
-            }
+            Look::Ill => return self.troubles.look_later(hash),
             Look::Well => {}
             Look::Back(place, resume) => self.take_back(hash, place, &resume),
         }
         // it may have been paused since, or told to go on
         let Some(trouble) = self.troubles.waiting.get_mut(&hash) else { return };
         trouble.well_since = Some(Instant::now());
-        self.go_on(hash);
-        let state = self.torrents.get(&hash).map(|k| k.entry.state().phase.clone());
-        match state {
-            Some(Phase::Failed(_)) => {
-                if let Some(trouble) = self.troubles.waiting.get_mut(&hash) {
-                    trouble.next.get_or_insert(Instant::now() + trouble.wait);
-                }
-            }
-            _ => self.warn(hash, "goes on, as its disk is well again".to_owned()),
+        if self.torrents.get(&hash).is_some_and(|k| k.is_ready) {
+            self.go_on(hash);
+            return self.warn(hash, WELL_AGAIN.to_owned());
         }
+        // whether it can be opened is yet to be seen
+        self.troubles.look_later(hash);
+        self.go_on(hash);
     }
 
     /// The owner of a torrent that failed wants it to go on. What stands at its root by now is taken for it.
@@ -248,19 +272,25 @@ impl Keeper {
         self.troubles.forget(hash);
         let Some(kept) = self.torrents.get(&hash) else { return };
         kept.entry.change(|s| s.phase = Phase::Starting);
-        let place = kept.storage.as_ref().filter(|_| kept.is_ready);
-        if let (Some(place), Some(metainfo)) = (place, kept.metainfo())
-            && let Err(gone) = place.storage.is_there()
-        {
-            let opened = kept.open(&metainfo.info, &self.pool).map(|s| (check_facts(&kept.known(), &*s), s));
+        let place = kept.storage.clone().filter(|_| kept.is_ready);
+        let (Some(place), Some(metainfo)) = (place, kept.metainfo()) else { return self.go_on(hash) };
+        let (opening, known) = (kept.opening(&metainfo.info, &self.pool), kept.known());
+        let look = move || {
+            let Err(gone) = place.storage.is_there() else { return Ok(None) };
+            let opened = opening.open().map(|s| (check_facts(&known, &*s), s));
             match opened {
-                Ok((resume, storage)) if !resume.is_storage_missing => {
-                    self.take_back(hash, Placed::new(storage), &resume);
-                }
-                _ => return self.fail(hash, gone.to_string()),
+                Ok((resume, s)) if !resume.is_storage_missing => Ok(Some((Placed::new(s), resume))),
+                _ => Err(gone.to_string()),
             }
-        }
-        self.go_on(hash);
+        };
+        self.on_disk(hash, look, move |keeper, found| {
+            match found {
+                Ok(Some((place, resume))) => keeper.take_back(hash, place, &resume),
+                Ok(None) => {}
+                Err(gone) => return keeper.fail(hash, gone),
+            }
+            keeper.go_on(hash);
+        });
     }
 
     /// A torrent that failed goes on, unless its owner wants it to rest.
@@ -303,17 +333,31 @@ impl Keeper {
         let (Some(place), Some(metainfo)) = (kept.storage.clone(), kept.metainfo()) else { return };
         kept.have.clear(piece);
         let kind = place.take_failure();
-        if let Err(gone) = place.storage.is_there() {
-            self.doubt(hash, [piece]);
-            return self.fail(hash, gone.to_string());
-        }
-        let changed = place.storage.changed();
-        let layout = &metainfo.info.layout;
-        let of_changed = changed.iter().flat_map(|f| layout.pieces_of(*f)).map(PieceIndex);
-        let pieces: BTreeSet<PieceIndex> = of_changed.collect();
+        let look = move || place.storage.is_there().map(|()| place.storage.changed());
+        self.on_disk(hash, look, move |keeper, changed| match changed {
+            Ok(changed) => {
+                let layout = &metainfo.info.layout;
+                let pieces = changed.iter().flat_map(|f| layout.pieces_of(*f)).map(PieceIndex).collect();
+                keeper.unread(hash, piece, (kind, error), &pieces);
+            }
+            Err(gone) => {
+                keeper.doubt(hash, [piece]);
+                keeper.fail(hash, gone.to_string());
+            }
+        });
+    }
+
+    /// A piece could not be read, and these are of files that something changed.
+    fn unread(
+        &mut self,
+        hash: WireHash,
+        piece: PieceIndex,
+        (kind, error): (Option<ErrorKind>, String),
+        pieces: &BTreeSet<PieceIndex>,
+    ) {
         if !pieces.is_empty() {
             self.warn(hash, format!("{error}; it is checked now"));
-            self.doubt(hash, pieces.into_iter().chain([piece]));
+            self.doubt(hash, pieces.iter().copied().chain([piece]));
             self.check_doubts(hash);
         } else if kind == Some(ErrorKind::Io) {
             self.warn(hash, format!("piece {} cannot be read and is not given to peers: {error}", piece.0));
@@ -330,8 +374,14 @@ impl Keeper {
     pub(super) fn sync_failed(&mut self, hash: WireHash, error: String) {
         self.fail(hash, error);
         let Some(kept) = self.torrents.get(&hash) else { return };
-        let (Some(place), Some(metainfo)) = (&kept.storage, kept.metainfo()) else { return };
-        let facts = place.storage.facts();
+        let Some(place) = kept.storage.clone() else { return };
+        self.on_disk(hash, move || place.storage.facts(), move |keeper, facts| keeper.unsynced(hash, facts));
+    }
+
+    /// What was written lately is in files of which nothing can be said.
+    fn unsynced(&mut self, hash: WireHash, facts: Vec<FileFact>) {
+        let Some(kept) = self.torrents.get(&hash) else { return };
+        let Some(metainfo) = kept.metainfo() else { return };
         let layout = &metainfo.info.layout;
         let lost = (0u32..).map(FileIndex).zip(facts).filter(|(_, fact)| *fact == FileFact::Doubtful);
         let pieces: BTreeSet<PieceIndex> =
@@ -360,7 +410,7 @@ impl Keeper {
     /// Has the pieces checked that are in doubt, unless others are being checked.
     fn check_doubts(&mut self, hash: WireHash) {
         let Some(kept) = self.torrents.get_mut(&hash).filter(|k| k.removing.is_none()) else { return };
-        let (Some(place), Some(metainfo)) = (&kept.storage, kept.metainfo()) else { return };
+        let (Some(place), Some(metainfo)) = (kept.storage.clone(), kept.metainfo()) else { return };
         if !kept.doubts.checking.is_empty() || kept.doubts.waiting.is_empty() {
             return;
         }
@@ -372,11 +422,7 @@ impl Keeper {
             pieces.set(piece);
             files.extend(layout.spans(piece, 0, layout.len_of(piece)).map(|span| span.file));
         }
-        kept.cancel = Arc::new(AtomicBool::new(false));
-        let (entry, cancel) = (Arc::clone(&kept.entry), Arc::clone(&kept.cancel));
-        let (storage, renew) = (Arc::clone(&place.storage), files.into_iter().collect());
-        // the checker outlives the keeper
-        let _ = self.checks.send(CheckJob { entry, metainfo, storage, pieces, renew, cancel });
+        self.check(hash, &place, &metainfo, pieces, files.into_iter().collect());
     }
 
     /// Pieces of a torrent that runs were checked.
