@@ -5,6 +5,7 @@
 mod create;
 mod daemon;
 mod daemon_api;
+mod daemon_errands;
 mod daemon_support;
 mod dht;
 mod dht_items;
