@@ -166,8 +166,7 @@ impl Torrents {
     /// Which pieces a torrent has.
     pub(crate) fn pieces(&self, hash: WireHash) -> Result<Pieces, ApiError> {
         let have = self.handle(hash)?.have().map_err(|e| ApiError::of(&e))?.unwrap_or_default();
-        let hex = have.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Pieces { count: have.len(), have: hex })
+        Ok(Pieces { count: have.len(), have: hex(have.as_bytes()) })
     }
 
     /// Takes a torrent out of the session.
@@ -229,7 +228,7 @@ fn torrent(hash: WireHash, stats: Stats) -> Torrent {
         _ => ("unknown", None),
     };
     Torrent {
-        hash: hash.to_string(),
+        hash: hex(&hash.0),
         name: stats.name,
         state: state.to_owned(),
         error,
@@ -245,6 +244,14 @@ fn torrent(hash: WireHash, stats: Stats) -> Torrent {
     }
 }
 
+/// Bytes in hex. Lists have a hash of each torrent, and formatting a byte at a time was a third of their cost.
+fn hex(bytes: &[u8]) -> String {
+    let digits = |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from(HEX[usize::from(digit)]));
+    let mut text = String::with_capacity(2 * bytes.len());
+    text.extend(bytes.iter().flat_map(digits));
+    text
+}
+
 fn peer(peer: &PeerInfo) -> Peer {
     Peer {
         address: peer.remote.to_string(),
@@ -255,6 +262,7 @@ fn peer(peer: &PeerInfo) -> Peer {
     }
 }
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
 /// How long a change may take to reach the disk.
 const SAVE_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -4,14 +4,33 @@
 /// filled up.
 pub(super) fn lines(rows: &[Vec<String>], right: &[usize]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let width = |column: usize| rows.iter().filter_map(|r| r.get(column)).map(|c| c.chars().count()).max();
+    let width = |column: usize| rows.iter().filter_map(|r| r.get(column)).map(|c| len(c)).max();
     let widths: Vec<usize> = (0..columns).map(|c| width(c).unwrap_or_default()).collect();
-    let cell = |(column, text): (usize, &String)| match (right.contains(&column), column + 1 == columns) {
-        (true, _) => format!("{text:>width$}", width = widths[column]),
-        (false, true) => text.clone(),
-        (false, false) => format!("{text:<width$}", width = widths[column]),
+    let line = |row: &Vec<String>| {
+        let mut line = String::new();
+        for (column, text) in row.iter().enumerate() {
+            let fill = std::iter::repeat_n(' ', widths[column] - len(text));
+            if column > 0 {
+                line.push_str("  ");
+            }
+            if right.contains(&column) {
+                line.extend(fill);
+                line.push_str(text);
+            } else {
+                line.push_str(text);
+                if column + 1 < columns {
+                    line.extend(fill);
+                }
+            }
+        }
+        line
     };
-    rows.iter().map(|row| row.iter().enumerate().map(cell).collect::<Vec<_>>().join("  ")).collect()
+    rows.iter().map(line).collect()
+}
+
+/// Characters of a text.
+fn len(text: &str) -> usize {
+    if text.is_ascii() { text.len() } else { text.chars().count() }
 }
 
 #[cfg(test)]
