@@ -327,6 +327,14 @@ pub enum Command {
         /// Bit per piece: not there, to be got if wanted.
         bad: Bitfield,
     },
+    /// Show the pieces of a torrent to its peers one by one once it has all of them (BEP 16), until somebody else has all;
+    /// or not. Peers that know what there is are told nothing else. Said before [`Command::StorageReady`], nobody does.
+    SetSuperSeeding {
+        /// The torrent.
+        torrent: TorrentId,
+        /// Whether it is wanted.
+        is_on: bool,
+    },
     /// Stop all transfers of a torrent and tell its trackers; it stays known.
     Pause(TorrentId),
     /// Go on with a paused torrent, or one that stopped on an error.

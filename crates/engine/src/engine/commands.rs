@@ -63,6 +63,7 @@ impl Engine {
             Command::SetWanted { torrent, wanted } => self.set_wanted(torrent, &wanted),
             Command::Doubt { torrent, pieces } => self.doubt(torrent, &pieces),
             Command::Settle { torrent, good, bad } => self.settle_doubt(torrent, &good, &bad),
+            Command::SetSuperSeeding { torrent, is_on } => self.set_super_seeding(torrent, is_on),
             Command::Pause(torrent) => self.pause(torrent),
             Command::Resume(torrent) => self.resume(torrent),
             Command::Remove(torrent) => self.remove(torrent),
@@ -174,7 +175,9 @@ impl Engine {
             }
         }
         // peers that came before the storage was open are told of every piece it holds
-        t.have_log = if t.conns.is_empty() { Vec::new() } else { picker.have().iter().collect() };
+        let is_hidden = t.super_seed.is_some() && picker.have().is_all();
+        let is_told = !t.conns.is_empty() && !is_hidden;
+        t.have_log = if is_told { picker.have().iter().collect() } else { Vec::new() };
         t.is_completed = picker.is_complete();
         t.has_picked = picker.have().count() > 0;
         t.phase = Phase::Ready;
@@ -187,6 +190,9 @@ impl Engine {
         complete.into_iter().for_each(|piece| self.verify(torrent, piece));
         self.recount_interest(torrent);
         for conn in self.torrents[torrent].conns.clone() {
+            if is_hidden && self.conns[conn].is_ready() {
+                self.conceal(conn);
+            }
             self.want_send(conn);
         }
         self.start_running(torrent);
@@ -194,7 +200,9 @@ impl Engine {
         self.count_open_bytes(torrent);
         self.touched.torrents.insert(torrent);
         if self.torrents[torrent].is_completed {
-            self.tell_upload_only(torrent, true);
+            if !is_hidden {
+                self.tell_upload_only(torrent, true);
+            }
             self.event(Event::Completed { torrent });
         }
     }

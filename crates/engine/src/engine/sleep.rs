@@ -12,6 +12,7 @@ use crate::input::{AddAsleep, PeerSource};
 use crate::output::{HubCommand, Output};
 use crate::peer_list::PeerList;
 use crate::torrent::sleeper::{Facts, Sleeper};
+use crate::torrent::super_seed::SuperSeed;
 use crate::torrent::{Parts, Phase, Torrent};
 use crate::tracker::{AnnounceInput, Announcer};
 use core::net::{IpAddr, SocketAddr};
@@ -85,6 +86,7 @@ impl Engine {
             peer_id,
             discovery: add.discovery,
             is_sequential: add.is_sequential,
+            is_super_seeding: false,
             is_paused: add.is_paused,
             is_removing: false,
             facts,
@@ -298,6 +300,7 @@ fn awake(s: Sleeper, metainfo: Metainfo, peers: PeerList, now: Instant) -> Torre
     };
     let mut t = Torrent::new(parts, now);
     (t.is_sequential, t.is_paused, t.is_removing) = (s.is_sequential, s.is_paused, s.is_removing);
+    t.super_seed = s.is_super_seeding.then(SuperSeed::default);
     (t.totals_at_start, t.corrupt, t.due, t.has_slept) = (s.totals_at_start, s.corrupt, s.due, true);
     t
 }

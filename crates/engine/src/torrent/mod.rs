@@ -4,6 +4,7 @@ pub mod buffer_pool;
 pub mod metadata;
 pub mod piece_buffers;
 pub mod sleeper;
+pub mod super_seed;
 
 use crate::id::{ConnId, PeerKey};
 use crate::input::{Discovery, Totals};
@@ -12,6 +13,7 @@ use crate::picker::Picker;
 use crate::tracker::Announcer;
 use metadata::MetadataFetch;
 use piece_buffers::PieceBuffers;
+use super_seed::SuperSeed;
 use unchoke_wire::metainfo::Info;
 use unchoke_wire::time::Instant;
 use unchoke_wire::{Bitfield, BlockRef, InfoHash, InfoHashes, PeerId, PieceIndex, WireHash};
@@ -40,6 +42,8 @@ pub struct Torrent {
     pub discovery: Discovery,
     /// Whether pieces are taken in order.
     pub is_sequential: bool,
+    /// Its offers, where it is to be super-seeded once it is a seed.
+    pub super_seed: Option<SuperSeed>,
     /// How far it has come.
     pub phase: Phase,
     /// Whether the owner paused it, or its storage failed.
@@ -134,6 +138,7 @@ impl Torrent {
             peer_id,
             discovery,
             is_sequential: false,
+            super_seed: None,
             phase: if info.is_some() { Phase::Storage } else { Phase::Metadata },
             is_paused: false,
             error: None,

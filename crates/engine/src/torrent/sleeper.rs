@@ -33,6 +33,8 @@ pub struct Sleeper {
     pub discovery: Discovery,
     /// Whether pieces are taken in order.
     pub is_sequential: bool,
+    /// Whether it is to be super-seeded once it is a seed.
+    pub is_super_seeding: bool,
     /// Whether the owner paused it.
     pub is_paused: bool,
     /// Whether it goes away as soon as its trackers are told.
@@ -76,6 +78,7 @@ impl Torrent {
             peer_id: self.peer_id,
             discovery: self.discovery,
             is_sequential: self.is_sequential,
+            is_super_seeding: self.super_seed.is_some(),
             is_paused: self.is_paused,
             is_removing: self.is_removing,
             facts,
