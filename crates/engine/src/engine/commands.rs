@@ -69,6 +69,7 @@ impl Engine {
             Command::Remove(torrent) => self.remove(torrent),
             Command::SavePartials(torrent) => self.save_partials(torrent),
             Command::Announce(torrent) => self.announce(torrent, AnnounceInput::AnnounceNow),
+            Command::SetTrackers { torrent, tiers } => self.announce(torrent, AnnounceInput::SetTiers(tiers)),
             Command::Scrape(torrent) => self.announce(torrent, AnnounceInput::Scrape),
             Command::AddressesChanged(own) => self.addresses_changed(own),
             Command::SetLimits { download, upload } => {
@@ -213,6 +214,7 @@ impl Engine {
             return self.event(Event::StorageClosed { torrent });
         };
         (t.phase, t.is_closing) = (Phase::Storage, true);
+        self.touched.torrents.insert(torrent);
         for hash in t.wire_hashes() {
             self.hub(HubCommand::Unregister { hash });
         }
@@ -334,6 +336,7 @@ impl Engine {
         if let Some((is_paused, _)) = self.torrents.rest_mut(torrent) {
             *is_paused = true;
         }
+        self.touched.torrents.insert(torrent);
         for hash in self.torrents.wire_hashes(torrent) {
             self.hub(HubCommand::Unregister { hash });
         }
@@ -359,6 +362,7 @@ impl Engine {
         if *is_removing || !core::mem::replace(is_paused, false) {
             return;
         }
+        self.touched.torrents.insert(torrent);
         match self.torrents.get_mut(torrent) {
             Some(t) => {
                 t.error = None;
@@ -402,6 +406,7 @@ impl Engine {
     }
 
     fn save_partials(&mut self, torrent: TorrentId) {
+        self.torrents.turn_clocks(torrent, self.now);
         if let Some(s) = self.torrents.asleep(torrent) {
             let totals = s.totals;
             self.event(Event::Partials { torrent, partials: Vec::new(), totals });

@@ -245,6 +245,7 @@ impl Engine {
             self.ask_metadata(torrent);
             self.look_for_peers(torrent);
             self.finish_removal(torrent);
+            self.torrents.turn_clocks(torrent, self.now);
             self.reschedule(torrent);
         }
         if core::mem::take(&mut self.touched.slots) {

@@ -1,6 +1,7 @@
 //! One torrent: it owns its parts (picker, peers, announcer, buffers) and keeps what they share.
 
 pub mod buffer_pool;
+pub mod clocks;
 pub mod metadata;
 pub mod piece_buffers;
 pub mod sleeper;
@@ -11,6 +12,7 @@ use crate::input::{Discovery, Totals};
 use crate::peer_list::PeerList;
 use crate::picker::Picker;
 use crate::tracker::Announcer;
+use clocks::{Clocks, Doing};
 use metadata::MetadataFetch;
 use piece_buffers::PieceBuffers;
 use super_seed::SuperSeed;
@@ -72,9 +74,11 @@ pub struct Torrent {
     pub swarm_version: u64,
     /// Its trackers.
     pub announcer: Announcer,
-    /// Block bytes over its life.
+    /// What it did over its life, times up to the last turn of its clocks.
     pub totals: Totals,
-    /// The same at the beginning of this run, which trackers do not hear of.
+    /// Since when it does what it does.
+    pub clocks: Clocks,
+    /// The totals at the beginning of this run, which trackers do not hear of.
     pub totals_at_start: Totals,
     /// Bytes of pieces that failed their hash check.
     pub corrupt: u64,
@@ -155,6 +159,7 @@ impl Torrent {
             swarm_version: 0,
             announcer,
             totals,
+            clocks: Clocks::new(now),
             totals_at_start: totals,
             checking: 0,
             is_closing: false,
@@ -174,6 +179,16 @@ impl Torrent {
     /// Whether it may exchange anything with peers now.
     pub fn is_running(&self) -> bool {
         !self.is_paused && !self.is_removing && self.phase != Phase::Storage
+    }
+
+    /// What its time counts for.
+    pub fn doing(&self) -> Doing {
+        let is_active = !self.is_paused && !self.is_removing && self.error.is_none();
+        Doing {
+            is_active,
+            is_finished: is_active && self.is_complete(),
+            is_seeding: is_active && self.is_seed(),
+        }
     }
 
     /// Puts back a block that a peer will not send, and gives back the memory of a piece that is begun no more.

@@ -1,6 +1,7 @@
 //! A torrent that sleeps: it is announced and takes connections, and all that exchanging pieces needs is left on the
 //! disk until somebody wants a piece of it or has one for it.
 
+use super::clocks::{Clocks, Doing};
 use super::{Phase, Torrent};
 use crate::input::{Discovery, Totals};
 use crate::tracker::Announcer;
@@ -43,8 +44,10 @@ pub struct Sleeper {
     pub facts: Facts,
     /// Its trackers.
     pub announcer: Announcer,
-    /// Block bytes over its life.
+    /// What it did over its life, times up to the last turn of its clocks.
     pub totals: Totals,
+    /// Since when it does what it does.
+    pub clocks: Clocks,
     /// The same at the beginning of this run.
     pub totals_at_start: Totals,
     /// Bytes of pieces that failed their hash check.
@@ -59,6 +62,18 @@ impl Facts {
     /// Whether every piece is there.
     pub fn is_seed(&self) -> bool {
         self.pieces.0 == self.pieces.1
+    }
+}
+
+impl Sleeper {
+    /// What its time counts for.
+    pub fn doing(&self) -> Doing {
+        let is_active = !self.is_paused && !self.is_removing;
+        Doing {
+            is_active,
+            is_finished: is_active && self.facts.is_complete,
+            is_seeding: is_active && self.facts.is_seed(),
+        }
     }
 }
 
@@ -84,6 +99,7 @@ impl Torrent {
             facts,
             announcer: self.announcer,
             totals: self.totals,
+            clocks: self.clocks,
             totals_at_start: self.totals_at_start,
             corrupt: self.corrupt,
             has_leeches: false,
