@@ -55,7 +55,7 @@ impl Restore<'_> {
             let shard_id = ShardId(u8::try_from(turn % self.shards.len()).expect("at most 255 shards"));
             turn += 1;
             let is_deleting = stored.is_deleting;
-            let is_moving = stored.moving_to.is_some() || stored.moved_from.is_some();
+            let is_moving = stored.is_moving();
             let is_known = stored.pieces.is_some() && stored.have.is_some() && stored.left.is_some();
             if !is_deleting && !is_moving && is_known {
                 *counts.entry(shard_id).or_default() += 1;

@@ -109,17 +109,10 @@ impl Kept {
 
     /// The pieces wanted; `None` for all.
     pub(super) fn wanted(&self, info: &Info) -> Option<Bitfield> {
-        let mut wanted = Bitfield::none(info.layout.piece_count());
         if self.add.seed_only {
-            return Some(wanted);
+            return Some(Bitfield::none(info.layout.piece_count()));
         }
-        let selection = self.selection(info)?;
-        for (file, _) in (0u32..).map(FileIndex).zip(&selection).filter(|(_, s)| **s) {
-            info.layout.pieces_of(file).for_each(|p| {
-                wanted.set(PieceIndex(p));
-            });
-        }
-        Some(wanted)
+        self.selection(info).map(|selection| pieces_of(info, &selection))
     }
 
     /// Whether all that is wanted is there. Never for an incomplete seed.
@@ -242,6 +235,18 @@ impl Kept {
     }
 }
 
+/// The pieces that files selected so have bytes in. Nobody wants the zeros of a pad for their own sake.
+fn pieces_of(info: &Info, selection: &[bool]) -> Bitfield {
+    let mut pieces = Bitfield::none(info.layout.piece_count());
+    let files = (0u32..).map(FileIndex).zip(&info.files).zip(selection);
+    for ((number, _), _) in files.filter(|((_, file), is_selected)| **is_selected && !file.is_pad) {
+        info.layout.pieces_of(number).for_each(|p| {
+            pieces.set(PieceIndex(p));
+        });
+    }
+    pieces
+}
+
 /// The metainfo of a magnet whose metadata has come.
 ///
 /// # Errors
@@ -261,4 +266,23 @@ pub(super) fn complete(magnet: &Magnet, raw_info: Vec<u8>) -> Result<Metainfo, S
         piece_layers: std::collections::BTreeMap::new(),
         warnings: Vec::new(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pad_that_is_selected_asks_for_no_piece_of_the_file_before_it() {
+        let raw = [
+            &b"d5:filesld6:lengthi5e4:pathl1:aeed4:attr1:p6:lengthi16379e4:pathl4:.pad1:0ee"[..],
+            b"d6:lengthi4e4:pathl1:beee4:name1:t12:piece lengthi16384e6:pieces40:",
+            &[7; 40],
+            b"e",
+        ];
+        let info = Info::parse(&raw.concat()).unwrap();
+        let pieces = |selection| pieces_of(&info, selection).iter().map(|p| p.0).collect::<Vec<_>>();
+        assert_eq!(pieces(&[false, true, true]), [1]);
+        assert_eq!(pieces(&[true, false, false]), [0]);
+    }
 }
