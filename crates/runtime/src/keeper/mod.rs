@@ -41,7 +41,7 @@ use kept::Kept;
 use lanes::{Lane, Lanes};
 use records::Pending;
 pub(crate) use records::Records;
-pub(crate) use sleep::add_of;
+pub(crate) use sleep::{add_of, totals_of};
 use trouble::{Look, Troubles};
 
 /// How long a finished piece may wait for its record.
