@@ -155,9 +155,13 @@ mod tests {
 
     #[test]
     fn without_connections_the_port_stays_free_for_a_listener() {
-        let bound = Listening::bind(&["127.0.0.1:0".parse().unwrap()], false).unwrap();
-        assert_eq!(bound.listeners.len(), 0);
-        assert!(std::net::TcpListener::bind(bound.addrs[0]).is_ok());
+        let is_free = || {
+            let bound = Listening::bind(&["127.0.0.1:0".parse().unwrap()], false).unwrap();
+            assert_eq!(bound.listeners.len(), 0);
+            std::net::TcpListener::bind(bound.addrs[0]).is_ok()
+        };
+        // a stranger's connection may have that number
+        assert!((0..TRIES_MAX).any(|_| is_free()));
     }
 
     #[test]

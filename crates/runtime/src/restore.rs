@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
-use unchoke_engine::input::{AddAsleep, Discovery, TorrentSource, Totals};
+use unchoke_engine::input::{AddAsleep, Discovery, TorrentSource};
 use unchoke_engine::{Command, ShardId};
 use unchoke_storage::{StateStore, TorrentEntry};
 use unchoke_wire::metainfo::Metainfo;
@@ -14,7 +14,7 @@ use unchoke_wire::{Magnet, WireHash};
 
 use crate::error::SessionError;
 use crate::event::{EventSink, SessionEvent};
-use crate::keeper::{Adding, KeeperMessage, add_of};
+use crate::keeper::{Adding, KeeperMessage, add_of, totals_of};
 use crate::mailbox::Mailbox;
 use crate::shard::ShardMessage;
 use crate::torrent::{Registry, State, Torrent, locked};
@@ -77,6 +77,7 @@ impl Restore<'_> {
         let shard = self.register(hash, shard_id, &stored, state).shard.clone();
         let d = stored.discovery;
         let left = stored.left.unwrap_or_default();
+        let totals = totals_of(&stored);
         let add = AddAsleep {
             hashes: stored.hashes,
             trackers: stored.trackers,
@@ -84,10 +85,11 @@ impl Restore<'_> {
             is_private: stored.is_private,
             is_paused: stored.is_paused,
             is_sequential: stored.is_sequential,
+            is_super_seeding: stored.is_super_seeding,
             pieces: (stored.have.unwrap_or_default(), stored.pieces.unwrap_or_default()),
             left,
             is_complete: left == 0,
-            totals: Totals { downloaded: stored.downloaded, uploaded: stored.uploaded },
+            totals,
             announce_within: within,
         };
         shard.send(ShardMessage::Command(Command::AddAsleep(Box::new(add))));

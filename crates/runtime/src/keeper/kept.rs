@@ -41,8 +41,8 @@ pub(super) struct Kept {
     pub(super) is_dirty: bool,
     /// What the state store has of it; `None` without one.
     pub(super) stored: Option<Box<TorrentEntry>>,
-    /// The totals of the record on disk; `None` when there is none.
-    saved_totals: Option<Totals>,
+    /// Bytes received and sent by the record on disk; `None` when there is none.
+    saved_bytes: Option<(u64, u64)>,
     /// Whether the engine was told of the storage.
     pub(super) is_ready: bool,
     /// Whether partial pieces are awaited.
@@ -65,8 +65,9 @@ impl Kept {
         lock: Option<ResumeLock>,
         record: Option<ResumeRecord>,
     ) -> Self {
-        let saved_totals = record.as_ref().map(|r| Totals { downloaded: r.downloaded, uploaded: r.uploaded });
-        let totals = saved_totals.unwrap_or_default();
+        let saved_bytes = record.as_ref().map(|r| (r.downloaded, r.uploaded));
+        let (downloaded, uploaded) = saved_bytes.unwrap_or_default();
+        let totals = Totals { downloaded, uploaded, ..Totals::default() };
         Kept {
             entry,
             add,
@@ -81,7 +82,7 @@ impl Kept {
             totals,
             is_dirty: false,
             stored: None,
-            saved_totals,
+            saved_bytes,
             is_ready: false,
             is_saving: false,
             cancel: Arc::default(),
@@ -159,9 +160,19 @@ impl Kept {
         recorded.filter(fits).map(partial).collect()
     }
 
-    /// Whether the record says less than is known.
+    fn bytes(&self) -> (u64, u64) {
+        (self.totals.downloaded, self.totals.uploaded)
+    }
+
+    /// Takes on what the state store has of it.
+    pub(super) fn set_stored(&mut self, stored: TorrentEntry) {
+        self.totals.times = super::sleep::totals_of(&stored).times;
+        self.stored = Some(Box::new(stored));
+    }
+
+    /// Whether the record says less than is known. Time alone is not worth a record.
     pub(super) fn is_behind(&self) -> bool {
-        self.is_dirty || self.saved_totals != Some(self.totals) || !self.partials.is_empty()
+        self.is_dirty || self.saved_bytes != Some(self.bytes()) || !self.partials.is_empty()
     }
 
     /// Syncs the data, then makes a record of what is true of it. Call [`Self::saved`] when that is kept.
@@ -187,7 +198,7 @@ impl Kept {
 
     /// The record says all that is known.
     pub(super) fn saved(&mut self) {
-        (self.is_dirty, self.saved_totals) = (false, Some(self.totals));
+        (self.is_dirty, self.saved_bytes) = (false, Some(self.bytes()));
     }
 
     /// What the state store shall have of it.
@@ -198,6 +209,9 @@ impl Kept {
         let stored = self.stored.as_mut()?;
         stored.is_paused = self.entry.state().is_paused;
         (stored.downloaded, stored.uploaded) = (self.totals.downloaded, self.totals.uploaded);
+        let times = self.totals.times;
+        [stored.active_s, stored.finished_s, stored.seeding_s] =
+            [times.active, times.finished, times.seeding].map(|time| time.as_secs());
         if let Some(metainfo) = &metainfo {
             let layout = &metainfo.info.layout;
             stored.hashes = metainfo.info_hashes;

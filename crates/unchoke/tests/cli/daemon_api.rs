@@ -3,8 +3,9 @@
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::time::Instant;
 
-use crate::daemon_support::{Daemon, OPTIONS, exchange, tcp};
+use crate::daemon_support::{Daemon, OPTIONS, PATIENCE, exchange, tcp};
 use crate::support::Place;
 
 const JSON: &str = "Content-Type: application/json";
@@ -175,7 +176,10 @@ fn what_is_not_there_is_told_as_such_and_what_is_there_by_its_hash() {
     assert_eq!((again.status, again.body["hash"].as_str()), (409, Some(hash)));
     // it was acknowledged when it was durable, which may be before it runs
     let state = || daemon.request("GET", &path, &[], b"").body["state"].clone();
-    assert!((0..1000).any(|_| state() == "metadata"), "it is {}", state());
+    let deadline = Instant::now() + PATIENCE;
+    while state() != "metadata" {
+        assert!(Instant::now() < deadline, "it is {}", state());
+    }
     let page = daemon.request("GET", "/api/v1/torrents?offset=1&limit=5", &[], b"");
     assert_eq!(
         (page.body["total"].as_u64(), page.body["torrents"].as_array().map(Vec::len)),

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -68,7 +69,8 @@ impl<'p> Daemon<'p> {
 
     /// Waits until a torrent is in this state.
     pub fn wait_state(&self, name: &str, state: &str) -> Value {
-        for _ in 0..TRIES {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
             let found = self.list().into_iter().find(|t| t["name"] == name && t["state"] == state);
             if let Some(found) = found {
                 return found;
@@ -154,5 +156,5 @@ impl Drop for Daemon<'_> {
     }
 }
 
-/// Looks at the list; each takes a process.
-const TRIES: usize = 3000;
+/// How long anything may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -59,7 +59,7 @@ fn a_magnet_is_downloaded_and_its_events_tell_how() {
 #[test]
 fn an_interrupted_download_goes_on_where_it_stopped() {
     let (place, seed) = swarm(&[]);
-    let args = get(&seed, &["t.torrent", "--json", "--limit-down", "500K"]);
+    let args = get(&seed, &["t.torrent", "--json", "--limit-down", "50K"]);
     let mut command = place.command(&args);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
