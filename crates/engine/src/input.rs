@@ -222,6 +222,8 @@ pub struct AddAsleep {
     pub is_paused: bool,
     /// Pieces in order instead of the rarest first.
     pub is_sequential: bool,
+    /// Whether it is to be super-seeded, as [`Command::SetSuperSeeding`] has it.
+    pub is_super_seeding: bool,
     /// Pieces it has, and in all.
     pub pieces: (u32, u32),
     /// Bytes of wanted pieces left to get.
@@ -253,13 +255,26 @@ impl Default for Discovery {
     }
 }
 
-/// Block bytes over the life of a torrent.
+/// What a torrent did over its life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Totals {
     /// Block bytes received and of use.
     pub downloaded: u64,
     /// Block bytes sent.
     pub uploaded: u64,
+    /// For how long it did what.
+    pub times: Times,
+}
+
+/// For how long a torrent did what, over its life, by the time its engine is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Times {
+    /// It was not paused, and had not failed.
+    pub active: Duration,
+    /// It was active, and every wanted piece was there.
+    pub finished: Duration,
+    /// It was active, and every piece was there.
+    pub seeding: Duration,
 }
 
 /// A partly received piece of an earlier run.
@@ -326,6 +341,22 @@ pub enum Command {
         good: Bitfield,
         /// Bit per piece: not there, to be got if wanted.
         bad: Bitfield,
+    },
+    /// Other trackers from now on, tier by tier. Those in both lists are told nothing, those that are not any more that
+    /// we stop.
+    SetTrackers {
+        /// The torrent.
+        torrent: TorrentId,
+        /// URLs, best tier first.
+        tiers: Vec<Vec<String>>,
+    },
+    /// Show the pieces of a torrent to its peers one by one once it has all of them (BEP 16), until somebody else has all;
+    /// or not. Peers that know what there is are told nothing else. Said before [`Command::StorageReady`], nobody does.
+    SetSuperSeeding {
+        /// The torrent.
+        torrent: TorrentId,
+        /// Whether it is wanted.
+        is_on: bool,
     },
     /// Stop all transfers of a torrent and tell its trackers; it stays known.
     Pause(TorrentId),

@@ -22,6 +22,9 @@ pub struct AddTorrent {
     pub selection: Option<Vec<bool>>,
     /// Pieces in order instead of the rarest first.
     pub is_sequential: bool,
+    /// Whether its pieces are shown to its peers one by one once it has all of them (BEP 16), until somebody else has
+    /// all.
+    pub is_super_seeding: bool,
     /// Whether the files are taken to hold what the resume record says, or everything when there is none.
     pub trust: bool,
     /// Whether nothing is ever written or asked for.
@@ -70,6 +73,7 @@ impl AddTorrent {
             place,
             selection: None,
             is_sequential: false,
+            is_super_seeding: false,
             trust: false,
             seed_only: false,
             begins_anew: false,

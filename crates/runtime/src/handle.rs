@@ -84,7 +84,7 @@ pub struct Stats {
     pub left: Option<u64>,
     /// Block bytes a second in, and out.
     pub rates: (u64, u64),
-    /// Block bytes over its life.
+    /// What it did over its life.
     pub totals: Totals,
     /// The same when it was added.
     pub totals_at_start: Totals,
@@ -94,6 +94,8 @@ pub struct Stats {
     pub peers: (usize, usize),
     /// Connected peers that have everything.
     pub seeds: usize,
+    /// Whether its pieces are shown one by one, or will be once it has all (BEP 16).
+    pub is_super_seeding: bool,
 }
 
 impl TorrentHandle {
@@ -343,6 +345,7 @@ pub(crate) fn stats_of(entry: &Torrent, figures: Option<TorrentStats>) -> Stats 
         corrupt: figures.corrupt,
         peers: figures.peers,
         seeds: figures.seeds,
+        is_super_seeding: figures.is_super_seeding,
     }
 }
 
@@ -359,5 +362,6 @@ fn nothing(hash: WireHash) -> TorrentStats {
         corrupt: 0,
         peers: (0, 0),
         seeds: 0,
+        is_super_seeding: false,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
-use unchoke_engine::input::{AddAsleep, Discovery, TorrentSource, Totals};
+use unchoke_engine::input::{AddAsleep, Discovery, TorrentSource};
 use unchoke_engine::{Command, ShardId};
 use unchoke_storage::{StateStore, TorrentEntry};
 use unchoke_wire::metainfo::Metainfo;
@@ -14,7 +14,7 @@ use unchoke_wire::{Magnet, WireHash};
 
 use crate::error::SessionError;
 use crate::event::{EventSink, SessionEvent};
-use crate::keeper::{Adding, KeeperMessage, add_of};
+use crate::keeper::{Adding, KeeperMessage, add_of, totals_of};
 use crate::mailbox::Mailbox;
 use crate::shard::ShardMessage;
 use crate::torrent::{Registry, State, Torrent, locked};
@@ -55,7 +55,7 @@ impl Restore<'_> {
             let shard_id = ShardId(u8::try_from(turn % self.shards.len()).expect("at most 255 shards"));
             turn += 1;
             let is_deleting = stored.is_deleting;
-            let is_moving = stored.moving_to.is_some() || stored.moved_from.is_some();
+            let is_moving = stored.is_moving();
             let is_known = stored.pieces.is_some() && stored.have.is_some() && stored.left.is_some();
             if !is_deleting && !is_moving && is_known {
                 *counts.entry(shard_id).or_default() += 1;
@@ -77,6 +77,7 @@ impl Restore<'_> {
         let shard = self.register(hash, shard_id, &stored, state).shard.clone();
         let d = stored.discovery;
         let left = stored.left.unwrap_or_default();
+        let totals = totals_of(&stored);
         let add = AddAsleep {
             hashes: stored.hashes,
             trackers: stored.trackers,
@@ -84,10 +85,11 @@ impl Restore<'_> {
             is_private: stored.is_private,
             is_paused: stored.is_paused,
             is_sequential: stored.is_sequential,
+            is_super_seeding: stored.is_super_seeding,
             pieces: (stored.have.unwrap_or_default(), stored.pieces.unwrap_or_default()),
             left,
             is_complete: left == 0,
-            totals: Totals { downloaded: stored.downloaded, uploaded: stored.uploaded },
+            totals,
             announce_within: within,
         };
         shard.send(ShardMessage::Command(Command::AddAsleep(Box::new(add))));

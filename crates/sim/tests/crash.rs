@@ -46,6 +46,14 @@ fn a_crash_while_finishing_leaves_foreign_files_alone_and_claims_only_what_is_th
     }
 }
 
+//= H3d-3
+#[test]
+fn a_crash_in_a_move_or_in_the_start_that_goes_on_with_it_leaves_all_of_the_torrent_in_one_place() {
+    for name in ["crash/move", "crash/move-across", "crash/move-renamed", "crash/move-remove"] {
+        assert!(cut(name, 1) > 100, "{name}");
+    }
+}
+
 //= H3d-4
 //= H3d-5
 #[test]

@@ -54,3 +54,22 @@ fn a_swarm_finds_itself_by_a_udp_tracker() {
 fn bad_trackers_do_not_keep_a_good_one_from_being_asked() {
     play("tracker-failover", 10);
 }
+
+#[test]
+fn time_counts_for_what_a_torrent_does_through_pauses_and_checks() {
+    play("clocks/life", 5);
+}
+
+#[test]
+fn trackers_that_are_replaced_hear_of_the_end_and_who_cannot_be_reached_tells_none() {
+    for name in ["tracker/replaced", "tracker/no-socket"] {
+        play(name, 5);
+    }
+}
+
+#[test]
+fn what_is_told_before_the_metadata_counts_after_it_and_a_magnet_may_come_again() {
+    for name in ["magnet/early-fast", "magnet/again", "magnet/port"] {
+        play(name, 5);
+    }
+}

@@ -92,3 +92,23 @@ fn a_round_trip_of_200_ms_is_filled() {
 fn limits_hold_in_both_directions() {
     play("rate-limit", 10);
 }
+
+//= BEP 16: test
+#[test]
+fn a_super_seed_sends_its_torrent_once_before_another_has_it() {
+    play("super/first-copy", 5);
+}
+
+#[test]
+fn a_super_seed_is_held_up_by_nobody() {
+    for name in ["super/alone", "super/star", "super/silent", "super/leaver"] {
+        play(name, 3);
+    }
+}
+
+#[test]
+fn a_super_seed_ends_beside_another_seed_or_when_its_owner_says_so() {
+    for name in ["super/other-seed", "super/turned-off"] {
+        play(name, 5);
+    }
+}

@@ -8,12 +8,12 @@
 //!
 //! Where a file system has no second names, files are renamed in step 1; then [`Relocation::undo`] takes them back. Both
 //! steps may be cut off anywhere and done again. Nothing that is not of the torrent is ever overwritten or removed.
+//! `steps.rs` is what its owner writes down in between.
+
+mod steps;
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -23,12 +23,14 @@ use rustix::io::Errno;
 use crate::error::{ErrorKind, StorageError};
 use crate::spec::StorageSpec;
 use crate::storage::FileFact;
-use crate::sys::{self, Beneath};
+use crate::sys::Entry;
+use crate::volume::{self, Beneath, Dir, File, Volume};
 
 /// The way of one torrent's files from one folder to another.
 #[derive(Clone, Debug)]
 pub struct Relocation {
     spec: StorageSpec,
+    volume: Volume,
     from: PathBuf,
     to: PathBuf,
 }
@@ -65,8 +67,19 @@ impl Relocation {
     /// # Panics
     /// When the layout was not made of the files.
     pub fn new(spec: StorageSpec, from: &Path, to: &Path) -> Result<Self, StorageError> {
+        Relocation::new_on(&Volume::default(), spec, from, to)
+    }
+
+    /// As [`Self::new`], both folders on `volume`.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    pub fn new_on(volume: &Volume, spec: StorageSpec, from: &Path, to: &Path) -> Result<Self, StorageError> {
         spec.check()?;
-        Ok(Relocation { spec, from: from.to_owned(), to: to.to_owned() })
+        Ok(Relocation { spec, volume: volume.clone(), from: from.to_owned(), to: to.to_owned() })
     }
 
     /// Whether both folders are there, are two, and nothing is in the way in the second: asked before the first step.
@@ -90,7 +103,7 @@ impl Relocation {
     /// [`ErrorKind::MissingRoot`] when one of the folders is missing, and what the disk says.
     pub fn find_all(&self) -> Result<Found, StorageError> {
         let roots = self.open()?;
-        let facts = |root: &OwnedFd, dir: &Path| {
+        let facts = |root: &Dir, dir: &Path| {
             let mut lookup = lookup(root, dir)?;
             let mut fact = |path: Vec<String>| {
                 Ok(match self.find(&mut lookup, dir, &path)? {
@@ -157,7 +170,7 @@ impl Relocation {
     /// What the disk says; then it is to be tried again. A folder that is not there any more is none.
     pub fn clear_source(&self) -> Result<(), StorageError> {
         let roots = match self.open() {
-            Err(e) if e.kind == ErrorKind::MissingRoot && !self.from.exists() => return Ok(()),
+            Err(e) if e.kind == ErrorKind::MissingRoot && !self.exists(&self.from) => return Ok(()),
             other => other?,
         };
         let (mut from, mut to) = (lookup(&roots.from, &self.from)?, lookup(&roots.to, &self.to)?);
@@ -168,7 +181,7 @@ impl Relocation {
             // a file that grew or shrank since is somebody else's
             let is_moved = old.kind == new.kind && (is_same(&old, &new) || old.len == new.len);
             if is_moved && !roots.source(&path).is_beside(roots.target(&path)).map_err(failed)? {
-                sys::remove_file(&roots.from, &path).map_err(failed)?;
+                volume::remove_file(&roots.from, &path).map_err(failed)?;
             }
         }
         self.remove_dirs(&roots.from, &self.from)
@@ -201,7 +214,7 @@ impl Relocation {
                     Done::Renamed => renamed.push(path),
                     Done::OtherDisk => copies.push((number, path)),
                 },
-                FileType::Symlink => sys::copy_link(roots.source(&path), roots.target(&path))
+                FileType::Symlink => volume::copy_link(roots.source(&path), roots.target(&path))
                     .map_err(|e| self.failed("link", &self.to, &path, e))?,
                 _ => return Err(self.failed("move", &self.from, &path, Errno::ISDIR.into())),
             }
@@ -213,7 +226,7 @@ impl Relocation {
         for (number, path) in &copies {
             let temp = self.temp_path(*number);
             let from = Beneath { root: &roots.to, path: &temp };
-            sys::rename_new(from, roots.target(path))
+            volume::rename_new(from, roots.target(path))
                 .map_err(|e| self.failed("move to", &self.to, path, e))?;
         }
         for (number, path) in self.paths().enumerate() {
@@ -229,13 +242,13 @@ impl Relocation {
 
     fn link_or_rename(&self, roots: &Roots, path: &[String]) -> Result<Done, StorageError> {
         let failed = |e| self.failed("move to", &self.to, path, e);
-        match sys::link_new(roots.source(path), roots.target(path)) {
+        match volume::link_new(roots.source(path), roots.target(path)) {
             Ok(()) => Ok(Done::Linked),
             Err(e) => match Errno::from_io_error(&e) {
                 Some(Errno::XDEV) => Ok(Done::OtherDisk),
                 // no second names on this file system, or not for files of others
                 Some(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK | Errno::ACCESS) => {
-                    match sys::rename_new(roots.source(path), roots.target(path)) {
+                    match volume::rename_new(roots.source(path), roots.target(path)) {
                         Err(e) if Errno::from_io_error(&e) == Some(Errno::XDEV) => Ok(Done::OtherDisk),
                         other => other.map(|()| Done::Renamed).map_err(failed),
                     }
@@ -257,33 +270,33 @@ impl Relocation {
         let reading = |e| self.failed("read", &self.from, path, e);
         let writing = |e| self.failed("copy to", &self.to, path, e);
         remove_if_there(&roots.to, &temp).map_err(writing)?;
-        let source = sys::open_file(&roots.from, path, false).map_err(reading)?;
-        let before = source.metadata().and_then(|m| Ok((m.len(), m.modified()?))).map_err(reading)?;
-        let copy = sys::create_new(Beneath { root: &roots.to, path: &temp }).map_err(writing)?;
+        let source = volume::open_file(&roots.from, path, false).map_err(reading)?;
+        let before = known(&source).map_err(reading)?;
+        let copy = volume::create_new(Beneath { root: &roots.to, path: &temp }).map_err(writing)?;
         let mut buf = vec![0; CHUNK_LEN];
         let (mut at, mut synced) = (0, 0);
         while at < before.0 {
             check_stop(is_stopped, &self.from, path)?;
-            at = at.max(sys::data_from(&source, at).map_err(reading)?).min(before.0);
+            at = at.max(volume::data_from(&source, at).map_err(reading)?).min(before.0);
             let len = chunk(before.0 - at);
-            sys::read_at(&source, &mut buf[..len], at).map_err(reading)?;
-            sys::write_at(&copy, &buf[..len], at).map_err(writing)?;
+            volume::read_at(&source, &mut buf[..len], at).map_err(reading)?;
+            volume::write_at(&copy, &buf[..len], at).map_err(writing)?;
             at += byte_len(len);
             // the disk keeps up, and the last sync does not take for ever
             if at >= synced + SYNC_LEN {
-                copy.sync_data().map_err(writing)?;
+                copy.sync_all().map_err(writing)?;
                 synced = at;
             }
         }
         copy.set_len(before.0).map_err(writing)?;
-        sys::copy_looks(&source, &copy).map_err(writing)?;
+        volume::copy_looks(&source, &copy).map_err(writing)?;
         copy.sync_all().map_err(writing)?;
-        sys::wont_need(&copy);
+        volume::drop_cache(&copy);
         let is_equal = is_equal(&source, &copy, before.0, || check_stop(is_stopped, &self.from, path));
         if !is_equal.map_err(|e| e.of(reading))? {
             return Err(writing(io::Error::other("the disk gives back other bytes than were written")));
         }
-        let after = source.metadata().and_then(|m| Ok((m.len(), m.modified()?))).map_err(reading)?;
+        let after = known(&source).map_err(reading)?;
         match before == after {
             true => Ok(()),
             false => Err(reading(io::Error::other("it changed while it was copied; stop what writes to it"))),
@@ -295,8 +308,8 @@ impl Relocation {
         &self,
         roots: &Roots,
         path: &[String],
-        old: &sys::Entry,
-        new: &sys::Entry,
+        old: &Entry,
+        new: &Entry,
     ) -> Result<bool, StorageError> {
         let failed = |e| self.failed("read", &self.to, path, e);
         if old.kind != new.kind || old.len != new.len {
@@ -306,12 +319,12 @@ impl Relocation {
             // on one file system nothing is copied
             FileType::RegularFile if old.device == new.device => Ok(false),
             FileType::RegularFile => {
-                let a = sys::open_file(&roots.from, path, false).map_err(failed)?;
-                let b = sys::open_file(&roots.to, path, false).map_err(failed)?;
+                let a = volume::open_file(&roots.from, path, false).map_err(failed)?;
+                let b = volume::open_file(&roots.to, path, false).map_err(failed)?;
                 is_equal(&a, &b, old.len, || Ok(())).map_err(|e| e.of(failed))
             }
             FileType::Symlink => {
-                let target = |at| sys::link_target(at).map_err(failed);
+                let target = |at| volume::link_target(at).map_err(failed);
                 Ok(target(roots.source(path))? == target(roots.target(path))?)
             }
             _ => Ok(false),
@@ -322,13 +335,13 @@ impl Relocation {
     fn take_back(&self, renamed: &[Vec<String>]) -> Result<(), StorageError> {
         let roots = match self.open() {
             // nothing was placed in a folder that never was
-            Err(e) if e.kind == ErrorKind::MissingRoot && !self.to.exists() && renamed.is_empty() => {
+            Err(e) if e.kind == ErrorKind::MissingRoot && !self.exists(&self.to) && renamed.is_empty() => {
                 return Ok(());
             }
             other => other?,
         };
         for path in renamed {
-            let back = sys::rename_new(roots.target(path), roots.source(path));
+            let back = volume::rename_new(roots.target(path), roots.source(path));
             back.map_err(|e| self.failed("move back", &self.from, path, e))?;
         }
         let (mut from, mut to) = (lookup(&roots.from, &self.from)?, lookup(&roots.to, &self.to)?);
@@ -338,7 +351,7 @@ impl Relocation {
             let Some(old) = self.find(&mut from, &self.from, &path)? else { continue };
             let Some(new) = self.find(&mut to, &self.to, &path)? else { continue };
             if is_same(&old, &new) || self.is_copy(&roots, &path, &old, &new)? {
-                sys::remove_file(&roots.to, &path).map_err(failed)?;
+                volume::remove_file(&roots.to, &path).map_err(failed)?;
             }
         }
         if !renamed.is_empty() {
@@ -348,10 +361,10 @@ impl Relocation {
     }
 
     /// Removes the torrent's folders beneath `root` that are empty, and makes what happened to them durable.
-    fn remove_dirs(&self, root: &OwnedFd, dir: &Path) -> Result<(), StorageError> {
+    fn remove_dirs(&self, root: &Dir, dir: &Path) -> Result<(), StorageError> {
         // a folder sorts before those in it: the deepest go first
         for path in self.dirs().into_iter().rev().filter(|d| !d.is_empty()) {
-            match sys::remove_dir(root, &path) {
+            match volume::remove_dir(root, &path) {
                 Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty || is_absent(&e) => {}
                 other => other.map_err(|e| StorageError::new("remove", dir.join(path.join("/")), e))?,
             }
@@ -359,9 +372,9 @@ impl Relocation {
         self.sync_dirs(root, dir)
     }
 
-    fn sync_dirs(&self, root: &OwnedFd, dir: &Path) -> Result<(), StorageError> {
+    fn sync_dirs(&self, root: &Dir, dir: &Path) -> Result<(), StorageError> {
         for path in self.dirs() {
-            match sys::open_dir(root, &path, false).and_then(sys::sync_dir) {
+            match volume::open_dir(root, &path, false).and_then(|dir| volume::sync_dir(&dir)) {
                 Err(e) if is_absent(&e) => {}
                 other => other.map_err(|e| StorageError::new("sync", dir.join(path.join("/")), e))?,
             }
@@ -392,9 +405,9 @@ impl Relocation {
 
     fn open(&self) -> Result<Roots, StorageError> {
         let open = |dir: &Path| {
-            let opened = sys::open_root(dir).and_then(|fd| {
-                let stat = rustix::fs::fstat(&fd)?;
-                Ok((fd, (stat.st_dev, stat.st_ino)))
+            let opened = volume::open_root(&self.volume, dir).and_then(|root| {
+                let number = volume::folder_id(&root)?;
+                Ok((root, number))
             });
             opened.map_err(|e| match e.kind() {
                 io::ErrorKind::NotFound => {
@@ -410,12 +423,16 @@ impl Relocation {
         }
     }
 
+    fn exists(&self, dir: &Path) -> bool {
+        self.volume.exists(dir).unwrap_or(false)
+    }
+
     fn find(
         &self,
-        lookup: &mut sys::Lookup,
+        lookup: &mut volume::Lookup,
         dir: &Path,
         path: &[String],
-    ) -> Result<Option<sys::Entry>, StorageError> {
+    ) -> Result<Option<Entry>, StorageError> {
         lookup.find(path).map_err(|e| self.failed("examine", dir, path, e))
     }
 
@@ -448,8 +465,8 @@ impl Found {
 
 /// The folders, open.
 struct Roots {
-    from: OwnedFd,
-    to: OwnedFd,
+    from: Dir,
+    to: Dir,
 }
 
 impl Roots {
@@ -517,19 +534,24 @@ fn check_stop(is_stopped: &AtomicBool, dir: &Path, path: &[String]) -> Result<()
     }
 }
 
-fn lookup(root: &OwnedFd, dir: &Path) -> Result<sys::Lookup, StorageError> {
-    let lookup = root.try_clone().and_then(sys::Lookup::new);
+fn lookup(root: &Dir, dir: &Path) -> Result<volume::Lookup, StorageError> {
+    let lookup = root.try_clone().and_then(volume::Lookup::new);
     lookup.map_err(|e| StorageError::new("open the folder", dir, e))
 }
 
-fn remove_if_there(root: &OwnedFd, path: &[String]) -> io::Result<()> {
-    match sys::remove_file(root, path) {
+fn remove_if_there(root: &Dir, path: &[String]) -> io::Result<()> {
+    match volume::remove_file(root, path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
 }
 
-fn is_same(a: &sys::Entry, b: &sys::Entry) -> bool {
+/// By what a change of a file is known.
+fn known(file: &File) -> io::Result<(u64, i64)> {
+    volume::facts_of(file).map(|facts| (facts.len, facts.mtime_ns))
+}
+
+fn is_same(a: &Entry, b: &Entry) -> bool {
     (a.device, a.inode) == (b.device, b.inode)
 }
 

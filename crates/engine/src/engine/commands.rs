@@ -63,11 +63,13 @@ impl Engine {
             Command::SetWanted { torrent, wanted } => self.set_wanted(torrent, &wanted),
             Command::Doubt { torrent, pieces } => self.doubt(torrent, &pieces),
             Command::Settle { torrent, good, bad } => self.settle_doubt(torrent, &good, &bad),
+            Command::SetSuperSeeding { torrent, is_on } => self.set_super_seeding(torrent, is_on),
             Command::Pause(torrent) => self.pause(torrent),
             Command::Resume(torrent) => self.resume(torrent),
             Command::Remove(torrent) => self.remove(torrent),
             Command::SavePartials(torrent) => self.save_partials(torrent),
             Command::Announce(torrent) => self.announce(torrent, AnnounceInput::AnnounceNow),
+            Command::SetTrackers { torrent, tiers } => self.announce(torrent, AnnounceInput::SetTiers(tiers)),
             Command::Scrape(torrent) => self.announce(torrent, AnnounceInput::Scrape),
             Command::AddressesChanged(own) => self.addresses_changed(own),
             Command::SetLimits { download, upload } => {
@@ -174,7 +176,9 @@ impl Engine {
             }
         }
         // peers that came before the storage was open are told of every piece it holds
-        t.have_log = if t.conns.is_empty() { Vec::new() } else { picker.have().iter().collect() };
+        let is_hidden = t.super_seed.is_some() && picker.have().is_all();
+        let is_told = !t.conns.is_empty() && !is_hidden;
+        t.have_log = if is_told { picker.have().iter().collect() } else { Vec::new() };
         t.is_completed = picker.is_complete();
         t.has_picked = picker.have().count() > 0;
         t.phase = Phase::Ready;
@@ -187,6 +191,9 @@ impl Engine {
         complete.into_iter().for_each(|piece| self.verify(torrent, piece));
         self.recount_interest(torrent);
         for conn in self.torrents[torrent].conns.clone() {
+            if is_hidden && self.conns[conn].is_ready() {
+                self.conceal(conn);
+            }
             self.want_send(conn);
         }
         self.start_running(torrent);
@@ -194,7 +201,9 @@ impl Engine {
         self.count_open_bytes(torrent);
         self.touched.torrents.insert(torrent);
         if self.torrents[torrent].is_completed {
-            self.tell_upload_only(torrent, true);
+            if !is_hidden {
+                self.tell_upload_only(torrent, true);
+            }
             self.event(Event::Completed { torrent });
         }
     }
@@ -205,6 +214,7 @@ impl Engine {
             return self.event(Event::StorageClosed { torrent });
         };
         (t.phase, t.is_closing) = (Phase::Storage, true);
+        self.touched.torrents.insert(torrent);
         for hash in t.wire_hashes() {
             self.hub(HubCommand::Unregister { hash });
         }
@@ -326,6 +336,7 @@ impl Engine {
         if let Some((is_paused, _)) = self.torrents.rest_mut(torrent) {
             *is_paused = true;
         }
+        self.touched.torrents.insert(torrent);
         for hash in self.torrents.wire_hashes(torrent) {
             self.hub(HubCommand::Unregister { hash });
         }
@@ -351,6 +362,7 @@ impl Engine {
         if *is_removing || !core::mem::replace(is_paused, false) {
             return;
         }
+        self.touched.torrents.insert(torrent);
         match self.torrents.get_mut(torrent) {
             Some(t) => {
                 t.error = None;
@@ -394,6 +406,7 @@ impl Engine {
     }
 
     fn save_partials(&mut self, torrent: TorrentId) {
+        self.torrents.turn_clocks(torrent, self.now);
         if let Some(s) = self.torrents.asleep(torrent) {
             let totals = s.totals;
             self.event(Event::Partials { torrent, partials: Vec::new(), totals });

@@ -328,6 +328,10 @@ impl Engine {
         if let Some(metadata) = &mut t.metadata {
             metadata.remove_source(conn);
         }
+        if let Some(super_seed) = &mut t.super_seed {
+            super_seed.left(conn);
+            self.touched.offers.insert(c.torrent);
+        }
         c.requests.give_up_all().into_iter().for_each(|block| t.release(block, c.key));
         if let Some(picker) = &mut t.picker {
             // what it kept for itself is anybody's again

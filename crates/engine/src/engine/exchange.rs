@@ -34,6 +34,7 @@ impl Engine {
         let have =
             t.have().filter(|have| have.count() > 0).map(|have| (have.is_all(), have.as_bytes().to_vec()));
         match have {
+            _ if self.hide_pieces(conn) => {}
             Some((true, _)) if is_fast => self.push(conn, &Message::HaveAll),
             Some((_, bytes)) => self.push(conn, &Message::Bitfield(&bytes)),
             None if is_fast => self.push(conn, &Message::HaveNone),
@@ -324,6 +325,8 @@ impl Engine {
         let t = &self.torrents[c.torrent];
         let is_due =
             c.is_fast() && c.uploads.is_choked() && !c.uploads.has_allowed_fast() && !c.has.is_seed();
+        // what is not shown is not to be asked for
+        let is_due = is_due && c.told.is_none();
         let (true, IpAddr::V4(ip), Some(info)) = (is_due, c.remote.ip().to_canonical(), &t.info) else {
             return;
         };

@@ -37,7 +37,7 @@ impl Engine {
             your_ip: Some(c.remote.ip().to_canonical()),
             request_queue_len: u32::try_from(REQUEST_QUEUE_MAX).ok(),
             metadata_size: size,
-            upload_only: t.is_complete().then_some(true),
+            upload_only: (t.is_complete() && c.told.is_none()).then_some(true),
             ..ExtensionHandshake::default()
         };
         self.push_handshake(conn, &handshake);

@@ -35,8 +35,10 @@ impl Engine {
         // one piece is always let in, however large
         let piece_len = layouts().map(|l| u64::from(l.piece_len())).max().unwrap_or(0);
         let has_early = awake().any(|t| t.info.is_none());
+        // a super-seed keeps as much of what it told each peer
+        let sets = if awake().any(|t| t.super_seed.is_some()) { 2 } else { 1 };
         let known = layouts().map(|l| bytes(l.piece_count().div_ceil(8) as usize)).max().unwrap_or(0);
-        let claims = known.max(if has_early { bytes(CLAIMS_LEN_MAX) } else { 0 });
+        let claims = (sets * known).max(if has_early { bytes(CLAIMS_LEN_MAX) } else { 0 });
         let claimed =
             self.conns.values().filter_map(|c| c.has.known()).map(|has| u64::from(has.len() / 8)).sum();
         let part = |name, cap, used| MemoryPart { name, cap, used };

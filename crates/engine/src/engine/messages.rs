@@ -196,6 +196,7 @@ impl Engine {
         if is_seed && !was_seed {
             t.peers.note_seed(key);
         }
+        self.offered_piece_came(conn, piece);
         self.update_interest(conn);
         Ok(())
     }
@@ -216,6 +217,9 @@ impl Engine {
         if c.has.is_seed() {
             t.peers.note_seed(c.key);
         }
+        if t.super_seed.is_some() {
+            self.touched.offers.insert(c.torrent);
+        }
         replaced.map_err(|e| CloseReason::Protocol(e.to_string()))?;
         self.update_interest(conn);
         self.idle_message(conn)
@@ -227,7 +231,10 @@ impl Engine {
         let verdict = match (&t.info, t.have()) {
             // it was told of a piece that is gone, and may not have heard of that
             _ if t.picker.as_ref().is_some_and(|p| p.is_lost(block.piece)) => Verdict::Reject,
-            (Some(info), Some(have)) => c.uploads.request(block, &info.layout, have, self.now),
+            (Some(info), Some(have)) => {
+                let told = c.told.as_ref().filter(|_| have.has(block.piece));
+                c.uploads.request(block, &info.layout, told.unwrap_or(have), self.now)
+            }
             _ => Verdict::Reject,
         };
         match verdict {

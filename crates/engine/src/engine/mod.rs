@@ -18,6 +18,7 @@ mod pex;
 mod send;
 mod sleep;
 mod stats;
+mod super_seed;
 mod tick;
 mod torrents;
 mod trackers;
@@ -104,6 +105,8 @@ pub struct Engine {
 struct Touched {
     /// Torrents whose peers may have become idle, or whose free blocks grew.
     requests: BTreeSet<TorrentId>,
+    /// Torrents that are super-seeded and may have a piece to show.
+    offers: BTreeSet<TorrentId>,
     /// Torrents whose trackers, dials or deadlines may have moved.
     torrents: BTreeSet<TorrentId>,
     /// Whether upload slots may have come free.
@@ -227,6 +230,9 @@ impl Engine {
 
     /// Works off what the turn touched.
     fn end_turn(&mut self) {
+        while let Some(torrent) = self.touched.offers.pop_first() {
+            self.offer_pieces(torrent);
+        }
         while let Some(torrent) = self.touched.requests.pop_first() {
             self.top_up_all(torrent);
         }
@@ -239,6 +245,7 @@ impl Engine {
             self.ask_metadata(torrent);
             self.look_for_peers(torrent);
             self.finish_removal(torrent);
+            self.torrents.turn_clocks(torrent, self.now);
             self.reschedule(torrent);
         }
         if core::mem::take(&mut self.touched.slots) {

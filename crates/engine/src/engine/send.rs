@@ -44,7 +44,11 @@ impl Engine {
             }
             c.uploads.pop();
             c.up.add(u64::from(block.len), self.now);
-            self.torrents[torrent].totals.uploaded += u64::from(block.len);
+            let t = &mut self.torrents[torrent];
+            t.totals.uploaded += u64::from(block.len);
+            if let Some(super_seed) = &mut t.super_seed {
+                super_seed.sent(conn, self.now);
+            }
             let header = piece_header(block);
             bytes.extend_from_slice(&header);
             blocks.push(PlanBlock { after: bytes.len(), block });
@@ -63,7 +67,7 @@ impl Engine {
 
     //= BEP 3: have goes to every peer, also one that has the piece
     /// Tells a peer of the pieces that were verified since it was told last.
-    fn push_haves(&mut self, conn: ConnId) {
+    pub(super) fn push_haves(&mut self, conn: ConnId) {
         let Some(c) = self.conns.get_mut(conn) else { return };
         if !c.is_ready() {
             return;
@@ -74,12 +78,19 @@ impl Engine {
         let to = log.len().min(from + PLAN_HAVES_MAX);
         c.send.have_cursor = to;
         for at in from..to {
-            let message = Message::Have(self.torrents[torrent].have_log[at]);
-            self.conns[conn].send.push(&message);
+            let piece = self.torrents[torrent].have_log[at];
+            let c = &mut self.conns[conn];
+            if c.told.as_mut().is_some_and(|told| !told.set(piece)) {
+                continue;
+            }
+            let message = Message::Have(piece);
+            c.send.push(&message);
             if self.settings.trace {
                 self.trace(conn, true, TraceMessage::Message(message.to_vec()));
             }
         }
+        let c = &mut self.conns[conn];
+        c.told.take_if(|told| told.is_all());
     }
 
     pub(super) fn sent(&mut self, conn: ConnId, bytes: u64) {

@@ -11,7 +11,9 @@ use crate::id::{Ticket, TorrentId};
 use crate::input::{AddAsleep, PeerSource};
 use crate::output::{HubCommand, Output};
 use crate::peer_list::PeerList;
+use crate::torrent::clocks::Clocks;
 use crate::torrent::sleeper::{Facts, Sleeper};
+use crate::torrent::super_seed::SuperSeed;
 use crate::torrent::{Parts, Phase, Torrent};
 use crate::tracker::{AnnounceInput, Announcer};
 use core::net::{IpAddr, SocketAddr};
@@ -85,11 +87,13 @@ impl Engine {
             peer_id,
             discovery: add.discovery,
             is_sequential: add.is_sequential,
+            is_super_seeding: add.is_super_seeding,
             is_paused: add.is_paused,
             is_removing: false,
             facts,
             announcer,
             totals: add.totals,
+            clocks: Clocks::new(self.now),
             totals_at_start: add.totals,
             corrupt: 0,
             has_leeches: false,
@@ -298,6 +302,8 @@ fn awake(s: Sleeper, metainfo: Metainfo, peers: PeerList, now: Instant) -> Torre
     };
     let mut t = Torrent::new(parts, now);
     (t.is_sequential, t.is_paused, t.is_removing) = (s.is_sequential, s.is_paused, s.is_removing);
+    t.clocks = s.clocks;
+    t.super_seed = s.is_super_seeding.then(SuperSeed::default);
     (t.totals_at_start, t.corrupt, t.due, t.has_slept) = (s.totals_at_start, s.corrupt, s.due, true);
     t
 }

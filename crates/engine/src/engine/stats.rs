@@ -7,6 +7,7 @@ use crate::peer::PeerConn;
 use crate::torrent::sleeper::Sleeper;
 use crate::torrent::{Phase, Torrent};
 use core::net::SocketAddr;
+use unchoke_wire::time::Instant;
 use unchoke_wire::{Bitfield, PeerId, WireHash};
 
 /// What a torrent is doing.
@@ -39,7 +40,7 @@ pub struct TorrentStats {
     pub left: Option<u64>,
     /// Block bytes a second in, and out.
     pub rates: (u64, u64),
-    /// Block bytes over its life.
+    /// What it did over its life.
     pub totals: Totals,
     /// The same when it was added.
     pub totals_at_start: Totals,
@@ -49,6 +50,8 @@ pub struct TorrentStats {
     pub peers: (usize, usize),
     /// Connected peers that have everything.
     pub seeds: usize,
+    /// Whether its pieces are shown one by one, or will be once it has all (BEP 16).
+    pub is_super_seeding: bool,
 }
 
 /// Figures of a connected peer.
@@ -82,7 +85,7 @@ impl Engine {
     /// Figures of a torrent; `None` when there is no such.
     pub fn torrent_stats(&self, torrent: TorrentId) -> Option<TorrentStats> {
         if let Some(s) = self.torrents.asleep(torrent) {
-            return Some(stats_asleep(s));
+            return Some(stats_asleep(s, self.now));
         }
         let t = self.torrents.get(torrent)?;
         let conns = t.conns.iter().map(|c| &self.conns[*c]).filter(|c| c.is_ready());
@@ -93,11 +96,12 @@ impl Engine {
             pieces: t.have().map_or((0, 0), |h| (h.count(), h.len())),
             left: t.left(),
             rates,
-            totals: t.totals,
+            totals: Totals { times: t.clocks.read(t.totals.times, self.now), ..t.totals },
             totals_at_start: t.totals_at_start,
             corrupt: t.corrupt,
             peers: (conns.clone().count(), t.peers.len()),
             seeds: conns.filter(|c| c.has.is_seed()).count(),
+            is_super_seeding: t.super_seed.is_some(),
         })
     }
 
@@ -145,7 +149,7 @@ impl Engine {
     }
 }
 
-fn stats_asleep(s: &Sleeper) -> TorrentStats {
+fn stats_asleep(s: &Sleeper, now: Instant) -> TorrentStats {
     TorrentStats {
         hash: s.hash,
         state: match (s.is_paused, s.facts.is_complete) {
@@ -156,11 +160,12 @@ fn stats_asleep(s: &Sleeper) -> TorrentStats {
         pieces: s.facts.pieces,
         left: Some(s.facts.left),
         rates: (0, 0),
-        totals: s.totals,
+        totals: Totals { times: s.clocks.read(s.totals.times, now), ..s.totals },
         totals_at_start: s.totals_at_start,
         corrupt: s.corrupt,
         peers: (0, 0),
         seeds: 0,
+        is_super_seeding: s.is_super_seeding,
     }
 }
 

@@ -55,6 +55,9 @@ impl Engine {
             return;
         }
         let torrent = c.torrent;
+        if c.told.is_some() {
+            self.touched.offers.insert(torrent);
+        }
         // news that nobody waits for goes with other messages, or in a second
         let is_untold = c.send.have_cursor < self.torrents[torrent].have_log.len();
         let wants_keep_alive = c.send.len() == 0 && now.since(c.last_sent) >= KEEP_ALIVE;

@@ -79,6 +79,21 @@ impl Torrents {
         Some((announcer, AnnounceTotals { uploaded, downloaded, corrupt, left }))
     }
 
+    /// Counts the time of a torrent up to `now`, by what it did until then.
+    pub(super) fn turn_clocks(&mut self, torrent: TorrentId, now: Instant) {
+        match self.0.get_mut(torrent) {
+            Some(Slot::Awake(t)) => {
+                let doing = t.doing();
+                t.clocks.turn(&mut t.totals.times, doing, now);
+            }
+            Some(Slot::Asleep(s)) => {
+                let doing = s.doing();
+                s.clocks.turn(&mut s.totals.times, doing, now);
+            }
+            Some(Slot::Between) | None => {}
+        }
+    }
+
     /// Where the time is kept at which the engine looks at a torrent next.
     pub(super) fn due_mut(&mut self, torrent: TorrentId) -> Option<&mut Option<Instant>> {
         match self.0.get_mut(torrent)? {

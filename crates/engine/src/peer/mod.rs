@@ -24,7 +24,7 @@ use std::collections::VecDeque;
 use unchoke_wire::extension::ExtensionIds;
 use unchoke_wire::handshake::Reserved;
 use unchoke_wire::time::Instant;
-use unchoke_wire::{BlockRef, PeerId, PieceIndex};
+use unchoke_wire::{Bitfield, BlockRef, PeerId, PieceIndex};
 use uploads::Uploads;
 
 /// Wrongs of the small kind (blocks nobody asked for, empty blocks) before a peer is closed.
@@ -85,6 +85,8 @@ pub struct PeerConn {
     pub uploads: Uploads,
     /// What it has.
     pub has: PeerHas,
+    /// What it was told we have, where that is not everything (BEP 16).
+    pub told: Option<Bitfield>,
     /// Whether it said what it has, or anything that comes after that.
     pub has_spoken: bool,
     /// How many of its pieces we want and lack.
@@ -167,6 +169,7 @@ impl PeerConn {
             requests: Requests::default(),
             uploads: Uploads::new(now),
             has: PeerHas::early(),
+            told: None,
             has_spoken: false,
             interesting: 0,
             am_interested: false,

@@ -1,17 +1,21 @@
 //! One torrent: it owns its parts (picker, peers, announcer, buffers) and keeps what they share.
 
 pub mod buffer_pool;
+pub mod clocks;
 pub mod metadata;
 pub mod piece_buffers;
 pub mod sleeper;
+pub mod super_seed;
 
 use crate::id::{ConnId, PeerKey};
 use crate::input::{Discovery, Totals};
 use crate::peer_list::PeerList;
 use crate::picker::Picker;
 use crate::tracker::Announcer;
+use clocks::{Clocks, Doing};
 use metadata::MetadataFetch;
 use piece_buffers::PieceBuffers;
+use super_seed::SuperSeed;
 use unchoke_wire::metainfo::Info;
 use unchoke_wire::time::Instant;
 use unchoke_wire::{Bitfield, BlockRef, InfoHash, InfoHashes, PeerId, PieceIndex, WireHash};
@@ -40,6 +44,8 @@ pub struct Torrent {
     pub discovery: Discovery,
     /// Whether pieces are taken in order.
     pub is_sequential: bool,
+    /// Its offers, where it is to be super-seeded once it is a seed.
+    pub super_seed: Option<SuperSeed>,
     /// How far it has come.
     pub phase: Phase,
     /// Whether the owner paused it, or its storage failed.
@@ -68,9 +74,11 @@ pub struct Torrent {
     pub swarm_version: u64,
     /// Its trackers.
     pub announcer: Announcer,
-    /// Block bytes over its life.
+    /// What it did over its life, times up to the last turn of its clocks.
     pub totals: Totals,
-    /// The same at the beginning of this run, which trackers do not hear of.
+    /// Since when it does what it does.
+    pub clocks: Clocks,
+    /// The totals at the beginning of this run, which trackers do not hear of.
     pub totals_at_start: Totals,
     /// Bytes of pieces that failed their hash check.
     pub corrupt: u64,
@@ -134,6 +142,7 @@ impl Torrent {
             peer_id,
             discovery,
             is_sequential: false,
+            super_seed: None,
             phase: if info.is_some() { Phase::Storage } else { Phase::Metadata },
             is_paused: false,
             error: None,
@@ -150,6 +159,7 @@ impl Torrent {
             swarm_version: 0,
             announcer,
             totals,
+            clocks: Clocks::new(now),
             totals_at_start: totals,
             checking: 0,
             is_closing: false,
@@ -169,6 +179,16 @@ impl Torrent {
     /// Whether it may exchange anything with peers now.
     pub fn is_running(&self) -> bool {
         !self.is_paused && !self.is_removing && self.phase != Phase::Storage
+    }
+
+    /// What its time counts for.
+    pub fn doing(&self) -> Doing {
+        let is_active = !self.is_paused && !self.is_removing && self.error.is_none();
+        Doing {
+            is_active,
+            is_finished: is_active && self.is_complete(),
+            is_seeding: is_active && self.is_seed(),
+        }
     }
 
     /// Puts back a block that a peer will not send, and gives back the memory of a piece that is begun no more.

@@ -1,6 +1,7 @@
 //! A torrent that sleeps: it is announced and takes connections, and all that exchanging pieces needs is left on the
 //! disk until somebody wants a piece of it or has one for it.
 
+use super::clocks::{Clocks, Doing};
 use super::{Phase, Torrent};
 use crate::input::{Discovery, Totals};
 use crate::tracker::Announcer;
@@ -33,6 +34,8 @@ pub struct Sleeper {
     pub discovery: Discovery,
     /// Whether pieces are taken in order.
     pub is_sequential: bool,
+    /// Whether it is to be super-seeded once it is a seed.
+    pub is_super_seeding: bool,
     /// Whether the owner paused it.
     pub is_paused: bool,
     /// Whether it goes away as soon as its trackers are told.
@@ -41,8 +44,10 @@ pub struct Sleeper {
     pub facts: Facts,
     /// Its trackers.
     pub announcer: Announcer,
-    /// Block bytes over its life.
+    /// What it did over its life, times up to the last turn of its clocks.
     pub totals: Totals,
+    /// Since when it does what it does.
+    pub clocks: Clocks,
     /// The same at the beginning of this run.
     pub totals_at_start: Totals,
     /// Bytes of pieces that failed their hash check.
@@ -57,6 +62,18 @@ impl Facts {
     /// Whether every piece is there.
     pub fn is_seed(&self) -> bool {
         self.pieces.0 == self.pieces.1
+    }
+}
+
+impl Sleeper {
+    /// What its time counts for.
+    pub fn doing(&self) -> Doing {
+        let is_active = !self.is_paused && !self.is_removing;
+        Doing {
+            is_active,
+            is_finished: is_active && self.facts.is_complete,
+            is_seeding: is_active && self.facts.is_seed(),
+        }
     }
 }
 
@@ -76,11 +93,13 @@ impl Torrent {
             peer_id: self.peer_id,
             discovery: self.discovery,
             is_sequential: self.is_sequential,
+            is_super_seeding: self.super_seed.is_some(),
             is_paused: self.is_paused,
             is_removing: self.is_removing,
             facts,
             announcer: self.announcer,
             totals: self.totals,
+            clocks: self.clocks,
             totals_at_start: self.totals_at_start,
             corrupt: self.corrupt,
             has_leeches: false,

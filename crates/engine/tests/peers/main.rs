@@ -22,6 +22,7 @@ mod requests;
 mod seeding;
 mod sleepers;
 mod storage;
+mod super_seeding;
 mod timers;
 mod trackers;
 mod trust;

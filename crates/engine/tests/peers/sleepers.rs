@@ -29,10 +29,11 @@ fn asleep(content: &Content, have: u32) -> AddAsleep {
         is_private: content.metainfo.info.private,
         is_paused: false,
         is_sequential: false,
+        is_super_seeding: false,
         pieces: (have, content.pieces()),
         left: (have..content.pieces()).map(|p| u64::from(layout.len_of(PieceIndex(p)))).sum(),
         is_complete: have == content.pieces(),
-        totals: Totals { downloaded: 7, uploaded: 9 },
+        totals: Totals { downloaded: 7, uploaded: 9, ..Totals::default() },
         announce_within: Duration::ZERO,
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam_channel::Sender;
 use unchoke_engine::{Command, TorrentId};
 use unchoke_storage::{
-    FileFact, Found, PlaceError, Relocation, ResumeRecord, StateChange, StorageError, StorageSpec,
+    FileFact, Found, PlaceError, Relocation, StateChange, StorageError, StorageSpec, Volume,
 };
 use unchoke_wire::WireHash;
 
@@ -119,7 +119,7 @@ impl Keeper {
         let (Some(stored), Place::Dir(from)) = (&kept.stored, &kept.add.place) else {
             return Err(SessionError::CustomStorage);
         };
-        if stored.moving_to.is_some() || stored.moved_from.is_some() {
+        if stored.is_moving() {
             return Err(SessionError::Occupied);
         }
         let Some(metainfo) = kept.metainfo().filter(|_| from != to) else { return Ok(false) };
@@ -131,7 +131,10 @@ impl Keeper {
     /// Moves one that has no files, or is there already.
     fn move_nothing(&mut self, hash: WireHash, to: PathBuf) -> Result<(), SessionError> {
         let Some(kept) = self.torrents.get_mut(&hash) else { return Err(SessionError::Gone) };
-        kept.settle_in(&to);
+        kept.add.place = Place::Dir(to.clone());
+        if let Some(stored) = &mut kept.stored {
+            stored.dir = to;
+        }
         self.put_entry(hash);
         self.commit_all()
     }
@@ -238,10 +241,7 @@ impl Keeper {
         let Some(kept) = self.torrents.get_mut(&hash) else { return };
         let (Some(Errand::Move(moving)), Some(stored)) = (&mut kept.errand, &mut kept.stored) else { return };
         moving.has_begun = true;
-        let is_new = stored.moving_to.is_none() && stored.moved_from.is_none();
-        if is_new {
-            stored.moving_to = Some(moving.to.clone());
-        }
+        let is_new = stored.begin_move(moving.to.clone());
         if let Some(record) = &kept.record {
             self.pending.put(StateChange::Record(record.clone()));
         }
@@ -251,7 +251,7 @@ impl Keeper {
             match is_new {
                 true => {
                     if let Some(stored) = &mut kept.stored {
-                        stored.moving_to = None;
+                        stored.end_move();
                     }
                     self.put_entry(hash);
                     self.end_move(hash, Err(error));
@@ -262,13 +262,16 @@ impl Keeper {
         }
         let Some(kept) = self.torrents.get(&hash) else { return };
         kept.entry.change(|s| s.phase = Phase::Moving);
-        let is_placed = kept.stored.as_ref().is_some_and(|s| s.moved_from.is_some());
-        match is_placed {
+        match kept.stored.as_ref().is_some_and(|s| s.is_placed()) {
             true => self.spawn_move(hash, |relocation, _| Moved::Cleared(relocation.clear_source())),
             false => {
                 let recorded = kept.record.as_ref().map(|r| r.facts.clone()).unwrap_or_default();
                 self.spawn_move(hash, move |relocation, is_stopped| {
-                    place(relocation, &recorded, is_new, is_stopped)
+                    match relocation.place_recorded(&recorded, is_new, is_stopped) {
+                        Ok(found) => Moved::Placed(Box::new(found)),
+                        // told to stop it goes on later, unless its owner wants it to go
+                        Err(PlaceError { error, is_undone, .. }) => Moved::NotPlaced(error, is_undone),
+                    }
                 });
             }
         }
@@ -313,7 +316,7 @@ impl Keeper {
             Moved::Placed(found) => self.placed(hash, &found),
             Moved::NotPlaced(error, true) => {
                 if let Some(stored) = self.torrents.get_mut(&hash).and_then(|k| k.stored.as_mut()) {
-                    stored.moving_to = None;
+                    stored.end_move();
                 }
                 self.put_entry(hash);
                 let saved = self.commit_all();
@@ -325,7 +328,7 @@ impl Keeper {
                     // it is tried again at the next start
                     self.warn(hash, error.to_string());
                 } else if let Some(stored) = self.torrents.get_mut(&hash).and_then(|k| k.stored.as_mut()) {
-                    stored.moved_from = None;
+                    stored.end_move();
                 }
                 self.put_entry(hash);
                 let saved = self.commit_all();
@@ -337,15 +340,13 @@ impl Keeper {
     /// All files are in the new folder: from now on that is where the torrent is.
     fn placed(&mut self, hash: WireHash, found: &Found) {
         let Some(kept) = self.torrents.get_mut(&hash) else { return };
-        let Some(to) = kept.stored.as_ref().and_then(|s| s.moving_to.clone()) else { return };
-        let from = kept.settle_in(&to);
-        if let Some(stored) = &mut kept.stored {
-            (stored.moved_from, stored.moving_to) = (from, None);
-        }
+        let Some(stored) = kept.stored.as_mut().filter(|s| s.moving_to.is_some()) else { return };
+        stored.settle_in();
+        kept.add.place = Place::Dir(stored.dir.clone());
         let metainfo = kept.metainfo();
         let storage = metainfo.and_then(|m| kept.open(&m.info, &self.pool).ok());
         if let (Some(record), Some(storage)) = (&mut kept.record, storage) {
-            carry(record, found, &storage.facts());
+            record.carry(found, &storage.facts());
             self.pending.put(StateChange::Record(record.clone()));
         }
         self.put_entry(hash);
@@ -440,64 +441,17 @@ impl Keeper {
 }
 
 impl Kept {
-    /// Its data is in this folder from now on; answers where it was.
-    fn settle_in(&mut self, to: &PathBuf) -> Option<PathBuf> {
-        let before = std::mem::replace(&mut self.add.place, Place::Dir(to.clone()));
-        if let Some(stored) = &mut self.stored {
-            stored.dir.clone_from(to);
-        }
-        match before {
-            Place::Dir(dir) => Some(dir),
-            Place::Custom(_) => None,
-        }
-    }
-
     /// The way of its files, while they are on it.
     pub(super) fn relocation(&self) -> Option<Result<Relocation, StorageError>> {
         let (stored, metainfo) = (self.stored.as_ref()?, self.metainfo()?);
-        let (from, to) = match (&stored.moving_to, &stored.moved_from) {
-            (Some(to), _) => (&stored.dir, to),
-            (None, Some(from)) => (from, &stored.dir),
-            (None, None) => return None,
-        };
-        Some(Relocation::new(StorageSpec::from(&metainfo.info), from, to))
+        stored.relocation(&Volume::default(), StorageSpec::from(&metainfo.info))
     }
 
     /// Makes one folder of two before its data is deleted.
     pub(super) fn tidy_move(&self) -> Result<(), String> {
         let Some(relocation) = self.relocation() else { return Ok(()) };
-        let is_placed = self.stored.as_ref().is_some_and(|s| s.moved_from.is_some());
-        let tidied = relocation.and_then(|r| if is_placed { r.clear_source() } else { r.undo() });
-        tidied.map_err(|e| e.to_string())
-    }
-}
-
-/// Puts the files into the new folder.
-fn place(relocation: &Relocation, recorded: &[FileFact], is_new: bool, is_stopped: &AtomicBool) -> Moved {
-    let found = match relocation.find_all() {
-        Ok(found) => found,
-        Err(error) => return Moved::NotPlaced(error, is_new),
-    };
-    if found.is_source_missing(recorded) {
-        return Moved::NotPlaced(relocation.source_is_missing(), is_new);
-    }
-    match relocation.place(is_stopped) {
-        Ok(()) => Moved::Placed(Box::new(found)),
-        Err(PlaceError { error, is_undone, .. }) => {
-            // told to stop it goes on later, unless its owner wants it to go
-            Moved::NotPlaced(error, is_undone)
-        }
-    }
-}
-
-/// Says of the files in their new place what the record says of them in the old one, as far as that still holds.
-fn carry(record: &mut ResumeRecord, found: &Found, now: &[FileFact]) {
-    for (fact, now) in record.facts.iter_mut().zip(now) {
-        *fact = match *fact {
-            FileFact::Missing => FileFact::Missing,
-            then if found.holds(then) => *now,
-            _ => FileFact::Doubtful,
-        };
+        let is_placed = self.stored.as_ref().is_some_and(|s| s.is_placed());
+        relocation.and_then(|r| r.tidy(is_placed)).map_err(|e| e.to_string())
     }
 }
 

@@ -41,8 +41,8 @@ pub(super) struct Kept {
     pub(super) is_dirty: bool,
     /// What the state store has of it; `None` without one.
     pub(super) stored: Option<Box<TorrentEntry>>,
-    /// The totals of the record on disk; `None` when there is none.
-    saved_totals: Option<Totals>,
+    /// Bytes received and sent by the record on disk; `None` when there is none.
+    saved_bytes: Option<(u64, u64)>,
     /// Whether the engine was told of the storage.
     pub(super) is_ready: bool,
     /// Whether partial pieces are awaited.
@@ -65,8 +65,9 @@ impl Kept {
         lock: Option<ResumeLock>,
         record: Option<ResumeRecord>,
     ) -> Self {
-        let saved_totals = record.as_ref().map(|r| Totals { downloaded: r.downloaded, uploaded: r.uploaded });
-        let totals = saved_totals.unwrap_or_default();
+        let saved_bytes = record.as_ref().map(|r| (r.downloaded, r.uploaded));
+        let (downloaded, uploaded) = saved_bytes.unwrap_or_default();
+        let totals = Totals { downloaded, uploaded, ..Totals::default() };
         Kept {
             entry,
             add,
@@ -81,7 +82,7 @@ impl Kept {
             totals,
             is_dirty: false,
             stored: None,
-            saved_totals,
+            saved_bytes,
             is_ready: false,
             is_saving: false,
             cancel: Arc::default(),
@@ -108,17 +109,10 @@ impl Kept {
 
     /// The pieces wanted; `None` for all.
     pub(super) fn wanted(&self, info: &Info) -> Option<Bitfield> {
-        let mut wanted = Bitfield::none(info.layout.piece_count());
         if self.add.seed_only {
-            return Some(wanted);
+            return Some(Bitfield::none(info.layout.piece_count()));
         }
-        let selection = self.selection(info)?;
-        for (file, _) in (0u32..).map(FileIndex).zip(&selection).filter(|(_, s)| **s) {
-            info.layout.pieces_of(file).for_each(|p| {
-                wanted.set(PieceIndex(p));
-            });
-        }
-        Some(wanted)
+        self.selection(info).map(|selection| pieces_of(info, &selection))
     }
 
     /// Whether all that is wanted is there. Never for an incomplete seed.
@@ -166,9 +160,19 @@ impl Kept {
         recorded.filter(fits).map(partial).collect()
     }
 
-    /// Whether the record says less than is known.
+    fn bytes(&self) -> (u64, u64) {
+        (self.totals.downloaded, self.totals.uploaded)
+    }
+
+    /// Takes on what the state store has of it.
+    pub(super) fn set_stored(&mut self, stored: TorrentEntry) {
+        self.totals.times = super::sleep::totals_of(&stored).times;
+        self.stored = Some(Box::new(stored));
+    }
+
+    /// Whether the record says less than is known. Time alone is not worth a record.
     pub(super) fn is_behind(&self) -> bool {
-        self.is_dirty || self.saved_totals != Some(self.totals) || !self.partials.is_empty()
+        self.is_dirty || self.saved_bytes != Some(self.bytes()) || !self.partials.is_empty()
     }
 
     /// Syncs the data, then makes a record of what is true of it. Call [`Self::saved`] when that is kept.
@@ -194,7 +198,7 @@ impl Kept {
 
     /// The record says all that is known.
     pub(super) fn saved(&mut self) {
-        (self.is_dirty, self.saved_totals) = (false, Some(self.totals));
+        (self.is_dirty, self.saved_bytes) = (false, Some(self.bytes()));
     }
 
     /// What the state store shall have of it.
@@ -205,6 +209,9 @@ impl Kept {
         let stored = self.stored.as_mut()?;
         stored.is_paused = self.entry.state().is_paused;
         (stored.downloaded, stored.uploaded) = (self.totals.downloaded, self.totals.uploaded);
+        let times = self.totals.times;
+        [stored.active_s, stored.finished_s, stored.seeding_s] =
+            [times.active, times.finished, times.seeding].map(|time| time.as_secs());
         if let Some(metainfo) = &metainfo {
             let layout = &metainfo.info.layout;
             stored.hashes = metainfo.info_hashes;
@@ -228,6 +235,18 @@ impl Kept {
     }
 }
 
+/// The pieces that files selected so have bytes in. Nobody wants the zeros of a pad for their own sake.
+fn pieces_of(info: &Info, selection: &[bool]) -> Bitfield {
+    let mut pieces = Bitfield::none(info.layout.piece_count());
+    let files = (0u32..).map(FileIndex).zip(&info.files).zip(selection);
+    for ((number, _), _) in files.filter(|((_, file), is_selected)| **is_selected && !file.is_pad) {
+        info.layout.pieces_of(number).for_each(|p| {
+            pieces.set(PieceIndex(p));
+        });
+    }
+    pieces
+}
+
 /// The metainfo of a magnet whose metadata has come.
 ///
 /// # Errors
@@ -247,4 +266,23 @@ pub(super) fn complete(magnet: &Magnet, raw_info: Vec<u8>) -> Result<Metainfo, S
         piece_layers: std::collections::BTreeMap::new(),
         warnings: Vec::new(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pad_that_is_selected_asks_for_no_piece_of_the_file_before_it() {
+        let raw = [
+            &b"d5:filesld6:lengthi5e4:pathl1:aeed4:attr1:p6:lengthi16379e4:pathl4:.pad1:0ee"[..],
+            b"d6:lengthi4e4:pathl1:beee4:name1:t12:piece lengthi16384e6:pieces40:",
+            &[7; 40],
+            b"e",
+        ];
+        let info = Info::parse(&raw.concat()).unwrap();
+        let pieces = |selection| pieces_of(&info, selection).iter().map(|p| p.0).collect::<Vec<_>>();
+        assert_eq!(pieces(&[false, true, true]), [1]);
+        assert_eq!(pieces(&[true, false, false]), [0]);
+    }
 }

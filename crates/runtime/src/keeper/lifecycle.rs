@@ -44,10 +44,10 @@ impl Keeper {
         let is_new = stored.is_none();
         let mut kept = Kept::new(entry, add, magnet, lock, record);
         if self.links.records.state().is_some() {
-            kept.stored = stored.or_else(|| {
-                let stored = stored_of(&kept.entry, &kept.add, kept.magnet.as_deref());
-                stored.map(Box::new)
-            });
+            let fresh = || stored_of(&kept.entry, &kept.add, kept.magnet.as_deref());
+            if let Some(stored) = stored.map(|s| *s).or_else(fresh) {
+                kept.set_stored(stored);
+            }
         }
         if let Some(magnet) = &kept.magnet {
             let info = kept.record.as_ref().and_then(|r| r.info.clone());
@@ -115,6 +115,10 @@ impl Keeper {
         // a pause that came while it had no name could not be told
         let command = if kept.entry.state().is_paused { Command::Pause } else { Command::Resume };
         shard.send(ShardMessage::Command(command(torrent)));
+        if kept.add.is_super_seeding {
+            // before its storage is ready, so that nobody is told of more
+            shard.send(ShardMessage::Command(Command::SetSuperSeeding { torrent, is_on: true }));
+        }
         if !kept.add.peers.is_empty() {
             let peers = kept.add.peers.clone();
             shard.send(ShardMessage::Peers { torrent, source: PeerSource::User, peers });

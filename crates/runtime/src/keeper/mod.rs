@@ -34,7 +34,7 @@ use errand::{Errand, Moved};
 use kept::Kept;
 use records::Pending;
 pub(crate) use records::Records;
-pub(crate) use sleep::add_of;
+pub(crate) use sleep::{add_of, totals_of};
 use trouble::{Look, Troubles};
 
 /// How long a finished piece may wait for its record.

@@ -4,9 +4,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use unchoke_engine::input::{Times, Totals};
 use unchoke_engine::{Command, Event, TorrentId};
 use unchoke_storage::{Loaded, StateChange, TorrentEntry};
 use unchoke_wire::metainfo::Metainfo;
+use unchoke_wire::time::Duration;
 use unchoke_wire::{Bitfield, Magnet, WireHash};
 
 use super::errand::is_full;
@@ -96,7 +98,7 @@ impl Keeper {
         let magnet = stored.magnet.as_ref().and_then(|m| m.parse::<Magnet>().ok()).map(Box::new);
         entry.change(|s| s.metainfo = metainfo.map(Arc::new));
         let mut kept = Kept::new(entry, add, magnet, None, record);
-        kept.stored = Some(Box::new(stored));
+        kept.set_stored(stored);
         self.torrents.insert(hash, kept);
         Ok(())
     }
@@ -220,6 +222,7 @@ pub(crate) fn add_of(stored: &TorrentEntry) -> AddTorrent {
     let d = stored.discovery;
     AddTorrent {
         is_sequential: stored.is_sequential,
+        is_super_seeding: stored.is_super_seeding,
         seed_only: stored.seed_only,
         is_paused: stored.is_paused,
         discovery: unchoke_engine::input::Discovery {
@@ -232,6 +235,14 @@ pub(crate) fn add_of(stored: &TorrentEntry) -> AddTorrent {
     }
 }
 
+/// What a stored torrent has done so far.
+pub(crate) fn totals_of(stored: &TorrentEntry) -> Totals {
+    let [active, finished, seeding] =
+        [stored.active_s, stored.finished_s, stored.seeding_s].map(Duration::from_secs);
+    let times = Times { active, finished, seeding };
+    Totals { downloaded: stored.downloaded, uploaded: stored.uploaded, times }
+}
+
 /// What is stored of a torrent that is added.
 pub(super) fn stored_of(entry: &Torrent, add: &AddTorrent, magnet: Option<&Magnet>) -> Option<TorrentEntry> {
     let crate::add::Place::Dir(dir) = &add.place else { return None };
@@ -240,6 +251,7 @@ pub(super) fn stored_of(entry: &Torrent, add: &AddTorrent, magnet: Option<&Magne
     stored.magnet = magnet.map(ToString::to_string);
     stored.trackers = magnet.iter().flat_map(|m| &m.trackers).map(|t| vec![t.clone()]).collect();
     (stored.is_sequential, stored.seed_only) = (add.is_sequential, add.seed_only);
+    stored.is_super_seeding = add.is_super_seeding;
     stored.discovery =
         unchoke_storage::state::Discovery { trackers: d.trackers, dht: d.dht, lsd: d.lsd, dial: d.dial };
     Some(stored)

@@ -266,6 +266,8 @@ impl Shard {
             ShardMessage::Command(command) => self.input(Input::Command(command)),
             // nobody may be waiting any more
             ShardMessage::Stats { torrent, reply } => {
+                // times are read at the engine's time, which stands still while nothing happens
+                self.input(Input::Timeout);
                 if let Some(stats) = self.engine.torrent_stats(torrent) {
                     let _ = reply.send(stats);
                 }

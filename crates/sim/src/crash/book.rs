@@ -1,7 +1,7 @@
 //! Who takes part, and what the owner was told: what must be true after a crash.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
@@ -34,7 +34,7 @@ pub(crate) struct Told {
     pub(crate) at: usize,
     pub(crate) torrents: BTreeMap<WireHash, Belief>,
     /// Torrents whose data went with them: nothing of it is there any more.
-    pub(crate) deleted: BTreeMap<WireHash, PathBuf>,
+    pub(crate) deleted: BTreeSet<WireHash>,
 }
 
 /// What the owner was told of a torrent.
@@ -104,12 +104,19 @@ impl Member {
             return Bitfield::all(pieces);
         }
         let mut wanted = Bitfield::none(pieces);
-        for (file, _) in (0u32..).zip(selection).filter(|(_, s)| **s) {
-            for piece in self.spec.layout.pieces_of(unchoke_wire::FileIndex(file)) {
+        let files = (0u32..).zip(&self.spec.files).zip(selection);
+        for ((number, _), _) in files.filter(|((_, file), s)| **s && file.is_stored()) {
+            for piece in self.spec.layout.pieces_of(unchoke_wire::FileIndex(number)) {
                 wanted.set(PieceIndex(piece));
             }
         }
         wanted
+    }
+
+    /// Whether `path` in a folder of data is that of one of its files, or of its part file.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        let is_file = |f: &FileSpec| !f.is_pad && f.path.iter().collect::<PathBuf>() == path;
+        self.spec.files.iter().any(is_file) || path == Path::new(&format!(".{}.unchoke-part", self.name()))
     }
 
     /// What its data is called.

@@ -1,11 +1,24 @@
 //! Crashes: a session on a disk in memory, cut off after every operation of that disk, started again from what the disk
 //! may hold then, and judged.
 //!
-//! The storage, the state store, the records and the judgement of files are those of the program; [`session`] does with
-//! them what its keeper does, in its order, one step after another. A seed takes every [`PHASES`]th operation of a history,
+//! The storage, the state store, the records, the judgement of files, moves and what is written down of them are those of
+//! the program. In which order its keeper uses them is played by hand here, one step after another, as it is spread over
+//! threads and messages there: [`session`] and [`journey`] do what these do in `unchoke-runtime`, in `keeper/`:
+//!
+//! | here | there |
+//! |---|---|
+//! | `Session::add`, `start`, `restart` | `lifecycle.rs`: `add`, `put_all`, `open`, `ready` |
+//! | `Session::pause`, `select`, `complete`, `save` | `lifecycle.rs`: `pause`, `select`, `completed`; `mod.rs`: `save` |
+//! | `Session::remove`, `Journey::delete` | `lifecycle.rs`: `removed`; `errand.rs`: `tidy_move` |
+//! | `Session::relocate`, `Journey::relocate` | `errand.rs`: `relocate`, `storage_closed`, `begin_move`, `placed`, `moved` |
+//! | `options` | `kept.rs`: `open` |
+//! | `Session::commit` | `sleep.rs`: `commit` |
+//!
+//! A seed takes every [`PHASES`]th operation of a history,
 //! so that as many seeds in a row cut one history after each of its operations.
 
 mod book;
+mod journey;
 mod restart;
 mod session;
 
@@ -16,7 +29,7 @@ use rand_chacha::ChaCha8Rng;
 use unchoke_storage::{Fate, MemoryDisk};
 
 pub(crate) use book::{Cast, Shape, Told};
-pub(crate) use session::Session;
+pub(crate) use session::{DATA, FAR, NEAR, Session};
 
 /// Seeds in a row that cut one history after each of its operations.
 pub(crate) const PHASES: u64 = 8;
@@ -48,8 +61,8 @@ pub(crate) fn history_rng(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed / PHASES)
 }
 
-/// Cuts the history after the operations that are this seed's turn: by a kill, by a power cut, and by a power cut after
-/// a kill and a start.
+/// Cuts the history after the operations that are this seed's turn: by a kill, by a power cut, and by a power cut in or
+/// after the start that follows a kill.
 pub(crate) fn cut(tale: &Tale, seed: u64) -> Result<Tally, String> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0xc4a5_4000_0000);
     let mut history = tale.disk.history();
@@ -66,10 +79,22 @@ pub(crate) fn cut(tale: &Tale, seed: u64) -> Result<Tally, String> {
             let judged = restart::judge(&killed, &tale.cast, told);
             let judged = judged.map_err(|e| format!("kill after operation {at}: {e}"))?;
             let fate = Fate::ALL[rng.random_range(0..Fate::ALL.len())];
-            let then = killed.after_power_cut(fate, rng.random());
-            let again = restart::judge(&then, &tale.cast, &judged.told);
-            let again =
-                again.map_err(|e| format!("kill after operation {at}, a start, power cut, {fate:?}: {e}"))?;
+            // that start is cut off, too: on its way, or when it is done
+            let (end, mut start) = (killed.ops(), killed.history());
+            let until = if rng.random_bool(0.5) { end } else { rng.random_range(0..=end) };
+            while start.at() < until && start.step() {}
+            let then = start.after_power_cut(fate, rng.random());
+            let mut before = vec![judged.told.clone()];
+            if until < end {
+                // as it was told before, as the start leaves it, or on the way it was on
+                before = told.to_vec();
+                before.push(judged.told.clone());
+            }
+            let again = restart::judge(&then, &tale.cast, &before).map_err(|e| {
+                format!(
+                    "kill after operation {at}, power cut after {until} of {end} of the start, {fate:?}: {e}"
+                )
+            })?;
             judged.count(&mut tally);
             again.count(&mut tally);
         }
@@ -79,10 +104,10 @@ pub(crate) fn cut(tale: &Tale, seed: u64) -> Result<Tally, String> {
     }
 }
 
-/// What had been told last when the disk had come so far, and what comes after it.
+/// What had been told last when the disk had come so far, and what was told next.
 fn since(told: &[Told], at: usize) -> &[Told] {
     let last = told.iter().rposition(|t| t.at <= at).unwrap_or(0);
-    &told[last..]
+    &told[last..told.len().min(last + 2)]
 }
 
 /// The hosts of a run without a world: one.

@@ -3,20 +3,21 @@
 use std::path::Path;
 
 use unchoke_storage::{
-    Allocation, FileStorage, MemoryDisk, PieceRead, ResumeRecord, Standing, StateChange, StateStore, Storage,
+    FileStorage, MemoryDisk, PieceRead, ResumeRecord, Standing, StateChange, StateStore, Storage,
     TorrentEntry, Volume, check_facts,
 };
 use unchoke_wire::{Bitfield, BlockRef, PieceIndex, WireHash};
 
 use super::Tally;
 use super::book::{Belief, Cast, Member, Told};
-use super::session::{DATA, FOREIGN, STATE, options};
+use super::journey::Journey;
+use super::session::{FOLDERS, FOREIGN, STATE};
 use crate::scenarios::ensure;
 
 /// What a start found.
 pub(super) struct Judged {
     /// What the owner was told by it.
-    pub(super) told: Vec<Told>,
+    pub(super) told: Told,
     tally: Tally,
 }
 
@@ -30,7 +31,7 @@ impl Judged {
 }
 
 /// Starts a session on what a crash left, has it check what is in doubt and save, and says which rule is broken. The first
-/// of `told` is what the owner knew, the second what he was about to be told.
+/// of `told` is what the owner knew, the others what he was about to be told or what a start had come to.
 pub(super) fn judge(disk: &MemoryDisk, cast: &Cast, told: &[Told]) -> Result<Judged, String> {
     let known = &told[0];
     let store = StateStore::open_on(&Volume::from(disk), Path::new(STATE));
@@ -40,30 +41,29 @@ pub(super) fn judge(disk: &MemoryDisk, cast: &Cast, told: &[Told]) -> Result<Jud
     for (hash, entry) in listed {
         entries.push((hash, entry.map_err(|e| format!("N7: the entry of {hash} is {e}"))?));
     }
-    let is_told = told.iter().take(2).any(|t| is_as_told(&store, &entries, t));
+    let is_told = told.iter().any(|t| is_as_told(&store, &entries, t));
     ensure(is_told, || format!("N1, N8: {} torrents, {} were told", entries.len(), known.torrents.len()))?;
     let mut found = Told { at: 0, torrents: Default::default(), deleted: known.deleted.clone() };
     let mut tally = Tally::default();
     let mut changes = Vec::new();
     for (hash, entry) in entries {
-        let member = &cast[&hash];
+        let journey = Journey { disk, store: &store, member: &cast[&hash], hash };
         tally.torrents += 1;
         if entry.is_deleting {
             // what was begun goes on
-            let storage = open(disk, member, &ResumeRecord::new(hash, member.hashes))?;
-            storage.delete().map_err(|e| format!("N8: {e}"))?;
-            store.commit(&[StateChange::Remove(hash)]).map_err(|e| format!("N8: {e}"))?;
-            found.deleted.insert(hash, Path::new(DATA).join(member.name()));
+            let record = ResumeRecord::new(hash, journey.member.hashes);
+            journey.delete(&entry, &record).map_err(|e| format!("N8: {e}"))?;
+            found.deleted.insert(hash);
             continue;
         }
         let belief = known.torrents.get(&hash);
-        let (record, belief) = start(disk, &store, (hash, &entry), member, belief, &mut tally)?;
+        let (record, belief) = start(&journey, entry, belief, &mut tally)?;
         changes.push(StateChange::Record(record));
         found.torrents.insert(hash, belief);
     }
     store.commit(&changes).map_err(|e| format!("N7: the state takes nothing: {e}"))?;
     is_clean(disk, cast, &found)?;
-    Ok(Judged { told: vec![found], tally })
+    Ok(Judged { told: found, tally })
 }
 
 /// N1, N8: the torrents are those that were told, with their options.
@@ -80,24 +80,23 @@ fn is_as_told(store: &StateStore, entries: &[(WireHash, TorrentEntry)], told: &T
     are_right && count == told.torrents.len()
 }
 
-fn open(disk: &MemoryDisk, member: &Member, record: &ResumeRecord) -> Result<FileStorage, String> {
-    let options = options(disk, record.have.count() > 0, &record.selection, Allocation::Sparse);
-    FileStorage::open(Path::new(DATA), member.spec.clone(), options).map_err(|e| e.to_string())
-}
-
-/// Starts one torrent: what its record claims and its files confirm is trusted, what is in doubt is read.
+/// Starts one torrent: a move that was cut off goes on, what its record claims and its files confirm is trusted, what is in
+/// doubt is read.
 fn start(
-    disk: &MemoryDisk,
-    store: &StateStore,
-    (hash, entry): (WireHash, &TorrentEntry),
-    member: &Member,
+    journey: &Journey<'_>,
+    mut entry: TorrentEntry,
     belief: Option<&Belief>,
     tally: &mut Tally,
 ) -> Result<(ResumeRecord, Belief), String> {
-    let loaded = store.record(hash).map_err(|e| format!("N7: {e}"))?;
+    let member = journey.member;
+    let loaded = journey.store.record(journey.hash).map_err(|e| format!("N7: {e}"))?;
     ensure(loaded.refused.is_empty(), || "N7: a record was refused".to_owned())?;
-    let mut record = loaded.record.unwrap_or_else(|| ResumeRecord::new(hash, member.hashes));
-    let storage = open(disk, member, &record)?;
+    let mut record = loaded.record.unwrap_or_else(|| ResumeRecord::new(journey.hash, member.hashes));
+    if entry.is_moving() {
+        let to = entry.moving_to.clone().unwrap_or_else(|| entry.dir.clone());
+        journey.relocate(&mut entry, &mut record, &to).map_err(|e| format!("N7: a move: {e}"))?;
+    }
+    let storage = journey.open(&entry.dir, &record)?;
     let resume = check_facts(&record, &storage);
     ensure(!resume.is_storage_missing, || "N3: the files of a torrent are gone".to_owned())?;
     let mut have = resume.trusted.clone();
@@ -116,7 +115,8 @@ fn start(
         let lost = belief.have.iter().filter(|p| !have.has(*p)).count();
         ensure(lost == 0, || format!("N3: {lost} pieces are lost that were safe"))?;
         let is_checked = belief.is_complete && resume.doubtful.count() > 0;
-        ensure(!is_checked, || "N4: a complete torrent is checked".to_owned())?;
+        let count = resume.doubtful.count();
+        ensure(!is_checked, || format!("N4: {count} pieces of a complete torrent are checked"))?;
         let is_behind = |e: (u64, u64)| e.0 < belief.downloaded || e.1 < belief.uploaded;
         let is_back =
             is_behind((entry.downloaded, entry.uploaded)) || is_behind((record.downloaded, record.uploaded));
@@ -126,7 +126,7 @@ fn start(
     let belief = Belief {
         is_paused: entry.is_paused,
         selection: record.selection.clone(),
-        dir: entry.dir.clone(),
+        dir: entry.dir,
         have,
         is_complete: belief.is_some_and(|b| b.is_complete),
         downloaded: record.downloaded,
@@ -160,7 +160,7 @@ fn check(
     Ok(())
 }
 
-/// N6: foreign files are as they were. N8: nothing is left of what was deleted.
+/// N6: foreign files are as they were. N8: nothing is left of what was deleted, nor where a torrent was moved from.
 fn is_clean(disk: &MemoryDisk, cast: &Cast, found: &Told) -> Result<(), String> {
     let there = disk.list(Path::new("/"));
     for (path, bytes) in FOREIGN {
@@ -168,15 +168,21 @@ fn is_clean(disk: &MemoryDisk, cast: &Cast, found: &Told) -> Result<(), String> 
             matches!(there.get(Path::new(path)), Some(Standing::File(f)) if ***f == *bytes.as_bytes());
         ensure(is_same, || format!("N6: {path} is not as it was"))?;
     }
-    for (hash, dir) in &found.deleted {
-        for file in cast[hash].spec.files.iter().filter(|f| !f.is_pad) {
-            let path = file.path.iter().fold(Path::new(DATA).to_owned(), |p, name| p.join(name));
-            ensure(!there.contains_key(&path), || format!("N8: {} is back", path.display()))?;
+    let dirs = |hash: &WireHash| found.torrents.get(hash).map(|b| b.dir.clone());
+    let gone = found.deleted.iter().chain(found.torrents.keys());
+    for (hash, folder) in gone.flat_map(|hash| FOLDERS.map(|folder| (hash, Path::new(folder)))) {
+        if dirs(hash).as_deref() == Some(folder) {
+            continue;
         }
-        let part = Path::new(DATA).join(format!(".{}.unchoke-part", cast[hash].name()));
-        ensure(!there.contains_key(&part), || format!("N8: {} is back", part.display()))?;
-        let is_kept = FOREIGN.iter().any(|(path, _)| Path::new(path).starts_with(dir));
-        ensure(is_kept || !there.contains_key(dir), || format!("N8: {} is back", dir.display()))?;
+        let top = folder.join(cast[hash].name());
+        for path in there.keys().filter(|path| path.starts_with(folder)) {
+            let is_file = path.strip_prefix(folder).is_ok_and(|below| cast[hash].is_at(below));
+            let is_kept = FOREIGN.iter().any(|(foreign, _)| Path::new(foreign).starts_with(path));
+            let is_left = is_file || (path.starts_with(&top) && !is_kept);
+            ensure(!is_left, || format!("N8: {} is left or back", path.display()))?;
+        }
     }
-    Ok(())
+    let is_copy = |path: &Path| path.display().to_string().contains(".unchoke-move-");
+    let copy = there.keys().find(|path| is_copy(path));
+    ensure(copy.is_none(), || format!("N8: {} is left of a move", copy.expect("one").display()))
 }

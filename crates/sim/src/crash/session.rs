@@ -1,23 +1,30 @@
 //! A session without threads: it does with storage and state what the keeper of the program does, in its order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use unchoke_storage::{
-    Allocation, FileStorage, MemoryDisk, Options, ResumeRecord, StateChange, StateStore, Storage,
+    Allocation, FileStorage, MemoryDisk, Options, Relocation, ResumeRecord, StateChange, StateStore, Storage,
     TorrentEntry, Volume, check_facts,
 };
 use unchoke_wire::{Bitfield, PieceIndex, WireHash};
 
 use super::book::{Belief, Cast, Member, Shape, Told};
+use super::journey::Journey;
 use super::{Tale, history_rng};
 
 /// Where the state is.
 pub(super) const STATE: &str = "/state";
-/// Where the data is.
-pub(super) const DATA: &str = "/data";
+/// Where the data is at first.
+pub(crate) const DATA: &str = "/data";
+/// Another folder of the same file system.
+pub(crate) const NEAR: &str = "/near";
+/// A folder of another file system.
+pub(crate) const FAR: &str = "/far";
+/// All of them.
+pub(super) const FOLDERS: [&str; 3] = [DATA, NEAR, FAR];
 
 /// A session on a disk in memory.
 pub(crate) struct Session {
@@ -58,10 +65,18 @@ pub(super) fn options(
 }
 
 impl Session {
-    /// A session that begins on a disk with nothing but foreign files.
+    /// A session that begins with nothing but foreign files, on one disk that is mounted on another.
     pub(crate) fn new(seed: u64) -> Result<Self, String> {
-        let disk = MemoryDisk::with_files(FOREIGN.iter().map(|(path, bytes)| (*path, bytes.as_bytes())));
-        let nothing = Told { at: 0, torrents: BTreeMap::new(), deleted: BTreeMap::new() };
+        Session::on(foreign(), seed)
+    }
+
+    /// As [`Self::new`], where no file has a second name.
+    pub(crate) fn without_links(seed: u64) -> Result<Self, String> {
+        Session::on(foreign().without_links(), seed)
+    }
+
+    fn on(disk: MemoryDisk, seed: u64) -> Result<Self, String> {
+        let nothing = Told { at: 0, torrents: BTreeMap::new(), deleted: BTreeSet::new() };
         let store = StateStore::open_on(&Volume::from(&disk), Path::new(STATE)).map_err(|e| e.to_string())?;
         Ok(Session {
             rng: history_rng(seed),
@@ -112,7 +127,7 @@ impl Session {
         let claims = record.have.count() > 0;
         let options = options(&self.disk, claims, &record.selection, self.allocation);
         let storage =
-            FileStorage::open(Path::new(DATA), member.spec.clone(), options).map_err(|e| e.to_string())?;
+            FileStorage::open(&entry.dir, member.spec.clone(), options).map_err(|e| e.to_string())?;
         let have = check_facts(&record, &storage).trusted;
         storage.prepare().map_err(|e| e.to_string())?;
         let (downloaded, uploaded) = (record.downloaded, record.uploaded);
@@ -131,7 +146,7 @@ impl Session {
         self.commit(&[change], told)
     }
 
-    /// The owner chose other files.
+    /// The owner chose other files. A piece that was under way comes all the same.
     pub(crate) fn select(&mut self, hash: WireHash) -> Result<(), String> {
         let files = self.cast[&hash].spec.files.len();
         let mut selection: Vec<bool> = (0..files).map(|_| self.rng.random_bool(0.5)).collect();
@@ -140,9 +155,14 @@ impl Session {
         let mut told = self.last();
         told.torrents.get_mut(&hash).ok_or("a torrent of the session")?.is_complete = false;
         self.told.push(Told { at: self.disk.ops(), ..told });
+        let member = &self.cast[&hash];
         let open = self.open.get_mut(&hash).ok_or("a torrent of the session")?;
+        let missing = open.missing(member);
         open.storage.set_selection(&selection).map_err(|e| e.to_string())?;
         open.selection = selection;
+        if let Some(piece) = missing.get(self.rng.random_range(0..missing.len() + 3)) {
+            open.receive(member, *piece)?;
+        }
         self.save(&[hash])
     }
 
@@ -150,19 +170,14 @@ impl Session {
     pub(crate) fn download(&mut self, hash: WireHash, count: usize) -> Result<bool, String> {
         let member = &self.cast[&hash];
         let open = self.open.get_mut(&hash).ok_or("a torrent of the session")?;
-        let wanted = member.wanted(&open.selection);
         for _ in 0..count {
-            let missing: Vec<PieceIndex> = wanted.iter().filter(|p| !open.have.has(*p)).collect();
+            let missing = open.missing(member);
             if missing.is_empty() {
                 return Ok(false);
             }
-            let piece = missing[self.rng.random_range(0..missing.len())];
-            open.storage.write(piece, 0, member.piece(piece)).map_err(|e| e.to_string())?;
-            open.have.set(piece);
-            open.downloaded += u64::from(member.spec.layout.len_of(piece));
-            open.uploaded += 1000;
+            open.receive(member, missing[self.rng.random_range(0..missing.len())])?;
         }
-        Ok(wanted.iter().any(|p| !open.have.has(p)))
+        Ok(!open.missing(member).is_empty())
     }
 
     /// Makes torrents durable: data, then records and figures in one commit.
@@ -172,14 +187,7 @@ impl Session {
         for hash in hashes {
             let open = self.open.get_mut(hash).ok_or("a torrent of the session")?;
             let belief = told.torrents.get_mut(hash).ok_or("a torrent of the session")?;
-            let mut record = ResumeRecord::new(*hash, open.entry.hashes);
-            record.claim(open.have.clone(), &open.storage).map_err(|e| e.to_string())?;
-            record.selection.clone_from(&open.selection);
-            (record.downloaded, record.uploaded) = (open.downloaded, open.uploaded);
-            (open.entry.downloaded, open.entry.uploaded) = (open.downloaded, open.uploaded);
-            (belief.downloaded, belief.uploaded) = (open.downloaded, open.uploaded);
-            belief.have.clone_from(&open.have);
-            belief.selection.clone_from(&open.selection);
+            let record = open.claim(*hash, belief)?;
             changes.push(StateChange::Entry(*hash, open.entry.clone()));
             changes.push(StateChange::Record(record));
         }
@@ -208,12 +216,66 @@ impl Session {
         let mut open = self.open.remove(&hash).ok_or("a torrent of the session")?;
         told.torrents.remove(&hash);
         if delete_data {
-            told.deleted.insert(hash, Path::new(DATA).join(self.cast[&hash].name()));
+            told.deleted.insert(hash);
             open.entry.is_deleting = true;
             self.store.commit(&[StateChange::Entry(hash, open.entry.clone())]).map_err(|e| e.to_string())?;
             open.storage.delete().map_err(|e| e.to_string())?;
         }
         self.commit(&[StateChange::Remove(hash)], told)
+    }
+
+    /// The owner wants its files in another folder.
+    pub(crate) fn relocate(&mut self, hash: WireHash, to: &str) -> Result<(), String> {
+        let mut told = self.last();
+        let (mut entry, mut record) = self.close(hash, to, &mut told)?;
+        self.journey(hash).relocate(&mut entry, &mut record, Path::new(to))?;
+        self.told.push(Told { at: self.disk.ops(), ..told });
+        self.start(hash)
+    }
+
+    /// The owner wants its files in another folder, that breaks off, and the owner wants it to go with its data.
+    pub(crate) fn remove_moving(&mut self, hash: WireHash, to: &str, is_placed: bool) -> Result<(), String> {
+        let mut told = self.last();
+        let (mut entry, mut record) = self.close(hash, to, &mut told)?;
+        let way = (Path::new(to), is_placed);
+        self.journey(hash).break_off(&mut entry, &mut record, way)?;
+        if is_placed {
+            self.told.push(Told { at: self.disk.ops(), ..told });
+        }
+        let mut told = self.last();
+        told.torrents.remove(&hash);
+        told.deleted.insert(hash);
+        entry.is_deleting = true;
+        self.store.commit(&[StateChange::Entry(hash, entry.clone())]).map_err(|e| e.to_string())?;
+        self.journey(hash).delete(&entry, &record)?;
+        self.told.push(Told { at: self.disk.ops(), ..told });
+        Ok(())
+    }
+
+    /// Closes the storage of a torrent before its files go to another folder; `told` is what comes of that.
+    fn close(
+        &mut self,
+        hash: WireHash,
+        to: &str,
+        told: &mut Told,
+    ) -> Result<(TorrentEntry, ResumeRecord), String> {
+        let belief = told.torrents.get_mut(&hash).ok_or("a torrent of the session")?;
+        let mut open = self.open.remove(&hash).ok_or("a torrent of the session")?;
+        let (volume, spec) = (Volume::from(&self.disk), self.cast[&hash].spec.clone());
+        let relocation = Relocation::new_on(&volume, spec, &open.entry.dir, Path::new(to));
+        relocation.and_then(|r| r.check()).map_err(|e| e.to_string())?;
+        let record = open.claim(hash, belief)?;
+        belief.dir = PathBuf::from(to);
+        Ok((open.entry, record))
+    }
+
+    fn journey(&self, hash: WireHash) -> Journey<'_> {
+        Journey { disk: &self.disk, store: &self.store, member: &self.cast[&hash], hash }
+    }
+
+    /// Where the data of a torrent is.
+    pub(crate) fn dir(&self, hash: WireHash) -> Option<&Path> {
+        self.open.get(&hash).map(|open| open.entry.dir.as_path())
     }
 
     /// Makes changes durable, and tells the owner.
@@ -261,9 +323,47 @@ impl Session {
     }
 }
 
+impl Open {
+    /// The pieces that are wanted and not there.
+    fn missing(&self, member: &Member) -> Vec<PieceIndex> {
+        member.wanted(&self.selection).iter().filter(|p| !self.have.has(*p)).collect()
+    }
+
+    /// A piece comes and is verified.
+    fn receive(&mut self, member: &Member, piece: PieceIndex) -> Result<(), String> {
+        self.storage.write(piece, 0, member.piece(piece)).map_err(|e| e.to_string())?;
+        self.have.set(piece);
+        self.downloaded += u64::from(member.spec.layout.len_of(piece));
+        self.uploaded += 1000;
+        Ok(())
+    }
+
+    /// Syncs the data, then makes a record of what is true of it, which is what the owner will believe.
+    fn claim(&mut self, hash: WireHash, belief: &mut Belief) -> Result<ResumeRecord, String> {
+        let mut record = ResumeRecord::new(hash, self.entry.hashes);
+        record.claim(self.have.clone(), &self.storage).map_err(|e| e.to_string())?;
+        record.selection.clone_from(&self.selection);
+        (record.downloaded, record.uploaded) = (self.downloaded, self.uploaded);
+        (self.entry.downloaded, self.entry.uploaded) = (self.downloaded, self.uploaded);
+        (belief.downloaded, belief.uploaded) = (self.downloaded, self.uploaded);
+        belief.have.clone_from(&self.have);
+        belief.selection.clone_from(&self.selection);
+        Ok(record)
+    }
+}
+
+/// A disk with foreign files, and another one mounted on it.
+fn foreign() -> MemoryDisk {
+    let files = FOREIGN.iter().map(|(path, bytes)| (*path, bytes.as_bytes()));
+    MemoryDisk::with_files(files).with_mount(Path::new(FAR))
+}
+
 /// Files that are nobody's business.
-pub(super) const FOREIGN: [(&str, &str); 3] = [
+pub(super) const FOREIGN: [(&str, &str); 6] = [
     ("/data/notes.txt", "of somebody else"),
     ("/data/folders-0/sub/mine", "among the torrent's files"),
+    ("/near/folders-0/sub/deep/mine", "where the torrent's files come"),
+    ("/far/folders-0/mine", "where they are copied"),
+    ("/far/notes.txt", "of somebody else"),
     ("/elsewhere/f", "on another path"),
 ];

@@ -7,6 +7,7 @@ use crate::tracker::{Announced, Tracker, TrackerManner};
 use crate::world::World;
 use std::rc::Rc;
 use unchoke_engine::input::Discovery;
+use unchoke_engine::tracker::Families;
 use unchoke_engine::{Command, Event, Settings, TorrentId};
 use unchoke_wire::Bitfield;
 use unchoke_wire::http_tracker::AnnounceEvent;
@@ -45,6 +46,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario!("v4-only", "a host of IPv4 on a tracker of both families", |s| families(s, true, false)),
     scenario!("v6-only", "a host of IPv6 on a tracker of both families", |s| families(s, false, true)),
     scenario!("both", "a host of both families tells a tracker over both", |s| families(s, true, true)),
+    scenario!("replaced", "another tracker takes the place of the first in mid-transfer", replaced),
+    scenario!("no-socket", "a host that nobody can reach over any family tells no tracker", no_socket),
     scenario!("many", "fifty torrents on one tracker", many),
 ];
 
@@ -417,6 +420,54 @@ fn families(setup: &Setup, v4: bool, v6: bool) -> Result<Played, String> {
         ensure(started == usize::from(is_due), || format!("started {started} times over one family"))?;
     }
     played(world, Vec::new())
+}
+
+/// Each tracker hears of the beginning and the end of its own time, the second of completion.
+fn replaced(setup: &Setup) -> Result<Played, String> {
+    let mut s = Scene::new(setup);
+    let second = s.world.add_tracker(Tracker::new);
+    s.world.host_mut(s.seed).link.settings.rate = 20_000;
+    s.world.run_for(Duration::from_secs(1));
+    let (host, torrent) = s.leech();
+    s.world.run_for(Duration::from_secs(3));
+    ensure(!swarm::is_complete(&s.world, host, torrent), || "it is complete too early".to_owned())?;
+    let tiers = vec![vec![url(&s.world, second, setup.seed)]];
+    s.world.command(host, Command::SetTrackers { torrent, tiers });
+    s.completes(host, torrent, 120)?;
+    s.world.run_for(Duration::from_secs(20));
+    s.world.command(host, Command::Pause(torrent));
+    s.world.run_for(Duration::from_secs(20));
+    let addr = s.world.host(host).addr();
+    for (tracker, due) in [(s.tracker, [1, 0, 1]), (second, [1, 1, 1])] {
+        let heard = &s.world.tracker(tracker).heard;
+        let events = [AnnounceEvent::Started, AnnounceEvent::Completed, AnnounceEvent::Stopped];
+        let count = |event| heard.iter().filter(|a| a.addr == addr && a.event == event).count();
+        let told = events.map(count);
+        ensure(told == due, || {
+            format!("tracker {tracker} was told of starts, completions and stops {told:?}, due are {due:?}")
+        })?;
+    }
+    played(s.world, Vec::new())
+}
+
+/// Neither at the start nor in an hour, nor when its owner asks; a peer that is named is used all the same.
+fn no_socket(setup: &Setup) -> Result<Played, String> {
+    let mut s = Scene::new(setup);
+    let families = Families { v4: false, v6: false };
+    let engine = Settings { dht: false, families, ..Settings::default() };
+    let host = s.world.add_host(HostSettings { engine, ..HostSettings::default() });
+    let torrent = swarm::add(&mut s.world, host, &s.content, Bitfield::none(PIECES), ONLY);
+    s.world.run_for(Duration::from_secs(3600));
+    s.world.command(host, Command::Announce(torrent));
+    swarm::introduce(&mut s.world, host, torrent, s.seed);
+    s.completes(host, torrent, 60)?;
+    s.world.command(host, Command::Pause(torrent));
+    s.world.run_for(Duration::from_secs(60));
+    let heard = s.heard(host).len();
+    ensure(heard == 0, || format!("{heard} announces of a host without sockets"))?;
+    let failed = s.world.log().events(host).filter(|(_, e)| matches!(e, Event::TrackerFailed { .. })).count();
+    ensure(failed == 0, || format!("{failed} failures of a tracker that was not asked"))?;
+    played(s.world, Vec::new())
 }
 
 /// Fifty torrents added at once: each is announced once, all complete.

@@ -1,8 +1,9 @@
 //! A crash after every operation: of the process, of the power, and of the power after one of the process.
 
 use super::{Played, Scenario, Setup};
-use crate::crash::{Session, Shape, Tally, cut, no_marks};
+use crate::crash::{DATA, FAR, NEAR, Session, Shape, Tally, cut, no_marks};
 use rand::RngExt;
+use std::path::Path;
 use unchoke_storage::Allocation;
 use unchoke_wire::time::Duration;
 
@@ -31,6 +32,26 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         what: "a torrent is finished in parts",
         run: |s| play(s, finish_part),
     },
+    Scenario {
+        name: "crash/move",
+        what: "torrents go to another folder of their disk",
+        run: |s| play(s, |s| relocate(s, NEAR)),
+    },
+    Scenario {
+        name: "crash/move-across",
+        what: "torrents go to another disk",
+        run: |s| play(s, |s| relocate(s, FAR)),
+    },
+    Scenario {
+        name: "crash/move-renamed",
+        what: "torrents go to another folder of a disk without second names",
+        run: |s| tell(s, Session::without_links(s.seed)?, |s| relocate(s, NEAR)),
+    },
+    Scenario {
+        name: "crash/move-remove",
+        what: "torrents are removed with their data when a move broke off",
+        run: |s| play(s, remove_moving),
+    },
     Scenario { name: "crash/full-allocation", what: "space is claimed at once", run: |s| play(s, full) },
     Scenario {
         name: "crash/generations",
@@ -53,7 +74,15 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 
 /// Makes a history, and cuts it.
 fn play(setup: &Setup, script: impl FnOnce(&mut Session) -> Result<(), String>) -> Result<Played, String> {
-    let mut session = Session::new(setup.seed)?;
+    tell(setup, Session::new(setup.seed)?, script)
+}
+
+/// As [`play`], of a session that begins so.
+fn tell(
+    setup: &Setup,
+    mut session: Session,
+    script: impl FnOnce(&mut Session) -> Result<(), String>,
+) -> Result<Played, String> {
     script(&mut session)?;
     let tally = cut(&session.into_tale(), setup.seed)?;
     Ok(played(tally))
@@ -170,6 +199,27 @@ fn finish_part(s: &mut Session) -> Result<(), String> {
     Ok(())
 }
 
+fn relocate(s: &mut Session, to: &str) -> Result<(), String> {
+    let (some, all) = (s.add(1, Shape::Folders)?[0], s.add(1, Shape::Single)?[0]);
+    s.select(some)?;
+    s.download(some, 3)?;
+    s.complete(all)?;
+    s.relocate(some, to)?;
+    s.relocate(all, to)?;
+    s.complete(some)?;
+    s.relocate(some, DATA)
+}
+
+fn remove_moving(s: &mut Session) -> Result<(), String> {
+    for (to, is_placed) in [(NEAR, false), (NEAR, true), (FAR, false), (FAR, true)] {
+        let hash = s.add(1, Shape::Folders)?[0];
+        s.select(hash)?;
+        s.download(hash, 3)?;
+        s.remove_moving(hash, to, is_placed)?;
+    }
+    Ok(())
+}
+
 fn full(s: &mut Session) -> Result<(), String> {
     s.allocation = Allocation::Full;
     let hash = s.add(1, Shape::Folders)?[0];
@@ -217,7 +267,7 @@ fn life(s: &mut Session) -> Result<(), String> {
     let mut hashes = s.add(1, Shape::Folders)?;
     for _ in 0..10 {
         let at = s.rng.random_range(0..hashes.len().max(1));
-        match (s.rng.random_range(0..8), hashes.get(at).copied()) {
+        match (s.rng.random_range(0..9), hashes.get(at).copied()) {
             (0, _) | (_, None) => {
                 let shape = if s.rng.random_bool(0.5) { Shape::Single } else { Shape::Folders };
                 hashes.extend(s.add(1, shape)?);
@@ -231,6 +281,12 @@ fn life(s: &mut Session) -> Result<(), String> {
                 hashes.remove(at);
             }
             (5, Some(_)) => s.restart()?,
+            (6, Some(hash)) => {
+                let to = [DATA, NEAR, FAR][s.rng.random_range(0..3)];
+                if s.dir(hash) != Some(Path::new(to)) {
+                    s.relocate(hash, to)?;
+                }
+            }
             (_, Some(hash)) => {
                 s.download(hash, 3)?;
                 s.save(&[hash])?;

@@ -1,6 +1,7 @@
 //! The catalogue of runs: each makes a world of one seed, plays it, and says whether what must hold did hold.
 
 mod announce;
+mod clocks;
 mod crash;
 mod dht_net;
 mod fault;
@@ -15,6 +16,7 @@ mod notes;
 mod room;
 mod sharing;
 mod stage;
+mod super_seed;
 mod trackers;
 mod transfer;
 
@@ -127,6 +129,8 @@ const GROUPS: &[&[Scenario]] = &[
     notes::SCENARIOS,
     transfer::SCENARIOS,
     sharing::SCENARIOS,
+    super_seed::SCENARIOS,
+    clocks::SCENARIOS,
     identity::SCENARIOS,
     magnet::SCENARIOS,
     trackers::SCENARIOS,

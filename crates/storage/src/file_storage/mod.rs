@@ -185,7 +185,7 @@ impl Storage for FileStorage {
 
     fn write(&self, piece: PieceIndex, begin: u32, data: &[u8]) -> Result<(), StorageError> {
         let len = check_stretch(&self.spec.layout, piece, begin, data.len());
-        let homes = self.homes()?;
+        let homes = self.homes_to_write(piece, begin, len)?;
         let mut rest = data;
         for span in self.spec.layout.spans(piece, begin, len) {
             let (now, later) = rest.split_at(part_len(span.len));

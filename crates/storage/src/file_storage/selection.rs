@@ -57,6 +57,32 @@ impl FileStorage {
         }
     }
 
+    /// The homes when a stretch of a piece is going to be written. A file that is not wanted and gets bytes for which the part
+    /// file has no place is made before them, and is the home of all its bytes from then on: the next run, which finds it on
+    /// the disk, takes it for that.
+    pub(super) fn homes_to_write(
+        &self,
+        piece: PieceIndex,
+        begin: u32,
+        len: u32,
+    ) -> Result<RwLockReadGuard<'_, Homes>, StorageError> {
+        let homes = self.homes()?;
+        let mut strays = Vec::new();
+        if homes.has_parted() {
+            let spans = self.spec.layout.spans(piece, begin, len).map(|s| s.file);
+            strays.extend(spans.filter(|f| homes.is_parted(*f) && self.is_part_filled(piece, *f).is_none()));
+        }
+        if strays.is_empty() {
+            return Ok(homes);
+        }
+        drop(homes);
+        for file in strays {
+            self.file(file, true)?;
+        }
+        self.homes_mut().is_settled = false;
+        self.homes()
+    }
+
     /// Whether a file's bytes may be in the part file. Does not wait for those who find out.
     pub(super) fn may_be_parted(&self, file: FileIndex) -> bool {
         self.homes.try_read().ok().is_none_or(|homes| !homes.is_settled || homes.is_parted(file))

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use super::tree::{Kind, Node, NodeId, Op, TOP};
+use super::tree::{Kind, Node, NodeId, Op, Place, TOP};
 use super::{MemoryDisk, State};
 use crate::sys::{Entry, OpenFacts};
 
@@ -53,6 +53,7 @@ impl MemoryDisk {
         let ((from_dir, from), (to_dir, to)) =
             (state.place(&components(from))?, state.place(&components(to))?);
         let node = state.entry(from_dir, &from)?.ok_or(Errno::NOENT)?;
+        state.are_on_one(node, to_dir)?;
         if state.entry(to_dir, &to)? != Some(node) {
             state.act(Op::Rename { from: (from_dir, from), to: (to_dir, to), node });
         }
@@ -83,8 +84,33 @@ impl State {
         Ok((self.walk(TOP, dirs)?, name.clone()))
     }
 
+    /// That a file or link may have, or get, a name in a folder.
+    fn are_on_one(&self, node: NodeId, folder: NodeId) -> io::Result<()> {
+        match self.kept.live.device(node) == self.kept.live.device(folder) {
+            true => Ok(()),
+            false => Err(Errno::XDEV.into()),
+        }
+    }
+
+    /// The file or link at a path below a folder, with its place, and the place of a name for it that nothing has.
+    fn way(
+        &self,
+        (from, path): (NodeId, &[String]),
+        (folder, name): (NodeId, &str),
+    ) -> io::Result<(NodeId, Place, Place)> {
+        let (old, dirs) = path.split_last().ok_or(Errno::INVAL)?;
+        let from = self.walk(from, dirs)?;
+        let node = self.entry(from, old)?.ok_or(Errno::NOENT)?;
+        if self.entry(folder, name)?.is_some() {
+            return Err(Errno::EXIST.into());
+        }
+        self.are_on_one(node, folder)?;
+        Ok((node, (from, old.clone()), (folder, name.to_owned())))
+    }
+
     fn create(&mut self, folder: NodeId, name: &str, new: Node) -> NodeId {
         let node = self.new_id();
+        let new = Node { device: self.kept.live.device(folder), ..new };
         self.act(Op::Create { at: (folder, name.to_owned()), node, new });
         node
     }
@@ -146,7 +172,7 @@ impl Folder {
                 Kind::Link(_) => (FileType::Symlink, 0),
             };
             let len = u64::try_from(len).expect("a length fits 64 bits");
-            Entry { kind, len, mtime_ns: node.mtime_ns, inode, device: 0 }
+            Entry { kind, len, mtime_ns: node.mtime_ns, inode, device: node.device }
         }))
     }
 
@@ -174,9 +200,48 @@ impl Folder {
         if state.entry(folder, name)?.is_some() {
             return Err(Errno::EXIST.into());
         }
-        let new = Node { kind: Kind::Link(target.to_owned()), mode: 0o777, mtime_ns: state.now_ns() };
+        let new = Node::link(target, state.now_ns());
         state.create(folder, name, new);
         Ok(())
+    }
+
+    /// Where the link at a path below this folder leads.
+    pub(crate) fn link_target(&self, path: &[String]) -> io::Result<Vec<u8>> {
+        let state = self.disk.state();
+        let (name, dirs) = path.split_last().ok_or(Errno::INVAL)?;
+        let id = state.entry(state.walk(self.id, dirs)?, name)?.ok_or(Errno::NOENT)?;
+        match state.kept.live.node(id).map(|n| &n.kind) {
+            Some(Kind::Link(target)) => Ok(target.clone().into_bytes()),
+            _ => Err(Errno::INVAL.into()),
+        }
+    }
+
+    /// Gives the file at a path the name `new` below `to` as well, with the folders that lies in.
+    pub(crate) fn link_new(&self, path: &[String], to: &Folder, new: &[String]) -> io::Result<()> {
+        let (name, dirs) = new.split_last().ok_or(Errno::INVAL)?;
+        let folder = to.open_folder(dirs, true)?.id;
+        let mut state = self.disk.state();
+        let (node, _, to) = state.way((self.id, path), (folder, name))?;
+        if !state.kept.live.has_links {
+            return Err(Errno::PERM.into());
+        }
+        state.act(Op::Link { to, node });
+        Ok(())
+    }
+
+    /// Gives what is at a path the name `new` below `to`, with the folders that lies in.
+    pub(crate) fn rename_new(&self, path: &[String], to: &Folder, new: &[String]) -> io::Result<()> {
+        let (name, dirs) = new.split_last().ok_or(Errno::INVAL)?;
+        let folder = to.open_folder(dirs, true)?.id;
+        let mut state = self.disk.state();
+        let (node, from, to) = state.way((self.id, path), (folder, name))?;
+        state.act(Op::Rename { from, to, node });
+        Ok(())
+    }
+
+    /// Its file system, and its number there.
+    pub(crate) fn number(&self) -> (u64, u64) {
+        (self.disk.state().kept.live.device(self.id), self.id)
     }
 
     /// Makes the names in the folder durable.
@@ -244,6 +309,15 @@ impl OpenFile {
         if wanted != mode {
             state.act(Op::SetMode { node: self.id, mode: wanted });
         }
+    }
+
+    /// Gives the file the mode and the time of another.
+    pub(crate) fn take_looks(&self, of: &OpenFile) {
+        let mut state = self.disk.state();
+        let looks = |id| state.kept.live.node(id).map_or((0, 0), |n: &Node| (n.mode, n.mtime_ns));
+        let (mode, mtime_ns) = looks(of.id);
+        state.act(Op::SetMode { node: self.id, mode });
+        state.act(Op::SetTime { node: self.id, mtime_ns });
     }
 
     /// Takes the lock on the file until it is closed; `false` when somebody else holds it.

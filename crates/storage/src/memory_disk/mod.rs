@@ -1,5 +1,6 @@
 //! A disk in memory that notes every operation, for trying out a crash after each of them. It does what the machine's does,
-//! links, modes, times and numbers of files included; what it lacks are owners, limits and open files without a name.
+//! links, second names, modes, times, numbers of files and other file systems included; what it lacks are owners, limits
+//! and open files without a name.
 
 mod backend;
 mod calls;
@@ -63,6 +64,24 @@ impl MemoryDisk {
             file.write_all_at(bytes, 0).expect("a small file");
         }
         let kept = disk.state().kept.clone();
+        MemoryDisk::of(Kept::sure(kept.live, kept.count))
+    }
+
+    /// What lies at `path` is another file system: no file has names in both, and none moves from one to the other.
+    ///
+    /// # Panics
+    /// When no folder is there.
+    pub fn with_mount(self, path: &Path) -> Self {
+        let folder = self.state().find(path).expect("a folder is mounted on");
+        let mut kept = self.state().kept.clone();
+        kept.live.set_device(folder, folder);
+        MemoryDisk::of(Kept::sure(kept.live, kept.count))
+    }
+
+    /// No file has a second name, as on FAT.
+    pub fn without_links(self) -> Self {
+        let mut kept = self.state().kept.clone();
+        kept.live.has_links = false;
         MemoryDisk::of(Kept::sure(kept.live, kept.count))
     }
 
@@ -147,9 +166,11 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
     use crate::Volume;
-    use crate::volume::{File, How, sync_dir};
+    use crate::volume::{Beneath, File, How, link_new, rename_new, sync_dir};
 
     const PATH: &str = "/d/f";
 
@@ -200,6 +221,51 @@ mod tests {
         sync_dir(&volume.open_dir(Path::new("/d")).unwrap()).unwrap();
         let after = disk.after_power_cut(Fate::Nothing, 1);
         assert_eq!((bytes(&after, PATH).as_deref(), bytes(&after, "/d/g")), (Some(&b"g"[..]), None));
+    }
+
+    #[test]
+    fn a_second_name_is_of_the_same_file_and_sure_once_its_folder_is_synced() {
+        let (disk, volume, file) = disk();
+        let root = volume.open_dir(Path::new("/")).unwrap();
+        let path = |names: [&str; 2]| names.map(str::to_owned);
+        let (old, new) = (path(["d", "f"]), path(["e", "g"]));
+        let beneath = |path| Beneath { root: &root, path };
+        link_new(beneath(&old), beneath(&new)).unwrap();
+        assert_eq!(
+            link_new(beneath(&old), beneath(&new)).unwrap_err().kind(),
+            std::io::ErrorKind::AlreadyExists
+        );
+        file.write_all_at(b"new", 0).unwrap();
+        file.sync_all().unwrap();
+        assert_eq!(bytes(&disk, "/e/g").as_deref(), Some(&b"new"[..]));
+        assert_eq!(bytes(&disk.after_power_cut(Fate::Nothing, 1), "/e/g"), None);
+        sync_dir(&root).unwrap();
+        sync_dir(&volume.open_dir(Path::new("/e")).unwrap()).unwrap();
+        volume.remove_if_there(Path::new(PATH)).unwrap();
+        sync_dir(&volume.open_dir(Path::new("/d")).unwrap()).unwrap();
+        let after = disk.after_power_cut(Fate::Nothing, 1);
+        assert_eq!((bytes(&after, "/e/g").as_deref(), bytes(&after, PATH)), (Some(&b"new"[..]), None));
+    }
+
+    #[test]
+    fn nothing_has_names_on_two_file_systems_or_moves_between_them() {
+        let files = [(PATH, &b"old"[..]), ("/far/mine", &b"mine"[..])];
+        let path = |names: [&str; 2]| names.map(str::to_owned);
+        let (old, near, far) = (path(["d", "f"]), path(["d", "g"]), path(["far", "g"]));
+        let errno = |result: std::io::Result<()>| Errno::from_io_error(&result.unwrap_err());
+        let disk = MemoryDisk::with_files(files).with_mount(Path::new("/far"));
+        let root = Volume::from(&disk).open_dir(Path::new("/")).unwrap();
+        let beneath = |path| Beneath { root: &root, path };
+        assert_eq!(errno(link_new(beneath(&old), beneath(&far))), Some(Errno::XDEV));
+        assert_eq!(errno(rename_new(beneath(&old), beneath(&far))), Some(Errno::XDEV));
+        link_new(beneath(&old), beneath(&near)).unwrap();
+        assert_eq!(errno(rename_new(beneath(&old), beneath(&near))), Some(Errno::EXIST));
+        let disk = MemoryDisk::with_files(files).without_links();
+        let root = Volume::from(&disk).open_dir(Path::new("/")).unwrap();
+        let beneath = |path| Beneath { root: &root, path };
+        assert_eq!(errno(link_new(beneath(&old), beneath(&far))), Some(Errno::PERM));
+        rename_new(beneath(&old), beneath(&far)).unwrap();
+        assert_eq!((bytes(&disk, PATH), bytes(&disk, "/far/g").as_deref()), (None, Some(&b"old"[..])));
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub(super) const TOP: NodeId = 1;
 #[derive(Clone, Debug)]
 pub(super) struct Tree {
     nodes: BTreeMap<NodeId, Node>,
+    /// Whether a file may have a second name.
+    pub(super) has_links: bool,
 }
 
 /// A file, a folder or a link.
@@ -22,6 +24,8 @@ pub(super) struct Node {
     pub(super) mode: u32,
     /// Time of the last change, in nanoseconds since 1970.
     pub(super) mtime_ns: i64,
+    /// The file system it is on: the number of the folder that one begins with.
+    pub(super) device: NodeId,
 }
 
 /// What a node is.
@@ -61,6 +65,15 @@ pub(super) enum Op {
         node: NodeId,
         mode: u32,
     },
+    SetTime {
+        node: NodeId,
+        mtime_ns: i64,
+    },
+    /// A file has one more name.
+    Link {
+        to: Place,
+        node: NodeId,
+    },
     /// A node has another name, in place of what had it.
     Rename {
         from: Place,
@@ -79,10 +92,13 @@ pub(super) enum Op {
 }
 
 impl Op {
-    /// The file whose bytes, length or mode it changes.
+    /// The file whose bytes, length, mode or time it changes.
     pub(super) fn changed_file(&self) -> Option<NodeId> {
         match self {
-            Op::Write { node, .. } | Op::SetLen { node, .. } | Op::SetMode { node, .. } => Some(*node),
+            Op::Write { node, .. }
+            | Op::SetLen { node, .. }
+            | Op::SetMode { node, .. }
+            | Op::SetTime { node, .. } => Some(*node),
             _ => None,
         }
     }
@@ -90,7 +106,7 @@ impl Op {
     /// The names it changes.
     pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
         let (first, second) = match self {
-            Op::Create { at, .. } | Op::Remove { at, .. } => (Some(at), None),
+            Op::Create { at, .. } | Op::Remove { at, .. } | Op::Link { to: at, .. } => (Some(at), None),
             Op::Rename { from, to, .. } => (Some(from), Some(to)),
             _ => (None, None),
         };
@@ -100,18 +116,22 @@ impl Op {
 
 impl Node {
     pub(super) fn folder() -> Self {
-        Node { kind: Kind::Folder(BTreeMap::new()), mode: 0o755, mtime_ns: 0 }
+        Node { kind: Kind::Folder(BTreeMap::new()), mode: 0o755, mtime_ns: 0, device: TOP }
     }
 
     pub(super) fn file(mode: u32, mtime_ns: i64) -> Self {
-        Node { kind: Kind::File(Arc::default()), mode, mtime_ns }
+        Node { kind: Kind::File(Arc::default()), mode, mtime_ns, device: TOP }
+    }
+
+    pub(super) fn link(target: &str, mtime_ns: i64) -> Self {
+        Node { kind: Kind::Link(target.to_owned()), mode: 0o777, mtime_ns, device: TOP }
     }
 }
 
 impl Tree {
     /// An empty disk.
     pub(super) fn new() -> Self {
-        Tree { nodes: BTreeMap::from([(TOP, Node::folder())]) }
+        Tree { nodes: BTreeMap::from([(TOP, Node::folder())]), has_links: true }
     }
 
     pub(super) fn node(&self, id: NodeId) -> Option<&Node> {
@@ -128,6 +148,20 @@ impl Tree {
             Kind::Folder(entries) => Some(entries),
             _ => None,
         }
+    }
+
+    /// The file system a node is on.
+    pub(super) fn device(&self, id: NodeId) -> NodeId {
+        self.nodes.get(&id).map_or(TOP, |node| node.device)
+    }
+
+    /// Makes a folder, with all in it, another file system.
+    pub(super) fn set_device(&mut self, folder: NodeId, device: NodeId) {
+        let inside: Vec<NodeId> = self.entries(folder).into_iter().flatten().map(|(_, id)| *id).collect();
+        if let Some(node) = self.nodes.get_mut(&folder) {
+            node.device = device;
+        }
+        inside.into_iter().for_each(|id| self.set_device(id, device));
     }
 
     /// Whether any folder names the node.
@@ -172,6 +206,8 @@ impl Tree {
                     node.mode = *mode;
                 }
             }
+            Op::SetTime { node, mtime_ns } => self.touch(*node, *mtime_ns),
+            Op::Link { to, node } => self.name(to, *node),
             Op::Rename { from, to, node } => {
                 self.unname(from, *node);
                 self.name(to, *node);

@@ -105,11 +105,11 @@ fn a_copy_keeps_time_mode_and_holes() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     for (from, to) in places() {
         fill(from.path());
-        let file = File::options().write(true).open(from.path().join("t/d/b")).unwrap();
+        let file = std::fs::File::options().write(true).open(from.path().join("t/d/b")).unwrap();
         file.set_permissions(std::fs::Permissions::from_mode(0o640)).unwrap();
         file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::new(1_000_000, 5)).unwrap();
         std::fs::remove_file(from.path().join("t/a")).unwrap();
-        File::create(from.path().join("t/a")).unwrap().set_len(3_000_000).unwrap();
+        std::fs::File::create(from.path().join("t/a")).unwrap().set_len(3_000_000).unwrap();
         Relocation::new(spec(), from.path(), to.path()).unwrap().place(&NEVER).unwrap();
         let moved = std::fs::metadata(to.path().join("t/d/b")).unwrap();
         assert_eq!((moved.mode() & 0o777, moved.mtime(), moved.mtime_nsec()), (0o640, 1_000_000, 5));

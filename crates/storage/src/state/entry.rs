@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use unchoke_wire::bencode::{Dict, Document, Value, Writer};
+use unchoke_wire::bencode::{Dict, DictWriter, Document, Value, Writer};
 use unchoke_wire::{InfoHashes, WireHash};
 
 use crate::resume::DecodeError;
@@ -43,6 +43,8 @@ pub struct TorrentEntry {
     pub is_paused: bool,
     /// Pieces in order instead of the rarest first.
     pub is_sequential: bool,
+    /// Whether its pieces are shown one by one once it has all (BEP 16).
+    pub is_super_seeding: bool,
     /// Whether nothing is ever written or asked for.
     pub seed_only: bool,
     /// Whether its owner wants it to go with its data, which may have gone in part.
@@ -53,6 +55,12 @@ pub struct TorrentEntry {
     pub downloaded: u64,
     /// Payload bytes sent over its life, when it was last saved.
     pub uploaded: u64,
+    /// Seconds for which it was not paused and had not failed, when it was last saved.
+    pub active_s: u64,
+    /// Seconds of these for which everything wanted was there.
+    pub finished_s: u64,
+    /// Seconds of these for which everything was there.
+    pub seeding_s: u64,
     /// When it was added, in seconds since 1970.
     pub added_at: i64,
     /// When everything wanted was there, in seconds since 1970.
@@ -95,11 +103,15 @@ impl TorrentEntry {
             is_private: false,
             is_paused: false,
             is_sequential: false,
+            is_super_seeding: false,
             seed_only: false,
             is_deleting: false,
             discovery: Discovery { trackers: true, dht: true, lsd: true, dial: true },
             downloaded: 0,
             uploaded: 0,
+            active_s: 0,
+            finished_s: 0,
+            seeding_s: 0,
             added_at,
             completed_at: None,
         }
@@ -112,12 +124,20 @@ impl TorrentEntry {
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
         w.dict(|d| {
+            // times came later: none of them is an entry without them
+            let time = |d: &mut DictWriter<'_>, key: &[u8], secs: u64| {
+                if secs > 0 {
+                    d.int(key, signed(secs));
+                }
+            };
+            time(d, b"active", self.active_s);
             d.int(b"added", self.added_at);
             if let Some(at) = self.completed_at {
                 d.int(b"completed", at);
             }
             d.bytes(b"dir", self.dir.as_os_str().as_bytes());
             d.int(b"downloaded", signed(self.downloaded));
+            time(d, b"finished", self.finished_s);
             d.int(b"flags", i64::from(self.flags()));
             if let Some(have) = self.have {
                 d.int(b"have", i64::from(have));
@@ -143,6 +163,7 @@ impl TorrentEntry {
             if let Some(pieces) = self.pieces {
                 d.int(b"pieces", i64::from(pieces));
             }
+            time(d, b"seeding", self.seeding_s);
             let tiers = &self.trackers;
             d.key(b"trackers").list(|w| {
                 tiers.iter().for_each(|tier| w.list(|w| tier.iter().for_each(|url| w.bytes(url.as_bytes()))));
@@ -198,11 +219,15 @@ impl TorrentEntry {
             is_private: has(PRIVATE),
             is_paused: has(PAUSED),
             is_sequential: has(SEQUENTIAL),
+            is_super_seeding: has(SUPER_SEEDING),
             seed_only: has(SEED_ONLY),
             is_deleting: has(DELETING),
             discovery: Discovery { trackers: has(TRACKERS), dht: has(DHT), lsd: has(LSD), dial: has(DIAL) },
             downloaded: number(b"downloaded")?,
             uploaded: number(b"uploaded")?,
+            active_s: number(b"active").unwrap_or(0),
+            finished_s: number(b"finished").unwrap_or(0),
+            seeding_s: number(b"seeding").unwrap_or(0),
             added_at: dict.get(b"added")?.as_int()?,
             completed_at: dict.get(b"completed").and_then(|v| v.as_int()),
         })
@@ -214,6 +239,7 @@ impl TorrentEntry {
             (self.is_private, PRIVATE),
             (self.is_paused, PAUSED),
             (self.is_sequential, SEQUENTIAL),
+            (self.is_super_seeding, SUPER_SEEDING),
             (self.seed_only, SEED_ONLY),
             (self.is_deleting, DELETING),
             (trackers, TRACKERS),
@@ -240,6 +266,7 @@ const DHT: u32 = 32;
 const LSD: u32 = 64;
 const DIAL: u32 = 128;
 const DELETING: u32 = 256;
+const SUPER_SEEDING: u32 = 512;
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -270,11 +297,15 @@ pub(super) mod tests {
             is_private: true,
             is_paused: true,
             is_sequential: false,
+            is_super_seeding: true,
             seed_only: true,
             is_deleting: true,
             discovery: Discovery { trackers: true, dht: false, lsd: true, dial: false },
             downloaded: 1,
             uploaded: 2,
+            active_s: 30,
+            finished_s: 20,
+            seeding_s: 10,
             added_at: -5,
             completed_at: Some(9),
         };

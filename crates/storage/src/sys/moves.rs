@@ -23,13 +23,6 @@ impl<'p> Beneath<'p> {
         let (name, dirs) = self.path.split_last().ok_or(Errno::INVAL)?;
         Ok((open_dir(self.root, dirs, create)?, name))
     }
-
-    /// Whether both lie in one folder, however the two ways to it are called.
-    pub(crate) fn is_beside(self, other: Beneath<'_>) -> io::Result<bool> {
-        let stat = |at: Beneath<'_>| io::Result::Ok(rustix::fs::fstat(at.place(false)?.0)?);
-        let (a, b) = (stat(self)?, stat(other)?);
-        Ok((a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
-    }
 }
 
 /// Gives the file `from` the name `to` as well, with the folders that lies in. Anything there is an error.

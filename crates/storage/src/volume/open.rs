@@ -126,7 +126,7 @@ pub(crate) fn open_root(volume: &Volume, path: &Path) -> io::Result<Dir> {
 pub(crate) fn folder_id(dir: &Dir) -> io::Result<(rustix::fs::Dev, u64)> {
     match dir {
         Dir::Machine(dir) => sys::folder_id(dir),
-        Dir::Memory(_) => Ok((0, 0)),
+        Dir::Memory(dir) => Ok(dir.number()),
     }
 }
 

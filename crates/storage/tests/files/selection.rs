@@ -1,7 +1,7 @@
 //! Unwanted files: their bytes wait in the part file and come home when wanted.
 
-use unchoke_storage::{ErrorKind, FileFact, PieceRead, Storage};
-use unchoke_wire::PieceIndex;
+use unchoke_storage::{ErrorKind, FileFact, PieceRead, ResumeRecord, Storage, check_facts};
+use unchoke_wire::{Bitfield, InfoHashes, PieceIndex, WireHash};
 
 use crate::support::{check, open_selected, piece, read_piece, spec, tree, write_all};
 
@@ -94,6 +94,31 @@ fn a_piece_in_flight_of_a_file_just_deselected_is_not_lost() {
     for p in 0..5 {
         assert_eq!(read_piece(&s, p), piece(s.spec(), p));
     }
+}
+
+//= H3d-3
+#[test]
+fn what_is_known_of_a_file_made_by_a_piece_in_flight_holds_at_the_next_start() {
+    let (dir, selection) = (tempfile::tempdir().unwrap(), [true, false, true, true]);
+    let s = open_selected(dir.path(), spec(10, &files()), &selection);
+    // of b alone there is piece 2, which the part file has no place for
+    for p in [1, 2, 3] {
+        s.write(PieceIndex(p), 0, &piece(s.spec(), p)).unwrap();
+    }
+    let mut record = ResumeRecord::new(WireHash([1; 20]), InfoHashes::default());
+    let mut have = Bitfield::none(5);
+    for p in [1, 2, 3] {
+        have.set(PieceIndex(p));
+    }
+    record.claim(have.clone(), &s).unwrap();
+    drop(s);
+    let s = open_selected(dir.path(), spec(10, &files()), &selection);
+    let resume = check_facts(&record, &s);
+    assert_eq!((resume.trusted, resume.doubtful.count()), (have, 0));
+    for p in [1, 2, 3] {
+        assert_eq!(read_piece(&s, p), piece(s.spec(), p));
+    }
+    assert_eq!(tree(dir.path()), ["t", "t/a", "t/b", "t/c"]);
 }
 
 #[test]

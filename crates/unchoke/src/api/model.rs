@@ -22,6 +22,8 @@ pub(crate) struct Add {
     pub(crate) paused: bool,
     /// Pieces in order.
     pub(crate) sequential: bool,
+    /// Pieces shown to peers one by one, once it has all (BEP 16).
+    pub(crate) super_seeding: bool,
 }
 
 /// Which files of a torrent to get.
@@ -132,6 +134,14 @@ pub(crate) struct Details {
     pub(crate) dir: Option<String>,
     /// Bytes of a piece, once known.
     pub(crate) piece_length: Option<u32>,
+    /// Whether its pieces are shown one by one, or will be once it has all.
+    pub(crate) super_seeding: bool,
+    /// Seconds for which it was not paused and had not failed.
+    pub(crate) active_time: u64,
+    /// Seconds of these for which everything wanted was there.
+    pub(crate) finished_time: u64,
+    /// Seconds of these for which everything was there.
+    pub(crate) seeding_time: u64,
     /// Whether its peers come from its trackers alone; `null` while unknown.
     pub(crate) private: Option<bool>,
     /// Its trackers, tier by tier; empty while its metadata is not at hand.

@@ -60,6 +60,9 @@ pub(crate) struct AddArgs {
     /// Get pieces in order, to use the files while they arrive
     #[arg(long)]
     pub(crate) sequential: bool,
+    /// Once it has everything, show each peer a piece or two that others have not (BEP 16)
+    #[arg(long)]
+    pub(crate) super_seed: bool,
     /// Print one JSON object for each torrent
     #[arg(long)]
     pub(crate) json: bool,

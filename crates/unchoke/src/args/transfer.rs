@@ -60,6 +60,9 @@ pub(crate) struct SeedArgs {
     /// Skip the check of the files
     #[arg(long)]
     pub(crate) trust: bool,
+    /// Show each peer a piece or two that others have not, until another has everything (BEP 16)
+    #[arg(long)]
+    pub(crate) super_seed: bool,
     /// End when so many times the size was uploaded
     #[arg(long, value_name = "R", value_parser = selection::ratio)]
     pub(crate) ratio: Option<f64>,

@@ -31,6 +31,7 @@ pub(super) fn run(args: &SeedArgs) -> Result<ExitCode> {
         let add = AddTorrent {
             trust: args.trust,
             seed_only: true,
+            is_super_seeding: args.super_seed,
             discovery: args.net.swarm.discovery(),
             peers: args.net.peers.clone(),
             ..AddTorrent::new(metainfo, args.dir.clone())

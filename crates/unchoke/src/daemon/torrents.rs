@@ -89,6 +89,7 @@ impl Torrents {
         let torrent = AddTorrent {
             selection,
             is_sequential: add.sequential,
+            is_super_seeding: add.super_seeding,
             is_paused: add.paused,
             discovery: self.discovery,
             peers,
@@ -115,6 +116,7 @@ impl Torrents {
         let peers = handle.peers().map_err(|e| ApiError::of(&e))?;
         let metainfo = handle.metainfo();
         let pieces = [stats.pieces.0, stats.pieces.1];
+        let (super_seeding, times) = (stats.is_super_seeding, stats.totals.times);
         let metainfo = metainfo.as_deref();
         let file = |f: &unchoke_wire::metainfo::FileEntry| File { path: f.display_path(), length: f.length };
         Ok(Details {
@@ -122,6 +124,10 @@ impl Torrents {
             pieces,
             dir: handle.dir().and_then(|dir| self.below(&dir)),
             piece_length: metainfo.map(|m| m.info.layout.piece_len()),
+            super_seeding,
+            active_time: times.active.as_secs(),
+            finished_time: times.finished.as_secs(),
+            seeding_time: times.seeding.as_secs(),
             private: metainfo.map(|m| m.info.private),
             trackers: metainfo.map(|m| shown(&m.trackers)).unwrap_or_default(),
             files: metainfo.map(|m| m.info.files.iter().map(file).collect()).unwrap_or_default(),

@@ -41,6 +41,7 @@ fn add(client: &Client, args: &AddArgs, text: &str) -> Result<Added> {
         peers: (!peers.is_empty()).then(|| peers.join(",")),
         paused: args.paused,
         sequential: args.sequential,
+        super_seeding: args.super_seed,
     };
     let sent = if source::is_remote(text) {
         add.source = Some(text.to_owned());

@@ -29,6 +29,15 @@ pub(super) fn run(client: &Client, args: &InfoArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A time in seconds as `5 s`, `3 min` or `49 h 2 min`.
+fn span(secs: u64) -> String {
+    match (secs / 3600, secs / 60 % 60) {
+        (0, 0) => format!("{secs} s"),
+        (0, minutes) => format!("{minutes} min"),
+        (hours, minutes) => format!("{hours} h {minutes} min"),
+    }
+}
+
 fn told(d: &Details) -> Vec<String> {
     let t = &d.torrent;
     let mut rows: Vec<(&str, String)> = vec![
@@ -47,6 +56,11 @@ fn told(d: &Details) -> Vec<String> {
     rows.push(("downloaded", units::bytes(t.downloaded).to_string()));
     rows.push(("uploaded", units::bytes(t.uploaded).to_string()));
     rows.push(("peers", format!("{}, {} of them seeds", t.peers, t.seeds)));
+    rows.push(("active", span(d.active_time)));
+    rows.push(("seeding", span(d.seeding_time)));
+    if d.super_seeding {
+        rows.push(("super-seeding", "yes".to_owned()));
+    }
     if d.private == Some(true) {
         rows.push(("private", "yes".to_owned()));
     }

@@ -369,6 +369,7 @@ fn asleep(have: &Bitfield) -> AddAsleep {
         is_private: false,
         is_paused: false,
         is_sequential: false,
+        is_super_seeding: false,
         pieces: (have.count(), PIECES),
         left: have.missing().map(|p| u64::from(m.info.layout.len_of(p))).sum(),
         is_complete: have.is_all(),
