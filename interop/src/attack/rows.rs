@@ -19,6 +19,7 @@ use unchoke_sim::swarm::{About, Content};
 use super::daemon::Daemon;
 use super::player::{Clock, Player, play};
 use super::raw::stranger;
+use crate::case::ensure_quick;
 
 /// The daemon under attack and the honest one.
 pub(crate) struct Pair {
@@ -126,8 +127,10 @@ pub(super) fn run(binary: &Path, dir: &Path, numbers: &[u8]) -> Result<()> {
     report(&verdicts, alone, attacked, growth, budget);
     judge(&verdicts, peers, growth, budget)?;
     let most_time = alone.mul_f64(SLOWDOWN_MAX) + LOOK * 2;
-    ensure!(attacked <= most_time, "the honest transfers took {attacked:.1?}, and {alone:.1?} alone");
-    pair.victim.stop()
+    pair.victim.stop()?;
+    ensure_quick(attacked <= most_time, || {
+        format!("the honest transfers took {attacked:.1?}, and {alone:.1?} alone")
+    })
 }
 
 /// Lets the pair exchange a torrent for each row, and says how long that took. Where the hostile peers come first, `begun`

@@ -6,9 +6,9 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
-use crate::case::Case;
+use crate::case::{Case, ensure_quick};
 use crate::clients::{Client, Job};
 use crate::fixtures::{Payload, Rng, allocated_bytes};
 use crate::lab::Lab;
@@ -38,8 +38,7 @@ fn fills_the_link(lab: &Lab, dir: &Path) -> Result<()> {
         let bits = (last.0 - first.0) as f64 * 8.0;
         let mbit_per_s = bits / last.1.duration_since(first.1).as_secs_f64() / 1e6;
         let wanted = f64::from(RATE_MBIT) * 0.9;
-        ensure!(mbit_per_s >= wanted, "{mbit_per_s:.0} Mbit/s of payload, not {wanted:.0}");
-        Ok(())
+        ensure_quick(mbit_per_s >= wanted, || format!("{mbit_per_s:.0} Mbit/s of payload, not {wanted:.0}"))
     })
 }
 

@@ -103,7 +103,7 @@ pub enum Ends {
     After(Duration),
     /// It closes once it has sent this many bytes.
     AtByte(usize),
-    /// It sends nothing more so long after the handshakes, and goes on reading.
+    /// It sends nothing more so long after the handshakes, once it made all its retorts, and goes on reading.
     Half(Duration),
 }
 

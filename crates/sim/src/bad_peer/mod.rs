@@ -115,6 +115,8 @@ enum Timed {
 
 /// How far apart it fetches what it may have while choked.
 const FETCHES_APART: Duration = Duration::from_millis(300);
+/// How long it waits for what it wants to answer before it ends.
+const UNSAID_WAIT: Duration = Duration::from_millis(100);
 /// Bytes of a block that comes one at a time; nobody waits for more.
 const TRICKLED_MAX: usize = 600;
 
@@ -252,14 +254,21 @@ impl BadPeer {
                     }
                     acts.extend(self.send(pipe, Message::Unchoke.to_vec()));
                 }
-                Timed::End(pipe) if self.pipes.get(&pipe).is_some_and(Seen::is_open) => {
-                    let is_half = matches!(self.manner.ends, Some(Ends::Half(_)));
-                    acts.push(if is_half { Act::Finish(pipe) } else { Act::Close(pipe) });
-                }
-                Timed::End(_) => {}
+                Timed::End(pipe) => acts.extend(self.end(pipe, now)),
             }
         }
         self.closing(acts, now)
+    }
+
+    fn end(&mut self, pipe: usize, now: Instant) -> Option<Act> {
+        let seen = self.pipes.get(&pipe).filter(|s| s.is_open())?;
+        if !matches!(self.manner.ends, Some(Ends::Half(_))) {
+            return Some(Act::Close(pipe));
+        }
+        if seen.retorted.contains(&0) {
+            return Some(self.later(now + UNSAID_WAIT, Timed::End(pipe)));
+        }
+        Some(Act::Finish(pipe))
     }
 
     /// The other side closed a connection.
@@ -512,5 +521,32 @@ impl BadPeer {
         };
         let message = Message::Extended { id, payload: &answer }.to_vec();
         self.send(pipe, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::swarm::About;
+    use unchoke_wire::Reserved;
+
+    #[test]
+    fn a_stream_that_ends_half_ends_after_what_was_to_be_said() {
+        let content = Content::random(1, 64 << 10, 16 << 10, About::default());
+        let unchoke = Message::Unchoke.to_vec();
+        let manner = Manner {
+            retorts: vec![Retort { to: unchoke[4], says: b"asks".to_vec(), times: 1 }],
+            ends: Some(Ends::Half(Duration::from_secs(2))),
+            ..Manner::default()
+        };
+        let mut peer = BadPeer::new(&content, manner, *b"-half-000000", 1);
+        let at = |ms: u64| Instant::from_micros(ms * 1000);
+        peer.joined(0, true, at(0));
+        let other =
+            Handshake { reserved: Reserved::default(), info_hash: content.hash(), peer_id: PeerId([7; 20]) };
+        peer.received(0, &other.encode(), at(0));
+        assert_eq!(peer.timer(at(2_000)), [Act::WakeAt(at(2_100))]);
+        assert_eq!(peer.received(0, &unchoke, at(2_050)), [Act::Send(0, b"asks".to_vec())]);
+        assert_eq!(peer.timer(at(2_100)), [Act::Finish(0)]);
     }
 }

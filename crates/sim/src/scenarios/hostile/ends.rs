@@ -41,8 +41,10 @@ pub(super) const ROWS: &[Row] = &[
                 ends: Some(Ends::Half(secs(2))),
                 ..first(Message::Interested.to_vec())
             };
-            vec![Actor::new(asks, Reaction::Close(secs(4))).hears("piece", 1..=1)]
+            vec![Actor::new(asks, Reaction::Close(secs(2))).hears("piece", 1..=1)]
         },
+        // a busy machine takes its time to unchoke it
+        lasts: secs(24),
         ..ROW
     },
     //= H3b-75

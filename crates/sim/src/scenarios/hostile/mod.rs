@@ -51,7 +51,7 @@ pub const TORRENT_LEN: usize = PIECES as usize * PIECE_LEN as usize - 5_000;
 pub enum Reaction {
     /// It stays connected.
     Stay,
-    /// It is closed within this long.
+    /// It is closed within this long, counted from the last byte it sent if it half-closed.
     Close(Duration),
     /// It is closed within this long, and gets no byte at all unless it was dialled.
     Silence(Duration),
@@ -94,7 +94,7 @@ impl Actor {
     pub fn judge<'a>(&self, mut pipes: impl Iterator<Item = &'a Seen>) -> Result<(), String> {
         let Some(first) = pipes.next() else { return Err("it was never connected".to_owned()) };
         let last = pipes.last().unwrap_or(first);
-        let closed = first.gone.map(|at| at.since(first.since));
+        let closed = first.gone.map(|at| at.since(first.ended.unwrap_or(first.since)));
         let is_right = match self.reaction {
             Reaction::Silence(by) => {
                 closed.is_some_and(|t| t < by) && (first.bytes == 0 || !first.is_dialler)
