@@ -132,13 +132,15 @@ impl SuperSeed {
         for peer in peers {
             bytes.iter_mut().zip(peer.has.as_bytes()).for_each(|(all, has)| *all |= has);
         }
-        let mut out = Bitfield::from_bytes(&bytes, pieces).expect("sets over the same pieces have no spare bits");
+        let mut out =
+            Bitfield::from_bytes(&bytes, pieces).expect("sets over the same pieces have no spare bits");
         self.peers.values().flat_map(|o| &o.open).for_each(|o| _ = out.set(o.piece));
         out
     }
 
     fn close(&mut self, peers: &[PeerView<'_>], now: Instant) {
-        let may_fetch: Vec<ConnId> = peers.iter().filter(|p| self.may_fetch(p, now)).map(|p| p.conn).collect();
+        let may_fetch: Vec<ConnId> =
+            peers.iter().filter(|p| self.may_fetch(p, now)).map(|p| p.conn).collect();
         for peer in peers {
             let Some(offers) = self.peers.get_mut(&peer.conn) else { continue };
             let is_alone = may_fetch.iter().all(|conn| *conn == peer.conn);
@@ -148,8 +150,7 @@ impl SuperSeed {
                 let is_spread = peers.iter().any(|o| o.conn != peer.conn && o.has.has(offer.piece));
                 let is_passed_on = is_spread && !offer.is_spare;
                 let need_not = has_it && (offer.is_spare || is_alone);
-                let is_unwanted =
-                    !has_it && !peer.is_interested && now.since(offer.at) >= UNWANTED_AFTER;
+                let is_unwanted = !has_it && !peer.is_interested && now.since(offer.at) >= UNWANTED_AFTER;
                 let may_act = has_it || !peer.is_choked;
                 let held_up_since = if has_it { offer.at } else { offer.at.max(active_at) };
                 let is_held_up = may_act && now.since(held_up_since) >= HELD_UP_MAX;

@@ -27,11 +27,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         what: "a magnet removed while its metadata comes, and added again",
         run: again,
     },
-    Scenario {
-        name: "magnet/port",
-        what: "DHT ports told to a host without a DHT: no matter",
-        run: port,
-    },
+    Scenario { name: "magnet/port", what: "DHT ports told to a host without a DHT: no matter", run: port },
     Scenario { name: "magnet-private", what: "a magnet that turns out to be private", run: private },
 ];
 

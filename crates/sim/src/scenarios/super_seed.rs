@@ -75,8 +75,8 @@ impl Crowd {
     /// Tells every leech of every other.
     fn acquaint(&mut self) {
         for (i, (host, torrent)) in self.leeches.clone().into_iter().enumerate() {
-            for (other, _) in self.leeches[..i].to_vec() {
-                swarm::introduce(&mut self.world, host, torrent, other);
+            for (other, _) in &self.leeches[..i] {
+                swarm::introduce(&mut self.world, host, torrent, *other);
             }
         }
     }
@@ -130,7 +130,9 @@ fn first_copy(setup: &Setup) -> Result<Played, String> {
     let time = crowd.until_done(1, limit)?;
     let copies = crowd.copies();
     ensure(copies <= 1.05, || format!("{copies:.3} copies were sent before anybody had one"))?;
-    ensure(copies <= plain_copies, || format!("{copies:.3} copies were sent, {plain_copies:.3} by a plain seed"))?;
+    ensure(copies <= plain_copies, || {
+        format!("{copies:.3} copies were sent, {plain_copies:.3} by a plain seed")
+    })?;
     crowd.all_done(limit)?;
     ensure(!crowd.is_super_seeding(), || "it goes on although others have all".to_owned())?;
     let figures = vec![
