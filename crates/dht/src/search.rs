@@ -364,7 +364,14 @@ mod tests {
         let joined = now + Duration::from_millis(3);
         s.on_new_node(&node(1), joined);
         assert_eq!((s.next_due(0), s.pop_due(0, joined)), (Some(joined), Some(key(1))));
-        s.finish_round(key(1), 0, &[node(1)], TableState { live_nodes: 200, is_settling: false }, rng, joined);
+        s.finish_round(
+            key(1),
+            0,
+            &[node(1)],
+            TableState { live_nodes: 200, is_settling: false },
+            rng,
+            joined,
+        );
         s.on_new_node(&node(2), joined);
         assert_eq!(s.next_due(0), Some(joined + PROVOKED_PAUSE));
     }
