@@ -4,7 +4,7 @@ use crate::id::{ConnId, RequestId, Ticket, TorrentId};
 use core::net::{IpAddr, SocketAddr};
 use unchoke_wire::magnet::Magnet;
 use unchoke_wire::metainfo::Metainfo;
-use unchoke_wire::time::Duration;
+use unchoke_wire::time::{Duration, Instant};
 use unchoke_wire::{Bitfield, BlockRef, InfoHashes, PieceIndex};
 
 /// One thing that happened.
@@ -23,6 +23,8 @@ pub enum Input<'a> {
         remote: SocketAddr,
         /// All bytes received so far, from the first.
         received: &'a [u8],
+        /// When it was accepted: its handshake has one budget of time from the first byte to the last.
+        since: Instant,
     },
     /// A dial asked for by [`crate::Output::Connect`] succeeded.
     Connected {

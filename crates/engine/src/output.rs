@@ -43,6 +43,14 @@ pub enum Output {
         /// What to write.
         plan: SendPlan,
     },
+    /// How long what is sent on the connection may go without an acknowledgement before it is taken for lost, and
+    /// `Closed`.
+    Patience {
+        /// The connection.
+        conn: ConnId,
+        /// How long; `None`: as long as usual.
+        within: Option<Duration>,
+    },
     /// Close the connection. It is forgotten: nothing is said of it any more.
     Close {
         /// The connection.

@@ -158,7 +158,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             (Some(conn), _) => seed.input(Input::Received { conn, bytes: &mut to_seed }, now),
             (None, Some(torrent)) => {
                 let (ticket, remote) = (Ticket(1), leech.addr);
-                seed.input(Input::Accepted { ticket, torrent, remote, received: &to_seed }, now);
+                let received = &to_seed;
+                seed.input(Input::Accepted { ticket, torrent, remote, received, since: now }, now);
             }
             (None, None) => return Err("the torrent was added".into()),
         }

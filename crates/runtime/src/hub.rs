@@ -275,10 +275,10 @@ impl HubThread {
 
     fn apply(&mut self, output: HubOutput) {
         match output {
-            HubOutput::Route { ticket, shard, torrent, received } => {
+            HubOutput::Route { ticket, shard, torrent, received, since } => {
                 let Some((mut stream, remote)) = self.conns.remove(&token_of(ticket)) else { return };
                 let moved = self.parts.poll.registry().deregister(&mut stream);
-                let message = ShardMessage::Accepted { ticket, torrent, stream, remote, received };
+                let message = ShardMessage::Accepted { ticket, torrent, stream, remote, received, since };
                 if let (Ok(()), Some(shard)) = (moved, self.parts.shards.get(usize::from(shard.0))) {
                     // a shard that does not keep up takes no more connections
                     let _ = shard.offer(message);

@@ -28,6 +28,12 @@ fn of_two_connections_between_the_same_two_one_stays() {
     play("cross-dial", 100);
 }
 
+//= H3f-3
+#[test]
+fn a_host_that_moves_goes_on_within_seconds() {
+    play("new-address", 20);
+}
+
 //= S09
 //= S11
 #[test]

@@ -168,9 +168,10 @@ impl World {
         let mut sent = 0;
         for output in self.hub.handle(input, self.now).collect::<Vec<_>>() {
             match output {
-                HubOutput::Route { ticket, shard, received, .. } => {
+                HubOutput::Route { ticket, shard, received, since, .. } => {
                     let waiting = self.waiting.remove(&ticket).expect("a connection is routed once");
                     assert_eq!((shard, &received), (ShardId(1), &waiting.bytes), "all its bytes");
+                    assert_eq!(since, waiting.since, "the time it has spent goes with it");
                     let hash: [u8; 20] = received[28..48].try_into().expect("twenty bytes");
                     assert!(self.registered.contains(&WireHash(hash)));
                 }

@@ -39,7 +39,7 @@ fn heard(stream: &[u8], step: usize) -> (Vec<TraceMessage>, bool) {
     let reserved = Reserved::default().with_fast().with_extension();
     let greeting = Handshake { reserved, info_hash: CONTENT.hash(), peer_id: PeerId([9; 20]) }.encode();
     let remote = SocketAddr::from(([80, 0, 0, 1], 7000));
-    let accepted = Input::Accepted { ticket: Ticket(1), torrent, remote, received: &greeting };
+    let accepted = Input::Accepted { ticket: Ticket(1), torrent, remote, received: &greeting, since: BEGIN };
     let mut conn: Option<ConnId> = None;
     for output in engine.handle(accepted, BEGIN) {
         if let Output::Adopt { conn: adopted, .. } = output {

@@ -124,7 +124,7 @@ impl Swarm {
         also.iter().for_each(|m| m.encode_into(&mut received));
         Message::Unchoke.encode_into(&mut received);
         let (ticket, torrent) = (Ticket(self.joined.into()), self.torrent);
-        self.input(Input::Accepted { ticket, torrent, remote: addr, received: &received });
+        self.input(Input::Accepted { ticket, torrent, remote: addr, received: &received, since: self.now });
         let conn = self.peers.last().map(|p| p.conn).expect("it was adopted");
         self.by_conn.insert(conn, self.peers.len() - 1);
         self.settle();

@@ -46,6 +46,13 @@ impl Engine {
             assert_eq!(c.interesting, wanted, "pieces of interest of {id:?}");
             let is_told = !c.is_ready() || c.am_interested == (c.interesting > 0);
             assert!(is_told, "{id:?} is told of our interest");
+            let rival = c.rival.map(|id| self.conns.get(id).map(|r| (r.stage, r.torrent)));
+            assert!(
+                rival.is_none_or(|r| r == Some((Stage::Waiting, torrent))),
+                "{id:?} has a rival that waits"
+            );
+            let is_rival = t.conns.iter().any(|o| self.conns[*o].rival == Some(id));
+            assert_eq!(c.stage == Stage::Waiting, is_rival, "{id:?} waits for one that is there");
             assert!(!c.is_choking || c.is_fast() || c.requests.is_empty(), "asked while choked");
         }
     }

@@ -7,15 +7,14 @@ use crate::input::{ClosedBy, PeerSource};
 use crate::output::{Output, TraceMessage};
 use crate::peer::has::PeerHas;
 use crate::peer::{PeerConn, Stage};
-use crate::peer_list::is_newer_kept;
 use crate::settings::PeerIdRule;
 use crate::torrent::{Phase, Torrent};
 use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeSet;
 use unchoke_wire::handshake::{HANDSHAKE_LEN, Handshake, PREFIX_LEN, Reserved, parse_prefix};
 use unchoke_wire::scope::Scope;
-use unchoke_wire::time::Duration;
-use unchoke_wire::{Bitfield, PeerId, WireHash};
+use unchoke_wire::time::{Duration, Instant};
+use unchoke_wire::{Bitfield, WireHash};
 
 /// How long a dial may take.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,6 +28,16 @@ const USELESS_AFTER: Duration = Duration::from_secs(60);
 const UNGIVING_AFTER: Duration = Duration::from_secs(120);
 /// A connection that ends without payload within this is taken for one that both sides wanted otherwise.
 const MISSED_WITHIN: Duration = Duration::from_secs(10);
+
+/// An accepted connection that names a torrent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    pub(super) ticket: Ticket,
+    pub(super) torrent: TorrentId,
+    pub(super) remote: SocketAddr,
+    /// When it was accepted.
+    pub(super) since: Instant,
+}
 
 impl Engine {
     /// Dials peers of a torrent, as many as there is room for.
@@ -51,15 +60,10 @@ impl Engine {
         }
     }
 
-    pub(super) fn accepted(
-        &mut self,
-        ticket: Ticket,
-        torrent: TorrentId,
-        remote: SocketAddr,
-        received: &[u8],
-    ) {
+    pub(super) fn accepted(&mut self, arrival: Arrival, received: &[u8]) {
+        let Arrival { ticket, torrent, remote, since } = arrival;
         let is_waking = self.waking.contains_key(&torrent) || self.torrents.asleep(torrent).is_some();
-        if is_waking && self.wait(ticket, torrent, remote, received) {
+        if is_waking && self.wait(arrival, received) {
             return;
         }
         self.make_room(torrent);
@@ -69,7 +73,9 @@ impl Engine {
             self.out.push_back(Output::Refuse { ticket });
             return;
         };
-        let conn = self.conns.insert(PeerConn::new(torrent, key, remote, false, self.now));
+        let mut conn = PeerConn::new(torrent, key, remote, false, self.now);
+        conn.since = since.min(self.now);
+        let conn = self.conns.insert(conn);
         self.torrents[torrent].conns.push(conn);
         self.out.push_back(Output::Adopt { ticket, conn });
         self.receive(conn, received);
@@ -192,7 +198,11 @@ impl Engine {
         let result = match c.stage {
             Stage::Dialling => Ok(()),
             Stage::Handshake => self.receive_handshake(conn, bytes),
-            Stage::Ready => self.receive_messages(conn, bytes),
+            Stage::Waiting => self.receive_early(conn, bytes),
+            Stage::Ready => {
+                self.outlive(conn);
+                self.receive_messages(conn, bytes)
+            }
         };
         if let Err(reason) = result {
             self.close(conn, reason);
@@ -220,7 +230,10 @@ impl Engine {
         if let Some(handshake) = whole.map_err(|e| CloseReason::Protocol(e.to_string()))? {
             self.handshake_done(conn, handshake)?;
             if !rest.is_empty() {
-                self.receive_messages(conn, rest)?;
+                return match self.conns[conn].stage {
+                    Stage::Waiting => self.receive_early(conn, rest),
+                    _ => self.receive_messages(conn, rest),
+                };
             }
         }
         Ok(())
@@ -239,13 +252,19 @@ impl Engine {
         if is_wrong && self.settings.peer_id_rule == PeerIdRule::Strict {
             return Err(CloseReason::WrongPeerId);
         }
-        let peer_id = handshake.peer_id;
+        (c.peer_id, c.reserved) = (handshake.peer_id, handshake.reserved.common(ours));
         self.trace(conn, false, TraceMessage::Handshake(raw));
-        self.drop_duplicates(conn, peer_id)?;
+        if self.may_begin(conn)? {
+            self.begin(conn);
+        }
+        Ok(())
+    }
+
+    /// Both handshakes are through, and no other connection of its peer id is in the way.
+    pub(super) fn begin(&mut self, conn: ConnId) {
         let c = &mut self.conns[conn];
         let t = &mut self.torrents[c.torrent];
-        (c.stage, c.since, c.peer_id) = (Stage::Ready, self.now, peer_id);
-        c.reserved = handshake.reserved.common(ours);
+        (c.stage, c.since) = (Stage::Ready, self.now);
         t.swarm_version += 1;
         c.send.have_cursor = t.have_log.len();
         if let Some(info) = &t.info {
@@ -256,10 +275,9 @@ impl Engine {
             c.has = PeerHas::Known(none);
         }
         t.peers.connected(c.key, self.now);
-        let (torrent, remote, is_outgoing) = (c.torrent, c.remote, c.is_outgoing);
+        let (torrent, remote, peer_id, is_outgoing) = (c.torrent, c.remote, c.peer_id, c.is_outgoing);
         self.event(Event::PeerConnected { torrent, conn, remote, peer_id, is_outgoing });
         self.greet(conn);
-        Ok(())
     }
 
     /// Remembers that we met ourselves. Who accepts hears of it first and closes, so that the dialling side never
@@ -273,26 +291,6 @@ impl Engine {
         for key in ours.map(|id| self.conns[*id].key).collect::<Vec<_>>() {
             t.peers.note_ourselves(key);
         }
-    }
-
-    /// Keeps one of several connections to the same peer id: of two in opposite directions the one that the side
-    /// with the greater id dialled, so that both sides keep the same; of two in the same direction the older. An id
-    /// proves nothing: from another address it never costs the older connection its place.
-    fn drop_duplicates(&mut self, conn: ConnId, peer_id: PeerId) -> Result<(), CloseReason> {
-        let c = &self.conns[conn];
-        let t = &self.torrents[c.torrent];
-        let twin = t.conns.iter().copied().filter(|id| *id != conn).find(|id| {
-            let other = &self.conns[*id];
-            other.is_ready() && other.peer_id == peer_id
-        });
-        let Some(twin) = twin else { return Ok(()) };
-        let older = &self.conns[twin];
-        let is_same_host = older.remote.ip().to_canonical() == c.remote.ip().to_canonical();
-        if !is_same_host || !is_newer_kept(t.peer_id, peer_id, older.is_outgoing, c.is_outgoing) {
-            return Err(CloseReason::Duplicate);
-        }
-        self.close(twin, CloseReason::Duplicate);
-        Ok(())
     }
 
     pub(super) fn closed(&mut self, conn: ConnId, reason: ClosedBy) {
@@ -340,8 +338,11 @@ impl Engine {
                 picker.peer_left(c.key, has);
             }
         }
+        self.forget_rivalry(conn, &c);
+        let Some(t) = self.torrents.get_mut(c.torrent) else { return };
         // to be connected twice is no failure of where we dialled
-        if c.is_ready() || (c.is_outgoing && reason == CloseReason::Duplicate) {
+        let is_twice = c.stage == Stage::Waiting || c.is_outgoing && reason == CloseReason::Duplicate;
+        if c.is_ready() || is_twice {
             let is_short = self.now.since(c.since) < MISSED_WITHIN && c.down.total() + c.up.total() == 0;
             if is_short && matches!(reason, CloseReason::Remote | CloseReason::Duplicate) {
                 t.peers.missed(c.key, self.now);

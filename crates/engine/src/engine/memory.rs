@@ -48,7 +48,7 @@ impl Engine {
         let out = self.conns.values().map(|c| bytes(c.requests.len() * REQUEST_LEN));
         let short_plans = u64::from(BLOCK_LEN) * PLAN_BLOCKS_MIN * bytes(connections_max);
         let peers = awake().map(|t| bytes(t.peers.len() * peer_list::PEER_LEN)).sum();
-        let parts = self.conns.values().map(|c| bytes(c.receive.held()));
+        let parts = self.conns.values().map(|c| bytes(c.receive.held() + c.handshake.len()));
         let pieces = self.open_bytes + self.pool.bytes();
         vec![
             part("piece buffers", piece_buffer_bytes.max(piece_len), Some(pieces)),

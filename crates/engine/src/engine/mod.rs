@@ -9,6 +9,7 @@ mod check;
 mod commands;
 mod connections;
 mod doubt;
+mod duplicates;
 mod exchange;
 mod extended;
 mod memory;
@@ -37,6 +38,7 @@ use crate::rate_limit::RateLimit;
 use crate::settings::Settings;
 use crate::torrent::buffer_pool::BufferPool;
 use crate::tracker::{Announcer, Connections};
+use connections::Arrival;
 use core::ops::Bound;
 use exchange::FIND_WAIT;
 use metadata::MetadataRoom;
@@ -113,6 +115,8 @@ struct Touched {
     slots: bool,
     /// Whether there may be room for another connection or dial.
     room: bool,
+    /// Connections that waited for another one of their peer id, which is gone.
+    rivals: BTreeSet<ConnId>,
 }
 
 /// What to do, in order. Dropping it keeps what was not taken for the next turn.
@@ -174,8 +178,8 @@ impl Engine {
         self.now = self.now.max(now);
         match input {
             Input::Timeout => self.timeout(),
-            Input::Accepted { ticket, torrent, remote, received } => {
-                self.accepted(ticket, torrent, remote, received);
+            Input::Accepted { ticket, torrent, remote, received, since } => {
+                self.accepted(Arrival { ticket, torrent, remote, since }, received);
             }
             Input::Connected { conn } => self.connected(conn),
             Input::Received { conn, bytes } => self.received(conn, bytes),
@@ -230,6 +234,9 @@ impl Engine {
 
     /// Works off what the turn touched.
     fn end_turn(&mut self) {
+        while let Some(rival) = self.touched.rivals.pop_first() {
+            self.succeed(rival);
+        }
         while let Some(torrent) = self.touched.offers.pop_first() {
             self.offer_pieces(torrent);
         }

@@ -5,9 +5,10 @@
 //! nobody has been connected to for a while, and that has nobody to ask, falls asleep again.
 
 use super::Engine;
+use super::connections::Arrival;
 use super::torrents::{Slot, wire_hashes};
 use crate::event::Event;
-use crate::id::{Ticket, TorrentId};
+use crate::id::TorrentId;
 use crate::input::{AddAsleep, PeerSource};
 use crate::output::{HubCommand, Output};
 use crate::peer_list::PeerList;
@@ -47,9 +48,9 @@ pub(super) struct Waking {
 /// An accepted connection that waits for its torrent.
 #[derive(Debug)]
 struct Waiting {
-    ticket: Ticket,
-    remote: SocketAddr,
+    arrival: Arrival,
     received: Vec<u8>,
+    /// When it began to wait.
     since: Instant,
 }
 
@@ -150,20 +151,15 @@ impl Engine {
     }
 
     /// Lets an accepted connection wait for a torrent that sleeps or is waking up. `false` when there is no such.
-    pub(super) fn wait(
-        &mut self,
-        ticket: Ticket,
-        torrent: TorrentId,
-        remote: SocketAddr,
-        received: &[u8],
-    ) -> bool {
+    pub(super) fn wait(&mut self, arrival: Arrival, received: &[u8]) -> bool {
+        let Arrival { ticket, torrent, .. } = arrival;
         if self.torrents.asleep(torrent).is_some_and(|s| !s.is_paused) {
             self.rouse(torrent);
         }
         let in_all: usize = self.waking.values().map(|w| w.conns.len()).sum();
         let Some(waking) = self.waking.get_mut(&torrent) else { return false };
         if waking.conns.len() < WAITING_MAX && in_all < WAITING_IN_ALL_MAX {
-            waking.conns.push(Waiting { ticket, remote, received: received.to_vec(), since: self.now });
+            waking.conns.push(Waiting { arrival, received: received.to_vec(), since: self.now });
         } else {
             self.out.push_back(Output::Refuse { ticket });
         }
@@ -224,8 +220,10 @@ impl Engine {
     /// The storage of a torrent that woke up is ready: who waited comes in, and whom it was told of is dialled.
     pub(super) fn let_in(&mut self, torrent: TorrentId) {
         let Some(Waking { conns, heard }) = self.waking.remove(&torrent) else { return };
-        for Waiting { ticket, remote, received, .. } in conns {
-            self.accepted(ticket, torrent, remote, &received);
+        for Waiting { arrival, received, since } in conns {
+            // what was spent on waking up is not its own time
+            let since = arrival.since + self.now.since(since);
+            self.accepted(Arrival { since, ..arrival }, &received);
         }
         for Heard { source, told_by, peers, ids } in heard {
             self.peers_found(torrent, source, &peers, told_by);
@@ -236,8 +234,8 @@ impl Engine {
 
     /// A torrent does not wake up: who waited for it is sent away.
     pub(super) fn send_away(&mut self, torrent: TorrentId) {
-        for Waiting { ticket, .. } in self.waking.remove(&torrent).map(|w| w.conns).unwrap_or_default() {
-            self.out.push_back(Output::Refuse { ticket });
+        for waiting in self.waking.remove(&torrent).map(|w| w.conns).unwrap_or_default() {
+            self.out.push_back(Output::Refuse { ticket: waiting.arrival.ticket });
         }
     }
 
@@ -246,7 +244,7 @@ impl Engine {
         let Some(waking) = self.waking.get_mut(&torrent) else { return };
         let now = self.now;
         for late in waking.conns.extract_if(.., |w| now.since(w.since) >= WAIT_MAX) {
-            self.out.push_back(Output::Refuse { ticket: late.ticket });
+            self.out.push_back(Output::Refuse { ticket: late.arrival.ticket });
         }
     }
 

@@ -1,5 +1,6 @@
 //! What is looked over once a second, while there are connections: rates, silence, keep-alives, the choker.
 
+use super::duplicates::WAIT_MAX;
 use super::{Engine, TICK};
 use crate::event::CloseReason;
 use crate::id::ConnId;
@@ -39,16 +40,20 @@ impl Engine {
         c.down.roll(now);
         c.up.roll(now);
         c.requests.adapt(c.down.rate(), now);
-        let timed_out = match c.stage {
-            Stage::Dialling => false,
-            Stage::Handshake => now.since(c.since) >= HANDSHAKE_TIMEOUT,
+        let over = match c.stage {
+            Stage::Dialling => None,
+            Stage::Handshake => (now.since(c.since) >= HANDSHAKE_TIMEOUT).then_some(CloseReason::Timeout),
+            // the other one is not gone
+            Stage::Waiting => (now.since(c.since) >= WAIT_MAX).then_some(CloseReason::Duplicate),
             Stage::Ready => {
                 let stalled = c.send.plan().map(|(_, since)| now.since(since.max(c.last_sent)));
-                now.since(c.last_received) >= SILENCE_MAX || stalled.is_some_and(|time| time >= STALL_MAX)
+                let is_stalled = stalled.is_some_and(|time| time >= STALL_MAX);
+                let is_over = is_stalled || now.since(c.last_received) >= SILENCE_MAX;
+                is_over.then_some(CloseReason::Timeout)
             }
         };
-        if timed_out {
-            self.close(conn, CloseReason::Timeout);
+        if let Some(reason) = over {
+            self.close(conn, reason);
             return;
         }
         if c.stage != Stage::Ready {

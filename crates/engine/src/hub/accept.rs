@@ -46,7 +46,14 @@ pub enum Verdict {
     /// Wait for more bytes.
     Wait,
     /// It names this swarm.
-    Names(Prefix, Vec<u8>),
+    Names {
+        /// The first bytes of its handshake.
+        prefix: Prefix,
+        /// All of its bytes.
+        received: Vec<u8>,
+        /// When it was accepted.
+        since: Instant,
+    },
     /// It speaks another protocol.
     Other(HandshakeError),
 }
@@ -119,8 +126,10 @@ impl Accepting {
         match parse_prefix(&pending.bytes[..pending.bytes.len().min(PREFIX_LEN)]) {
             Ok(None) => Verdict::Wait,
             Ok(Some(prefix)) => {
-                let bytes = self.remove(ticket).map(|p| p.bytes).unwrap_or_default();
-                Verdict::Names(prefix, bytes)
+                let Some(Pending { bytes: received, since, .. }) = self.remove(ticket) else {
+                    return Verdict::Wait;
+                };
+                Verdict::Names { prefix, received, since }
             }
             Err(e) => {
                 self.remove(ticket);
@@ -288,7 +297,10 @@ mod tests {
             assert_eq!(a.received(Ticket(1), &[*byte]), Verdict::Wait);
         }
         match a.received(Ticket(1), &bytes[47..48]) {
-            Verdict::Names(prefix, got) => assert_eq!((prefix.info_hash, got), (hash, bytes[..48].to_vec())),
+            Verdict::Names { prefix, received, since } => {
+                assert_eq!((prefix.info_hash, received), (hash, bytes[..48].to_vec()));
+                assert_eq!(since, Instant::ZERO, "what it has spent of its time goes with it");
+            }
             other => panic!("{other:?}"),
         }
         assert_eq!(a.accept(Ticket(2), addr(1, 1), Instant::ZERO), None);

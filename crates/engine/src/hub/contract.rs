@@ -6,6 +6,7 @@ use crate::output::HubCommand;
 use core::net::{IpAddr, SocketAddr};
 use unchoke_wire::compact::Family;
 use unchoke_wire::krpc::{NodeId, NodeInfo};
+use unchoke_wire::time::Instant;
 use unchoke_wire::{HostPort, WireHash};
 
 /// One thing that happened.
@@ -87,6 +88,8 @@ pub enum HubOutput {
         torrent: TorrentId,
         /// All bytes received so far.
         received: Vec<u8>,
+        /// When it was accepted.
+        since: Instant,
     },
     /// Close the connection without a word.
     Drop {

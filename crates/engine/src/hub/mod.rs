@@ -131,9 +131,11 @@ impl Hub {
         match self.accepting.received(ticket, bytes) {
             Verdict::Wait => {}
             Verdict::Other(_) => self.out.push_back(HubOutput::Drop { ticket }),
-            Verdict::Names(prefix, received) => {
+            Verdict::Names { prefix, received, since } => {
                 let output = match self.owners.get(&prefix.info_hash) {
-                    Some(o) => HubOutput::Route { ticket, shard: o.shard, torrent: o.torrent, received },
+                    Some(o) => {
+                        HubOutput::Route { ticket, shard: o.shard, torrent: o.torrent, received, since }
+                    }
                     None => HubOutput::Drop { ticket },
                 };
                 self.out.push_back(output);

@@ -11,7 +11,7 @@ pub mod requests;
 pub mod send;
 pub mod uploads;
 
-use crate::id::{PeerKey, TorrentId};
+use crate::id::{ConnId, PeerKey, TorrentId};
 use crate::torrent::piece_buffers::Incoming;
 use core::net::SocketAddr;
 use has::PeerHas;
@@ -48,7 +48,9 @@ pub enum Stage {
     Dialling,
     /// Bytes pass; the peer's handshake is not whole yet.
     Handshake,
-    /// Both handshakes are through.
+    /// Both handshakes are through, and another connection of the same peer id has to show that it is alive.
+    Waiting,
+    /// Both handshakes are through, and messages are taken.
     Ready,
 }
 
@@ -73,8 +75,10 @@ pub struct PeerConn {
     pub peer_id: PeerId,
     /// The extensions both sides speak.
     pub reserved: Reserved,
-    /// Bytes of a handshake that is not whole.
+    /// Bytes of a handshake that is not whole; of what followed it while it is [`Stage::Waiting`].
     pub handshake: Vec<u8>,
+    /// The connection of the same peer id that takes its place unless it shows that it is alive.
+    pub rival: Option<ConnId>,
     /// The stream in.
     pub receive: Receive,
     /// The stream out.
@@ -164,6 +168,7 @@ impl PeerConn {
             peer_id: PeerId([0; 20]),
             reserved: Reserved::default(),
             handshake: Vec::new(),
+            rival: None,
             receive: Receive::default(),
             send: SendQueue::default(),
             requests: Requests::default(),

@@ -92,6 +92,8 @@ pub struct Host {
     pub holds_jobs: bool,
     /// Its sockets take nothing.
     pub is_stuck: bool,
+    /// What was said last of how long connections may be silent.
+    patience: BTreeMap<(usize, usize), Option<Duration>>,
     contents: BTreeMap<TorrentId, Content>,
     ends: BTreeMap<ConnId, (usize, usize)>,
     tickets: BTreeMap<Ticket, (usize, usize)>,
@@ -172,6 +174,7 @@ impl Net {
             held: Vec::new(),
             holds_jobs: false,
             is_stuck: false,
+            patience: BTreeMap::new(),
             contents: BTreeMap::new(),
             ends: BTreeMap::new(),
             tickets: BTreeMap::new(),
@@ -244,6 +247,11 @@ impl Net {
         self.hub_outputs(host, outputs);
         self.settle();
         Puppet(wire, 0)
+    }
+
+    /// How long a host lets its connection with a puppet be silent, once that was said.
+    pub fn patience(&self, host: usize, Puppet(wire, side): Puppet) -> Option<Option<Duration>> {
+        self.hosts[host].patience.get(&(wire, 1 - side)).copied()
     }
 
     /// The test listens at this address from now on.
@@ -474,10 +482,11 @@ impl Net {
     fn hub_outputs(&mut self, host: usize, outputs: Vec<HubOutput>) {
         for output in outputs {
             match output {
-                HubOutput::Route { ticket, torrent, received, .. } => {
+                HubOutput::Route { ticket, torrent, received, since, .. } => {
                     let (wire, side) = self.hosts[host].tickets[&ticket];
                     let remote = self.remote(wire, side);
-                    self.engine(host, Input::Accepted { ticket, torrent, remote, received: &received });
+                    let received = &received;
+                    self.engine(host, Input::Accepted { ticket, torrent, remote, received, since });
                 }
                 HubOutput::Drop { ticket } => self.drop_ticket(host, ticket),
                 HubOutput::Peers { torrent, source, peers, .. } => {
@@ -544,6 +553,10 @@ impl Net {
                 self.todo.push_back(Todo::Sent(host, conn, bytes.len() as u64));
                 self.todo.push_back(Todo::Bytes(wire, 1 - side, bytes));
                 self.todo.push_back(Todo::Ready(host, conn));
+            }
+            Output::Patience { conn, within } => {
+                let place = self.hosts[host].ends[&conn];
+                self.hosts[host].patience.insert(place, within);
             }
             Output::Close { conn } => {
                 if let Some((wire, side)) = self.hosts[host].ends.remove(&conn) {

@@ -56,6 +56,27 @@ fn a_handshake_that_does_not_end_is_closed_and_hinders_nobody() {
     assert!(idle.iter().all(|p| net.is_closed(*p)) && !net.is_closed(peer));
 }
 
+//= H3b-2
+#[test]
+fn a_handshake_has_ten_seconds_in_all_whoever_waits_for_it() {
+    let (mut net, content) = host(Settings::default());
+    let bytes = crate::net::handshake(&content, 1, plain());
+    let peer = net.dial(0, "90.1.1.1:40000".parse().unwrap());
+    net.send(peer, &bytes[..20]);
+    net.run_for(Duration::from_millis(9_900));
+    net.send(peer, &bytes[20..48]);
+    assert_eq!(net.came(peer).len(), 68, "the hub hands it on");
+    assert!(!net.is_closed(peer));
+    // connections are looked over once a second
+    net.run_for(Duration::from_millis(1_100));
+    assert!(net.is_closed(peer));
+    let in_time = net.dial(0, "90.1.2.1:40000".parse().unwrap());
+    net.run_for(Duration::from_millis(9_900));
+    net.send(in_time, &bytes);
+    net.run_for(Duration::from_secs(5));
+    assert!(!net.is_closed(in_time));
+}
+
 #[test]
 fn an_idle_torrent_sets_no_clock() {
     let (mut net, _) = host(Settings::default());

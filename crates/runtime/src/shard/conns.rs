@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use mio::event::Event;
 use mio::net::TcpStream;
@@ -136,6 +137,14 @@ impl Io {
             self.conns.iter().filter(|(_, c)| is_stranded(c)).map(|(conn, _)| conn).collect();
         for conn in stranded {
             self.lost(conn, ClosedBy::Remote);
+        }
+    }
+
+    /// How long sent bytes may go without an acknowledgement from now on.
+    pub(super) fn be_patient(&self, conn: ConnId, within: Option<Duration>) {
+        if let Some(c) = self.conns.get(conn) {
+            // a connection that dies right away is seen by its first read or write
+            let _ = sys::set_patience(&c.stream, within);
         }
     }
 

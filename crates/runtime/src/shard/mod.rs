@@ -54,6 +54,7 @@ pub(crate) enum ShardMessage {
         stream: TcpStream,
         remote: std::net::SocketAddr,
         received: Vec<u8>,
+        since: Instant,
     },
     /// Verify jobs are done.
     Verified(Vec<Verified>),
@@ -227,9 +228,9 @@ impl Shard {
 
     fn message(&mut self, message: ShardMessage) {
         match message {
-            ShardMessage::Accepted { ticket, torrent, stream, remote, received } => {
+            ShardMessage::Accepted { ticket, torrent, stream, remote, received, since } => {
                 self.io.tickets.insert(ticket, (stream, remote));
-                self.input(Input::Accepted { ticket, torrent, remote, received: &received });
+                self.input(Input::Accepted { ticket, torrent, remote, received: &received, since });
             }
             ShardMessage::Verified(done) => {
                 self.io.verifies.done(done.len());

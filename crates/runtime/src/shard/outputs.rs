@@ -27,6 +27,7 @@ impl Io {
             Output::Connect { conn, addr, timeout } => self.connect(conn, addr, now + timeout),
             Output::WantSend { conn } => self.want_send(conn),
             Output::Send { conn, plan } => self.send(conn, plan),
+            Output::Patience { conn, within } => self.be_patient(conn, within),
             Output::Close { conn } => self.close(conn),
             Output::Datagram { to, bytes } => self.links.datagrams.send(&bytes, to),
             Output::Http(request) => self.http(request),

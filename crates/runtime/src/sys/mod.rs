@@ -9,4 +9,4 @@ mod net;
 pub(crate) use datagrams::{Arrived, Outgoing, send_all};
 pub(crate) use descriptors::{raise_descriptors, share_descriptors};
 pub(crate) use interfaces::{InterfaceAddr, interfaces};
-pub(crate) use net::{notice_silence, report_unreachable, take_unreachable};
+pub(crate) use net::{notice_silence, report_unreachable, set_patience, take_unreachable};

@@ -50,8 +50,19 @@ pub(crate) fn notice_silence(stream: &mio::net::TcpStream) -> io::Result<()> {
     sockopt::set_tcp_keepidle(stream, PROBE_AFTER)?;
     sockopt::set_tcp_keepintvl(stream, PROBE_EVERY)?;
     sockopt::set_socket_keepalive(stream, true)?;
-    #[cfg(target_os = "linux")]
-    sockopt::set_tcp_user_timeout(stream, SILENCE_MAX_MS)?;
+    set_patience(stream, None)
+}
+
+/// Has the system end a connection when what was sent is not acknowledged for so long; `None`: for a minute.
+#[cfg(target_os = "linux")]
+pub(crate) fn set_patience(stream: &mio::net::TcpStream, within: Option<Duration>) -> io::Result<()> {
+    let ms = u32::try_from(within.unwrap_or(SILENCE_MAX).as_millis()).unwrap_or(u32::MAX);
+    Ok(rustix::net::sockopt::set_tcp_user_timeout(stream, ms)?)
+}
+
+/// Other systems decide that themselves.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn set_patience(_stream: &mio::net::TcpStream, _within: Option<Duration>) -> io::Result<()> {
     Ok(())
 }
 
@@ -61,11 +72,25 @@ const PROBE_AFTER: Duration = Duration::from_secs(30);
 const PROBE_EVERY: Duration = Duration::from_secs(10);
 /// How long sent bytes and probes may go without an acknowledgement.
 #[cfg(target_os = "linux")]
-const SILENCE_MAX_MS: u32 = 60_000;
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_patience_with_a_connection_is_set_and_taken_back() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let stream = mio::net::TcpStream::from_std(stream);
+        let patience = || rustix::net::sockopt::tcp_user_timeout(&stream).unwrap();
+        notice_silence(&stream).unwrap();
+        assert_eq!(patience(), 60_000);
+        set_patience(&stream, Some(Duration::from_secs(5))).unwrap();
+        assert_eq!(patience(), 5_000);
+        set_patience(&stream, None).unwrap();
+        assert_eq!(patience(), 60_000);
+    }
 
     #[test]
     fn a_refused_datagram_is_told_by_its_address() {

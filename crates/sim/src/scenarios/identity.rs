@@ -1,6 +1,7 @@
 //! Who is who: peer ids, ourselves, two connections between the same two, many torrents on one port.
 
 use super::{Played, Scenario, Setup, ensure, home, played};
+use crate::fault::{Fault, FaultKind, FaultPlan};
 use crate::host::HostSettings;
 use crate::marks::Mark;
 use crate::swarm::{self, About, BY_HAND, Content};
@@ -18,6 +19,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "strict-id", what: "wrong peer ids, strict and lenient", run: strict_id },
     Scenario { name: "self-dial", what: "a host is told its own address", run: self_dial },
     Scenario { name: "cross-dial", what: "two hosts dial each other", run: cross_dial },
+    Scenario { name: "new-address", what: "a host moves and is let in at once", run: new_address },
     Scenario { name: "session-ids", what: "a peer id is kept for a session", run: session_ids },
     Scenario { name: "many-torrents", what: "a hundred torrents on one port", run: many_torrents },
 ];
@@ -96,6 +98,34 @@ fn cross_dial(setup: &Setup) -> Result<Played, String> {
         format!("{} and {} connections are left", at_a.len(), at_b.len())
     })?;
     ensure(at_a[0].is_outgoing != at_b[0].is_outgoing, || "each kept another connection".to_owned())?;
+    played(world, Vec::new())
+}
+
+/// A host gets another address in mid-transfer, and the other side hears nothing of it for minutes: it takes the new
+/// connection of the same peer id for the old one as soon as that fails to show life.
+fn new_address(setup: &Setup) -> Result<Played, String> {
+    let mut world = World::new(setup.seed, true);
+    let content = Content::random(setup.seed, 1 << 20, 32 << 10, About::default());
+    let a = home(&mut world, false);
+    let limits = Settings { dht: false, upload_limit: Some(50_000), ..Settings::default() };
+    let b = world.add_host(HostSettings { engine: limits, ..HostSettings::default() });
+    let of_a = swarm::add(&mut world, a, &content, Bitfield::none(32), BY_HAND);
+    swarm::add(&mut world, b, &content, Bitfield::all(32), BY_HAND);
+    swarm::introduce(&mut world, a, of_a, b);
+    let done = |w: &World| w.host(a).engine.torrent_stats(of_a).map_or(0, |s| s.totals.downloaded);
+    world.run_for(Duration::from_secs(5));
+    ensure(done(&world) > 0, || "nothing came before the move".to_owned())?;
+    let lasts = Duration::from_secs(240);
+    let moves = Fault { after: Duration::ZERO, kind: FaultKind::IpChange, whom: a.0, lasts };
+    world.set_plan(FaultPlan { faults: vec![moves] }, setup.faults);
+    world.run_for(Duration::from_secs(1));
+    let own = vec![world.host(a).addr()];
+    world.command(a, Command::AddressesChanged(own));
+    let before = done(&world);
+    world.run_for(Duration::from_secs(15));
+    ensure(done(&world) > before, || "nothing came for 15 s after the move".to_owned())?;
+    let is_done = world.run_while(Duration::from_secs(60), |w| swarm::is_complete(w, a, of_a));
+    ensure(is_done, || "A did not complete".to_owned())?;
     played(world, Vec::new())
 }
 

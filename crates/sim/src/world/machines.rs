@@ -66,10 +66,11 @@ impl World {
 
     fn hub_output(&mut self, host: HostId, output: HubOutput) {
         match output {
-            HubOutput::Route { ticket, torrent, received, .. } => {
+            HubOutput::Route { ticket, torrent, received, since, .. } => {
                 if let Some(end) = self.hosts[host.0].ends.get(&EndName::Ticket(ticket)).copied() {
                     let remote = self.remote_of(end);
-                    self.engine(host, Input::Accepted { ticket, torrent, remote, received: &received });
+                    let received = &received;
+                    self.engine(host, Input::Accepted { ticket, torrent, remote, received, since });
                 }
             }
             HubOutput::Drop { ticket } => self.close_named(host, EndName::Ticket(ticket)),
@@ -130,6 +131,7 @@ impl World {
                 }
             }
             Output::Send { conn, plan } => self.send_plan(host, conn, plan),
+            Output::Patience { conn, within } => self.lose_patience(host, conn, within),
             Output::Close { conn } => {
                 self.hosts[host.0].dialling.remove(&conn);
                 self.close_named(host, EndName::Conn(conn));

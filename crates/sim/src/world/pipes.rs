@@ -300,6 +300,18 @@ impl World {
         self.gone(end);
     }
 
+    /// A connection whose other side is gone is found out when what is sent on it is not acknowledged in time. One that is
+    /// only slow keeps its patience: what is under way arrives.
+    pub(super) fn lose_patience(&mut self, host: HostId, conn: ConnId, within: Option<Duration>) {
+        let end = self.hosts[host.0].ends.get(&EndName::Conn(conn)).copied();
+        if let (Some(end), Some(within)) = (end, within)
+            && self.ends[end].is_reset
+            && !self.ends[self.ends[end].peer].is_open
+        {
+            self.at(self.now + within, Pending::Gone(end));
+        }
+    }
+
     /// The host that holds an end.
     pub(super) fn host_of_end(&self, end: usize) -> HostId {
         self.ends[end].host

@@ -43,7 +43,8 @@ impl World {
         let cut = if steps.byte() < 200 { received.len() } else { 48 + steps.below(20) };
         self.tickets.insert(ticket, remote);
         let before = self.peers.len();
-        self.handle(Input::Accepted { ticket, torrent, remote, received: &received[..cut] });
+        let since = self.now;
+        self.handle(Input::Accepted { ticket, torrent, remote, received: &received[..cut], since });
         // whoever is still there may say the rest
         if self.peers.len() > before
             && let Some(conn) = self.peers.last().filter(|p| p.stage == Stage::Greeting).map(|p| p.conn)

@@ -293,6 +293,7 @@ impl World {
                 assert!(self.peers.iter().any(|p| p.conn == trace.conn), "a message without a connection");
                 self.model.trace(&trace);
             }
+            Output::Patience { conn, .. } => _ = self.peer(conn),
             Output::Hub(_) => {}
         }
     }

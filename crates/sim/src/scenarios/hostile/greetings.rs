@@ -23,9 +23,14 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         number: 2,
         name: "hostile/02-slow-handshake",
-        what: "a handshake of one byte a second: closed at 10 s",
+        what: "a handshake of one byte a second, or of the 68 in 13.6 s: closed at 10 s",
         lasts: secs(13),
-        cast: |_| one(greets(Greeting::Drip(secs(1))), Reaction::Close(millis(11_500))),
+        cast: |_| {
+            // the second one has named its torrent by then
+            let paces = [secs(1), millis(200)];
+            let drip = |pace| Actor::new(greets(Greeting::Drip(pace)), Reaction::Close(millis(11_500)));
+            paces.map(drip).into()
+        },
         ..ROW
     },
     //= H3b-3
