@@ -248,6 +248,8 @@ impl Relocation {
                 Some(Errno::XDEV) => Ok(Done::OtherDisk),
                 // no second names on this file system, or not for files of others
                 Some(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK | Errno::ACCESS) => {
+                    // a folder that is lost takes with it what was renamed into it
+                    make_way(&roots.to, path).map_err(failed)?;
                     match volume::rename_new(roots.source(path), roots.target(path)) {
                         Err(e) if Errno::from_io_error(&e) == Some(Errno::XDEV) => Ok(Done::OtherDisk),
                         other => other.map(|()| Done::Renamed).map_err(failed),
@@ -537,6 +539,12 @@ fn check_stop(is_stopped: &AtomicBool, dir: &Path, path: &[String]) -> Result<()
 fn lookup(root: &Dir, dir: &Path) -> Result<volume::Lookup, StorageError> {
     let lookup = root.try_clone().and_then(volume::Lookup::new);
     lookup.map_err(|e| StorageError::new("open the folder", dir, e))
+}
+
+/// Makes the folders a file will lie in, durably.
+fn make_way(root: &Dir, path: &[String]) -> io::Result<()> {
+    volume::open_dir(root, &path[..path.len() - 1], true)?;
+    (0..path.len()).try_for_each(|depth| volume::sync_dir(&volume::open_dir(root, &path[..depth], false)?))
 }
 
 fn remove_if_there(root: &Dir, path: &[String]) -> io::Result<()> {
