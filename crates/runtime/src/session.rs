@@ -129,10 +129,7 @@ impl Session {
             listeners,
             datagrams: Arc::clone(&links.datagrams),
             addresses: AddressWatch::new(addrs.clone(), starter.clock.now()),
-            local: match config.engine.lsd && config.role == Role::Client {
-                true => LocalSockets::open(&addrs),
-                false => LocalSockets::default(),
-            },
+            local: local_sockets(&config, &addrs),
             shards: shards.clone(),
             resolver,
             sink: Arc::clone(&links.sink),
@@ -470,6 +467,14 @@ impl Starter {
             threads.push(spawn(&format!("shard-{}", id.0), move || shard.run())?);
         }
         Ok(threads)
+    }
+}
+
+/// Where peers of the local network are looked for; nowhere when that is off.
+fn local_sockets(config: &SessionConfig, addrs: &[SocketAddr]) -> LocalSockets {
+    match config.engine.lsd && config.role == Role::Client {
+        true => LocalSockets::open(addrs),
+        false => LocalSockets::default(),
     }
 }
 
