@@ -1,8 +1,10 @@
 //! What a disk that fails does to a torrent, and what it does not.
 
-use crate::net::{Content, Net};
+use crate::net::{Content, Net, modern};
 use unchoke_engine::{Command, Event, Input, Settings, TorrentId};
-use unchoke_wire::{Bitfield, BlockRef, PieceIndex};
+use unchoke_wire::limits::INVALID_REQUESTS_MAX;
+use unchoke_wire::time::Duration;
+use unchoke_wire::{Bitfield, BlockRef, Message, PieceIndex};
 
 fn settings() -> Settings {
     Settings { dht: false, ..Settings::default() }
@@ -57,7 +59,7 @@ fn a_failed_write_stops_the_torrent_and_a_resume_writes_what_came_without_asking
 fn pieces_whose_bytes_are_gone_come_again() {
     let (mut net, torrent) = unwritten(false);
     net.command(1, Command::Resume(torrent));
-    net.run_for(unchoke_wire::time::Duration::from_secs(70));
+    net.run_for(Duration::from_secs(70));
     assert!(net.has_all(1, torrent));
 }
 
@@ -96,14 +98,35 @@ fn a_piece_that_cannot_be_read_is_refused_and_the_others_are_served() {
     net.add_host(settings());
     let leech = net.add(1, &Content::small(), &Bitfield::none(3));
     net.connect(1, leech, 0);
-    net.run_for(unchoke_wire::time::Duration::from_secs(70));
+    net.run_for(Duration::from_secs(70));
     assert_eq!(net.hosts[1].engine.torrent_stats(leech).unwrap().pieces, (2, 3));
     // found good after all, it is told and fetched
     let mut good = Bitfield::none(3);
     good.set(PieceIndex(1));
     net.command(0, Command::Settle { torrent, good, bad: Bitfield::none(3) });
-    net.run_for(unchoke_wire::time::Duration::from_secs(70));
+    net.run_for(Duration::from_secs(70));
     assert!(net.has_all(1, leech) && net.has_all(0, torrent));
+}
+
+//= H3e-2
+#[test]
+fn a_peer_that_asks_for_a_lost_piece_again_and_again_is_refused_and_not_blamed() {
+    let (mut net, content, torrent) = seed();
+    let peer = net.join(0, &content, 1, modern());
+    net.say(peer, &[Message::Interested]);
+    net.run_for(Duration::from_secs(11));
+    let block = BlockRef { piece: PieceIndex(1), begin: 0, len: 16_384 };
+    net.input(0, Input::ReadFailed { torrent, block, error: "EIO".to_owned() });
+    for _ in 0..=INVALID_REQUESTS_MAX {
+        net.say(peer, &[Message::Request(block)]);
+    }
+    assert!(!net.is_closed(peer));
+    // a piece that never was is another matter
+    let nowhere = BlockRef { piece: PieceIndex(3), ..block };
+    for _ in 0..=INVALID_REQUESTS_MAX {
+        net.say(peer, &[Message::Request(nowhere)]);
+    }
+    assert!(net.is_closed(peer));
 }
 
 //= H3e-3
@@ -117,7 +140,7 @@ fn pieces_found_bad_are_fetched_again_and_nothing_before_they_are() {
     lost.set(PieceIndex(2));
     net.command(0, Command::Doubt { torrent, pieces: lost.clone() });
     net.connect(0, torrent, 1);
-    net.run_for(unchoke_wire::time::Duration::from_secs(70));
+    net.run_for(Duration::from_secs(70));
     assert_eq!(net.hosts[0].engine.torrent_stats(torrent).unwrap().pieces, (1, 3));
     assert_eq!(net.hosts[0].engine.torrent_stats(torrent).unwrap().totals.downloaded, 0);
     net.command(0, Command::Settle { torrent, good: Bitfield::none(3), bad: lost });
