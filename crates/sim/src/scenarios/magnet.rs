@@ -105,7 +105,8 @@ fn again(setup: &Setup) -> Result<Played, String> {
     let a = home(&mut world, false);
     let torrent = swarm::add_magnet(&mut world, a, &content, content.magnet(Vec::new()), BY_HAND);
     swarm::introduce(&mut world, a, torrent, seed);
-    let wait = Duration::from_millis(world.rng().random_range(0..500));
+    // on the nearest lines it is there after 300 ms
+    let wait = Duration::from_millis(world.rng().random_range(0..250));
     world.run_for(wait);
     ensure(!world.host(a).stored.contains_key(&torrent), || "the metadata was there too early".to_owned())?;
     world.command(a, Command::Remove(torrent));
