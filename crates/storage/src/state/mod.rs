@@ -20,7 +20,7 @@ use unchoke_wire::WireHash;
 
 use crate::error::StorageError;
 use crate::resume::{DecodeError, Loaded, Refused, ResumeRecord};
-use crate::volume::{self, File, How, Volume};
+use crate::volume::{self, File, How, Locked, Volume};
 pub use entry::{Discovery, TorrentEntry};
 pub use error::StateError;
 pub use generation::Recovered;
@@ -41,7 +41,7 @@ pub struct StateStore {
     /// Whether the older generation is behind.
     is_changed: AtomicBool,
     /// The lock on the folder, held as long as the store lives.
-    _lock: File,
+    _lock: Locked,
 }
 
 /// A change of what is stored.
@@ -90,9 +90,9 @@ impl StateStore {
         let lock_path = dir.join("lock");
         let failed = |e| StorageError::new("lock", &lock_path, e);
         let lock = volume.open(&lock_path, How::Create).map_err(failed)?;
-        if !volume::try_lock(&lock).map_err(failed)? {
+        let Some(lock) = volume::try_lock(lock).map_err(failed)? else {
             return Err(StateError::Busy { dir: dir.to_owned() });
-        }
+        };
         let path = dir.join(FILE);
         let opened = match volume.exists(&path).map_err(|e| StorageError::new("open", &path, e))? {
             true => open_file(volume, &path),

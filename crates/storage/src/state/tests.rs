@@ -68,6 +68,22 @@ fn folder_and_files_are_closed_to_others() {
     assert_eq!((mode(&dir), mode(&dir.join(FILE)), mode(&dir.join("lock"))), (0o700, 0o600, 0o600));
 }
 
+/// A program that is being started has every descriptor of ours until it is there.
+#[test]
+fn what_starts_a_program_meanwhile_does_not_find_the_folder_locked() {
+    let (dir, is_over) = (tempfile::tempdir().unwrap(), std::sync::atomic::AtomicBool::new(false));
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                Command::new("true").status().unwrap();
+            }
+        });
+        let opened: Vec<_> = (0..100).map(|_| StateStore::open(dir.path()).map(drop)).collect();
+        is_over.store(true, Ordering::Relaxed);
+        assert!(opened.iter().all(Result::is_ok), "{opened:?}");
+    });
+}
+
 //= H3d-7
 #[test]
 fn a_second_user_of_the_folder_is_refused_with_its_name() {

@@ -275,6 +275,13 @@ pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
+/// Gives back the lock on a file. Closing the file does that too, but not before a program that is being started has
+/// let go of the descriptor it inherited.
+pub(crate) fn unlock(file: &File) {
+    // what cannot be given back is gone with the descriptor
+    let _ = rustix::fs::flock(file, FlockOperation::Unlock);
+}
+
 /// Opens a file folder by folder, no link followed: what [`open_beneath`] does where the system has no call for it.
 pub(crate) fn walk_beneath(
     root: &OwnedFd,

@@ -8,9 +8,9 @@ mod paths;
 use crate::memory_disk::MemoryDisk;
 pub(crate) use moves::{Beneath, copy_link, copy_looks, create_new, link_new, link_target, rename_new};
 pub(crate) use open::{
-    Dir, File, Lookup, allocate, create_file, data_from, drop_cache, facts_of, file_system, folder_id,
-    is_in_memory, make_executable, make_link, open_dir, open_file, open_root, open_to_check, read_at,
-    read_now, remove_dir, remove_file, sync_dir, try_lock, will_need, write_at,
+    Dir, File, Locked, Lookup, allocate, create_file, data_from, drop_cache, facts_of, file_system,
+    folder_id, is_in_memory, make_executable, make_link, open_dir, open_file, open_root, open_to_check,
+    read_at, read_now, remove_dir, remove_file, sync_dir, try_lock, will_need, write_at,
 };
 pub(crate) use paths::How;
 

@@ -267,12 +267,28 @@ pub(crate) fn sync_dir(dir: &Dir) -> io::Result<()> {
     }
 }
 
-/// Takes the lock on a file; `false` when another holds it.
-pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
-    match file {
-        File::Machine(file) => sys::try_lock(file),
-        File::Memory(file) => Ok(file.try_lock()),
+/// A file whose lock is held for as long as this lives, even where a program that is being started still has what it
+/// inherited.
+#[derive(Debug)]
+pub(crate) struct Locked(File);
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        match &self.0 {
+            File::Machine(file) => sys::unlock(file),
+            // by being closed
+            File::Memory(_) => {}
+        }
     }
+}
+
+/// Takes the lock on a file; `None` when another holds it.
+pub(crate) fn try_lock(file: File) -> io::Result<Option<Locked>> {
+    let is_ours = match &file {
+        File::Machine(file) => sys::try_lock(file)?,
+        File::Memory(file) => file.try_lock(),
+    };
+    Ok(is_ours.then_some(Locked(file)))
 }
 
 /// Claims the space of a whole file of `len` bytes and gives it that length, if it is shorter.
